@@ -1,0 +1,249 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use url::Url;
+
+use crate::config::value;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  the command line is wrong
+  3  a person must log in (`tenure login SESSION`)
+  4  somebody must change a configuration, a client, a clock or this machine
+  5  it passes: try again later
+
+With --json results and errors are written to stdout as JSON; errors as
+{\"error\":{\"message\",\"where\",\"fix\",\"exit_code\",\"failure\"}}.
+Logging goes to stderr and is set with TENURE_LOG (error, warn, info, debug; default warn).";
+
+/// Keeps sessions alive: always a valid access token, whatever expires, fails or restarts.
+#[derive(Debug, Parser)]
+#[command(name = "tenure", version, about, after_help = EXIT_CODES, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// Which command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Configuration file. Default: $TENURE_CONFIG, ./tenure.toml, then tenure.toml in the data directory
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Data directory: the store, its key, the socket. Default: $TENURE_DATA, then $XDG_DATA_HOME/tenure
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data: Option<PathBuf>,
+    /// Write results and errors as JSON to stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to use colours; `auto` heeds the terminal and NO_COLOR
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Keep the sessions: gateway, status page, local API. Without a configuration: a complete example
+    Up(Up),
+    /// Find out how a server speaks and write a session for it into the configuration
+    Init(Init),
+    /// Log a session in
+    Login(Login),
+    /// Forget a session's tokens
+    Logout(Logout),
+    /// Print a valid access token
+    Token(Token),
+    /// Send a request with the session's token, as the gateway would
+    Request(Request),
+    /// Show the sessions
+    Status(Status),
+    /// Show what happened
+    Events(Events),
+    /// Look after the store
+    #[command(subcommand)]
+    Store(Store),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// `tenure up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Address of the gateway; port 0 takes a free one [default: 127.0.0.1:7878]
+    #[arg(long, value_name = "ADDR", value_parser = value::address)]
+    pub listen: Option<SocketAddr>,
+    /// Address of the status page and the local API [default: 127.0.0.1:7879]
+    #[arg(long, value_name = "ADDR", value_parser = value::address)]
+    pub admin: Option<SocketAddr>,
+    /// Address of the built-in issuer and its sample API, without a configuration only [default: 127.0.0.1:7880]
+    #[arg(long, value_name = "ADDR", value_parser = value::address)]
+    pub issuer_listen: Option<SocketAddr>,
+}
+
+/// `tenure init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The server: its issuer, its site or its API
+    pub url: Url,
+    /// Name of the session [default: made from the host's name]
+    #[arg(long, value_name = "SESSION")]
+    pub name: Option<String>,
+    /// The client's identifier at the server
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+}
+
+/// `tenure login`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("how").multiple(false))]
+pub struct Login {
+    /// The session
+    pub session: String,
+    /// In a browser, on this machine or, by pasting its last address, on another
+    #[arg(long, group = "how")]
+    pub browser: bool,
+    /// With a code typed on another device
+    #[arg(long, group = "how")]
+    pub device: bool,
+    /// With user name and password, from a prompt or as two lines on stdin
+    #[arg(long, group = "how")]
+    pub password: bool,
+    /// Take over a token response or {"username","password"} from a JSON file, `-` for stdin
+    #[arg(long, group = "how", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub import: Option<PathBuf>,
+    /// The user's name, for --password
+    #[arg(long, value_name = "NAME")]
+    pub username: Option<String>,
+    /// Store the password (sealed), to log in again where the server knows no refresh
+    #[arg(long)]
+    pub remember: bool,
+}
+
+/// `tenure logout`.
+#[derive(Debug, Args)]
+pub struct Logout {
+    /// The session
+    pub session: String,
+    /// Revoke the tokens at the server, too
+    #[arg(long)]
+    pub everywhere: bool,
+}
+
+/// `tenure token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// The session
+    pub session: String,
+    /// How long it must live at least
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value::duration)]
+    pub min_valid: Duration,
+    /// How to print it
+    #[arg(long, default_value = "plain")]
+    pub format: TokenFormat,
+}
+
+/// How a token is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TokenFormat {
+    /// The token alone.
+    Plain,
+    /// An object with the token, its lifetime and generation.
+    Json,
+    /// `Authorization: Bearer …`.
+    Header,
+}
+
+/// `tenure request`.
+#[derive(Debug, Args)]
+pub struct Request {
+    /// The session
+    pub session: String,
+    /// GET, POST, …
+    pub method: String,
+    /// Path and query below the session's upstream, e.g. /orders?page=2
+    pub path: String,
+    /// The body: text, @FILE, or - for stdin
+    #[arg(short = 'd', long, value_name = "BODY")]
+    pub body: Option<String>,
+    /// A header, `Name: value`; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub headers: Vec<String>,
+    /// Print the status line and the headers of the answer, too
+    #[arg(short = 'i', long)]
+    pub include: bool,
+}
+
+/// `tenure status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Only this session
+    pub session: Option<String>,
+    /// Stay and redraw as things change; q or Ctrl-C ends it
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// `tenure events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Only of this session
+    pub session: Option<String>,
+    /// Stay and print events as they happen
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many of the latest
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    pub lines: usize,
+}
+
+/// `tenure store`.
+#[derive(Debug, Subcommand)]
+pub enum Store {
+    /// Check the store: readable, sound, every session openable
+    Check,
+    /// Seal everything with a new key, without stopping anybody
+    Rekey,
+    /// Write all sessions to a file that a passphrase protects
+    Export(ExportImport),
+    /// Read sessions from such a file
+    Import(ExportImport),
+}
+
+/// `tenure store export|import`.
+#[derive(Debug, Args)]
+pub struct ExportImport {
+    /// The file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Read the passphrase from the first line of this file instead of a prompt or stdin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub passphrase_file: Option<PathBuf>,
+}

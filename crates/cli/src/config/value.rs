@@ -1,0 +1,233 @@
+//! Values written as text: durations, sizes, addresses, refresh times.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tenure_core::session::RefreshAt;
+use url::{Host, Url};
+
+/// What is wrong with a value, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {fix}")]
+pub struct Wrong {
+    /// What is wrong.
+    pub what: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+impl Wrong {
+    /// What is wrong and what would be right.
+    pub fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { what: what.into(), fix: fix.into() }
+    }
+}
+
+const DURATION_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
+/// A duration with units: `15s`, `500ms`, `1m30s`, `2h`, `7d`.
+pub fn duration(text: &str) -> Result<Duration, Wrong> {
+    let wrong = || {
+        let what = format!("{text:?} is no duration");
+        match text.trim().parse::<u64>() {
+            Ok(_) => Wrong::new(what, format!("add a unit, for example \"{}s\" (ms, s, m, h, d)", text.trim())),
+            Err(_) => Wrong::new(what, "write a number and a unit, for example \"15s\" (ms, s, m, h, d)"),
+        }
+    };
+    let mut rest = text.trim();
+    let mut total: u64 = 0;
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let after = &rest[digits..];
+        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (_, ms) = DURATION_UNITS.iter().find(|(unit, _)| *unit == &after[..letters]).ok_or_else(wrong)?;
+        total = number.checked_mul(*ms).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+        rest = &after[letters..];
+    }
+    Ok(Duration::from_millis(total))
+}
+
+/// A duration that is not zero.
+pub fn positive_duration(text: &str) -> Result<Duration, Wrong> {
+    match duration(text)? {
+        Duration::ZERO => Err(Wrong::new(format!("{text:?} is no time at all"), "write a duration above zero, for example \"15s\"")),
+        some => Ok(some),
+    }
+}
+
+const SIZE_UNITS: [(&str, u64); 8] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+];
+
+/// A size with its unit: `1MiB`, `64KiB`, `0B`.
+pub fn size(text: &str) -> Result<u64, Wrong> {
+    let wrong = || Wrong::new(format!("{text:?} is no size"), "write a number and a unit, for example \"1MiB\" (B, KiB, MiB, GiB, kB, MB, GB)");
+    let trimmed = text.trim();
+    let digits = trimmed.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let number: u64 = trimmed[..digits].parse().map_err(|_| wrong())?;
+    let unit = trimmed[digits..].trim_start();
+    let (_, bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    number.checked_mul(*bytes).ok_or_else(wrong)
+}
+
+/// When a token is due: `auto`, a fraction of its life (`0.66`), or a time before its end (`120s`).
+pub fn refresh_at(text: &str) -> Result<RefreshAt, Wrong> {
+    let wrong = || {
+        Wrong::new(
+            format!("{text:?} is no refresh time"),
+            "write \"auto\", a fraction between 0 and 1 (\"0.66\") or a time before expiry (\"120s\")",
+        )
+    };
+    if text == "auto" {
+        return Ok(RefreshAt::Auto);
+    }
+    if let Ok(fraction) = text.parse::<f64>() {
+        return if fraction > 0.0 && fraction < 1.0 { Ok(RefreshAt::Fraction(fraction)) } else { Err(wrong()) };
+    }
+    let before = duration(text).map_err(|_| wrong())?;
+    Ok(RefreshAt::Before(u64::try_from(before.as_millis()).map_err(|_| wrong())?))
+}
+
+/// An address to listen on: `127.0.0.1:7878`, `[::1]:7878`, `localhost:7878`.
+pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
+    let spelt = match text.strip_prefix("localhost:") {
+        Some(port) => format!("{}:{port}", Ipv4Addr::LOCALHOST),
+        None => text.to_owned(),
+    };
+    spelt.parse().map_err(|_| Wrong::new(format!("{text:?} is no address to listen on"), "write an IP address and a port, for example \"127.0.0.1:7878\""))
+}
+
+/// An absolute http or https URL with a host. Plain http only to loopback, or with `insecure`.
+pub fn url(text: &str, insecure: bool) -> Result<Url, Wrong> {
+    let url = Url::parse(text).map_err(|error| {
+        Wrong::new(format!("{text:?} is no URL: {error}"), format!("write an absolute URL, for example \"https://{}\"", bare_host(text)))
+    })?;
+    if !matches!(url.scheme(), "https" | "http") {
+        return Err(Wrong::new(format!("{text:?} is neither https nor http"), "write an https URL"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        // The text itself is not repeated: it holds a password.
+        return Err(Wrong::new("a URL must not carry a user name or password", "move them to `tenure login` or `client_secret`"));
+    }
+    if url.fragment().is_some() {
+        return Err(Wrong::new(format!("{text:?} has a fragment"), "remove everything from `#` on"));
+    }
+    if url.scheme() == "http" && !insecure && !is_loopback(&url) {
+        return Err(Wrong::new(
+            format!("{text:?} would carry tokens over plain http"),
+            "use https, or set `insecure = true` in this session if the network between is yours",
+        ));
+    }
+    Ok(url)
+}
+
+/// Something like a host in a text that is no URL, for an example that helps.
+fn bare_host(text: &str) -> &str {
+    let looks_like_host = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._:/".contains(c)) && !text.contains("//");
+    if looks_like_host { text } else { "shop.example" }
+}
+
+/// Whether a URL's host is this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).to_canonical().is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+/// Whether a session may have this name: it must be fit for a host name label.
+pub fn session_name(text: &str) -> Result<(), Wrong> {
+    let fits = !text.is_empty()
+        && text.len() <= 63
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if fits {
+        return Ok(());
+    }
+    Err(Wrong::new(
+        format!("{text:?} cannot be a session's name"),
+        "use 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end: it becomes a host name",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_units() {
+        assert_eq!(duration("15s"), Ok(Duration::from_secs(15)));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(604_800)));
+        let wrong = duration("15").expect_err("no unit");
+        assert!(wrong.fix.contains("\"15s\""), "{wrong}");
+        for bad in ["", "s", "15 s x", "1.5s", "-1s", "15sec", "99999999999999999999s", "18446744073709551615d"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_need_units() {
+        assert_eq!(size("1MiB"), Ok(1_048_576));
+        assert_eq!(size("64 KiB"), Ok(65_536));
+        assert_eq!(size("0B"), Ok(0));
+        for bad in ["", "1", "MiB", "1mib", "-1B", "99999999999999999999B"] {
+            assert!(size(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn refresh_times_have_three_forms() {
+        assert_eq!(refresh_at("auto"), Ok(RefreshAt::Auto));
+        assert_eq!(refresh_at("0.66"), Ok(RefreshAt::Fraction(0.66)));
+        assert_eq!(refresh_at("120s"), Ok(RefreshAt::Before(120_000)));
+        for bad in ["", "1", "0", "1.5", "NaN", "inf", "soon"] {
+            assert!(refresh_at(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_at_home() {
+        for home in ["http://127.0.0.1:1/x", "http://localhost", "http://shop.localhost:7", "http://[::1]:9", "https://a.example"] {
+            assert!(url(home, false).is_ok(), "{home}");
+        }
+        for away in ["http://a.example", "http://10.0.0.1", "http://localhost.evil.example", "http://127.0.0.1.evil.example"] {
+            assert!(url(away, false).is_err(), "{away}");
+            assert!(url(away, true).is_ok(), "{away}");
+        }
+        for bad in ["shop.example", "ftp://a.example", "https://", "https://a.example/#x"] {
+            assert!(url(bad, true).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_refused_and_not_repeated() {
+        let wrong = url("https://me:canary-1f@a.example", false).expect_err("refused");
+        assert!(!wrong.to_string().contains("canary"), "{wrong}");
+    }
+
+    #[test]
+    fn names_are_host_labels() {
+        for good in ["shop", "a", "till-7", "0"] {
+            assert!(session_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Shop", "a.b", "-a", "a-", "a_b", "é", &"x".repeat(64)] {
+            assert!(session_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What goes wrong in a command: what, where, what to do, and which exit code it makes.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use tenure_core::{Failure, Heal};
+use tenure_store::StoreError;
+
+/// The exit codes of the program (DESIGN §12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Failed for a reason that none of the others names.
+    Failed = 1,
+    /// The command line was wrong.
+    Usage = 2,
+    /// A person must log in.
+    NeedsLogin = 3,
+    /// A configuration, a client, a clock or the machine must be put right by whoever runs this.
+    NeedsOperator = 4,
+    /// It passes: the same command may work later.
+    TryLater = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// One thing that is wrong: what, where, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, one sentence without a full stop.
+    pub what: String,
+    /// Where: `tenure.toml:4:1`, a path, an address.
+    pub place: Option<String>,
+    /// What to do.
+    pub fix: Option<String>,
+}
+
+impl Problem {
+    /// A problem without place or fix yet.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), place: None, fix: None }
+    }
+
+    /// Says where it is.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.place = Some(place.to_string());
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    fn json(&self) -> Value {
+        json!({ "message": self.what, "where": self.place, "fix": self.fix })
+    }
+}
+
+/// Why a command ends without doing what it was asked to.
+#[derive(Debug)]
+pub struct CommandError {
+    /// What is wrong; never empty.
+    pub problems: Vec<Problem>,
+    /// The failure behind it, when a session failed.
+    pub failure: Option<Box<Failure>>,
+    /// How the program ends.
+    pub exit: Exit,
+    /// Whoever read our output is gone: nothing is said and nothing is wrong.
+    pub silent: bool,
+}
+
+/// What a command yields.
+pub type Outcome<T = ()> = Result<T, CommandError>;
+
+impl CommandError {
+    /// One problem and its exit code.
+    pub fn new(exit: Exit, problem: Problem) -> Self {
+        Self::many(exit, vec![problem])
+    }
+
+    /// Several problems found at once.
+    pub fn many(exit: Exit, problems: Vec<Problem>) -> Self {
+        Self { problems, failure: None, exit, silent: false }
+    }
+
+    /// A plain failure.
+    pub fn failed(what: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, Problem::new(what))
+    }
+
+    /// A wrong command line.
+    pub fn usage(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, Problem::new(what).fix(fix))
+    }
+
+    /// The JSON object printed on stdout under `--json`.
+    pub fn json(&self) -> Value {
+        let first = self.problems.first().map_or(Value::Null, Problem::json);
+        let mut error = json!({
+            "message": first["message"],
+            "where": first["where"],
+            "fix": first["fix"],
+            "exit_code": self.exit as u8,
+            "failure": self.failure,
+        });
+        if self.problems.len() > 1 {
+            error["problems"] = self.problems.iter().map(Problem::json).collect();
+        }
+        json!({ "error": error })
+    }
+}
+
+/// What a session's failure makes of the exit code: its heal decides.
+fn exit_of(failure: &Failure) -> Exit {
+    match failure.heal {
+        Heal::Relogin => Exit::NeedsLogin,
+        Heal::FixClock | Heal::FixConfig | Heal::RequestScope | Heal::ContactAdmin => Exit::NeedsOperator,
+        Heal::Refresh | Heal::RetryLater => Exit::TryLater,
+        Heal::None => Exit::Failed,
+    }
+}
+
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> Self {
+        let mut problem = Problem::new(failure.detail.clone());
+        problem.fix = failure.command.as_ref().map(|command| format!("run `{command}`"));
+        Self {
+            problems: vec![problem],
+            exit: exit_of(&failure),
+            failure: Some(Box::new(failure)),
+            silent: false,
+        }
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        let exit = if error.is_passing() { Exit::TryLater } else { Exit::NeedsOperator };
+        let failure = error.failure();
+        Self {
+            problems: vec![Problem::new(error.to_string())],
+            failure: Some(Box::new(failure)),
+            exit,
+            silent: false,
+        }
+    }
+}
+
+impl From<std::io::Error> for CommandError {
+    /// For writes to stdout: a reader that went away is not an error worth words.
+    fn from(error: std::io::Error) -> Self {
+        let silent = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self { silent, ..Self::failed(format!("cannot write the output: {error}")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenure_core::{Class, Code, Who};
+
+    fn failure(heal: Heal) -> Failure {
+        Failure::new(Code::RefreshInvalid, Class::RefreshInvalid, "refused", heal, Who::User, "The server said no.")
+    }
+
+    #[test]
+    fn the_heal_decides_the_exit_code() {
+        let code = |heal| CommandError::from(failure(heal)).exit as u8;
+        assert_eq!(code(Heal::Relogin), 3);
+        assert_eq!(code(Heal::FixConfig), 4);
+        assert_eq!(code(Heal::ContactAdmin), 4);
+        assert_eq!(code(Heal::RetryLater), 5);
+        assert_eq!(code(Heal::None), 1);
+    }
+
+    #[test]
+    fn json_carries_message_place_fix_exit_and_failure() {
+        let error = CommandError::from(failure(Heal::Relogin).with_command("tenure login shop"));
+        let json = error.json();
+        assert_eq!(json["error"]["exit_code"], 3);
+        assert_eq!(json["error"]["fix"], "run `tenure login shop`");
+        assert_eq!(json["error"]["failure"]["code"], "API02008");
+    }
+}

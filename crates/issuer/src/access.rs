@@ -1,0 +1,188 @@
+//! Access tokens (RFC 9068) and ID tokens (OpenID Connect Core §2).
+
+use serde::Serialize;
+use tenure_core::family::Family;
+use tenure_core::{Secret, jitter};
+use tenure_jose::{Peek, Reason, Rules, b64url, random, sha256, verify};
+
+use crate::error::IssuerError;
+use crate::families::Login;
+use crate::issuer::{Issuer, Tokens};
+use crate::{refresh_token, scope};
+
+/// How far clocks may differ when this issuer reads its own tokens back: not at all.
+const LEEWAY_S: i64 = 0;
+
+#[derive(Serialize)]
+struct AccessClaims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    exp: i64,
+    iat: i64,
+    jti: &'a str,
+    client_id: &'a str,
+    scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<&'a str>,
+    /// The generation of the session this token came with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct IdClaims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    exp: i64,
+    iat: i64,
+    auth_time: i64,
+    sid: &'a str,
+    at_hash: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
+}
+
+impl Issuer {
+    /// The tokens of a family's current generation.
+    ///
+    /// `scope` narrows the access token (RFC 6749 §6); the family keeps what was granted. An ID token comes
+    /// along when the login asked for one.
+    pub(crate) fn mint(
+        &self,
+        login: &Login,
+        family: &Family,
+        scope: Option<&str>,
+        nonce: Option<&str>,
+    ) -> Result<Tokens, IssuerError> {
+        let now_ms = self.now();
+        let sid = login.family.sid();
+        let ends_s = family.ends_ms(&self.options.rotation).map(|ends| (ends - now_ms) / 1000);
+        let absolute = self.options.rotation.absolute_ms;
+        let session_s = absolute.map(|ms| (family.born_ms.saturating_add_unsigned(ms) - now_ms) / 1000);
+        let ttl = self.access_ttl(&sid, family.generation).min(session_s.unwrap_or(i64::MAX)).max(1);
+        let scope = scope::normal(scope.unwrap_or(&login.scope));
+        let auth_time = family.born_ms / 1000;
+        let access = self.sign_access(&AccessClaims {
+            iss: self.id(),
+            sub: &login.user_id,
+            aud: &self.options.audience,
+            exp: now_ms / 1000 + ttl,
+            iat: now_ms / 1000,
+            jti: &b64url(random::<12>()),
+            client_id: &login.client_id,
+            scope: &scope,
+            sid: Some(&sid),
+            generation: Some(family.generation),
+            auth_time: Some(auth_time),
+        })?;
+        let id_token = if scope::has(&login.scope, "openid") {
+            Some(self.sign_id(&IdClaims {
+                iss: self.id(),
+                sub: &login.user_id,
+                aud: &login.client_id,
+                exp: now_ms / 1000 + ttl,
+                iat: now_ms / 1000,
+                auth_time,
+                sid: &sid,
+                at_hash: at_hash(&access),
+                nonce,
+            })?)
+        } else {
+            None
+        };
+        let may_refresh = self.client(&login.client_id).is_some_and(|client| client.may(crate::Grant::RefreshToken));
+        Ok(Tokens {
+            access,
+            expires_in: u64::try_from(ttl).unwrap_or(1),
+            refresh: may_refresh.then(|| refresh_token::make(&self.master, login.family, family.generation)),
+            refresh_expires_in: ends_s.filter(|_| may_refresh).and_then(|s| u64::try_from(s).ok()),
+            session_expires_in: session_s.filter(|_| may_refresh).and_then(|s| u64::try_from(s).ok()),
+            id_token,
+            scope,
+            sid: Some(sid),
+            generation: Some(family.generation),
+        })
+    }
+
+    /// An access token of a client that acts for itself (RFC 6749 §4.4.3: no refresh token).
+    pub(crate) fn mint_for_client(&self, client_id: &str, scope: &str) -> Result<Tokens, IssuerError> {
+        let now_s = self.now() / 1000;
+        let jti = b64url(random::<12>());
+        let ttl = self.access_ttl(&jti, 0).max(1);
+        let access = self.sign_access(&AccessClaims {
+            iss: self.id(),
+            sub: client_id,
+            aud: &self.options.audience,
+            exp: now_s + ttl,
+            iat: now_s,
+            jti: &jti,
+            client_id,
+            scope,
+            sid: None,
+            generation: None,
+            auth_time: None,
+        })?;
+        Ok(Tokens {
+            access,
+            expires_in: u64::try_from(ttl).unwrap_or(1),
+            refresh: None,
+            refresh_expires_in: None,
+            session_expires_in: None,
+            id_token: None,
+            scope: scope.to_owned(),
+            sid: None,
+            generation: None,
+        })
+    }
+
+    /// The configured lifetime, shortened (never lengthened) by a stable hash.
+    fn access_ttl(&self, name: &str, generation: u64) -> i64 {
+        let ttl = self.options.access_ttl_s;
+        let span = ttl.saturating_mul(self.options.access_jitter_percent.min(50)) / 100;
+        i64::try_from(ttl - jitter::spread(name, generation, span + 1)).unwrap_or(i64::MAX / 2)
+    }
+
+    fn sign_access(&self, claims: &AccessClaims<'_>) -> Result<Secret, IssuerError> {
+        self.sign("at+jwt", claims)
+    }
+
+    fn sign_id(&self, claims: &IdClaims<'_>) -> Result<Secret, IssuerError> {
+        self.sign("JWT", claims)
+    }
+
+    fn sign<T: Serialize>(&self, typ: &str, claims: &T) -> Result<Secret, IssuerError> {
+        let key = self.signing_key();
+        key.sign(Some(typ), claims).map_err(|error| IssuerError::Key { kid: key.kid().to_owned(), why: error.to_string() })
+    }
+
+    /// Reads back an access token of this issuer; revoked ones are not accepted.
+    pub(crate) fn open_access(&self, token: &str) -> Result<Peek, Refused> {
+        let rules = Rules {
+            issuer: Some(self.id()),
+            audience: Some(&self.options.audience),
+            typ: Some("at+jwt"),
+            leeway_s: LEEWAY_S,
+            now_s: self.now() / 1000,
+        };
+        let token = self.with_keys(|keys| verify(token, keys, &rules)).map_err(Refused::Invalid)?;
+        if self.revocations.is_revoked(token.jti(), token.text("sid")) {
+            return Err(Refused::Revoked);
+        }
+        Ok(token)
+    }
+}
+
+/// Why an access token is not accepted.
+pub(crate) enum Refused {
+    Invalid(Reason),
+    Revoked,
+}
+
+/// The left half of the hash, as OpenID Connect Core §3.1.3.6 asks for ES256.
+fn at_hash(access: &Secret) -> String {
+    b64url(&sha256(access.expose().as_bytes())[..16])
+}

@@ -1,0 +1,207 @@
+//! The client registry, and how a client proves itself (RFC 6749 §2.3, RFC 7523).
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use http::{HeaderMap, header};
+use percent_encoding::percent_decode_str;
+use rusqlite::params;
+use subtle::ConstantTimeEq;
+use tenure_core::Secret;
+use tenure_jose::{Rules, peek, verify};
+
+use crate::client::{Client, ClientRegistration};
+use crate::error::{IssuerError, OAuthError};
+use crate::issuer::Issuer;
+use crate::params::{Params, printable};
+use crate::throttle::PER_ADDRESS;
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// How far clocks may differ for a client's assertion, in seconds.
+const LEEWAY_S: i64 = 60;
+/// Assertions must not live longer than this, in seconds; their `jti` is remembered for so long.
+const LONGEST_ASSERTION_S: i64 = 3_600;
+/// Assertions remembered at one time.
+const MOST_ASSERTIONS: usize = 50_000;
+
+pub(crate) type Registry = HashMap<String, Arc<Client>>;
+
+/// `jti`s of assertions that were accepted, with the second after which they are expired anyway.
+pub(crate) type SeenAssertions = HashMap<(String, String), i64>;
+
+pub(crate) async fn load(db: &tenure_store::sqlite::Db) -> Result<Registry, IssuerError> {
+    let rows: Vec<(String, String, Option<Vec<u8>>)> = db
+        .read(|conn| {
+            conn.prepare("SELECT id, registration, secret_mac FROM clients")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect()
+        })
+        .await?;
+    rows.into_iter()
+        .map(|(id, json, mac)| {
+            let registration: ClientRegistration = serde_json::from_str(&json).map_err(|error| IssuerError::Setting {
+                name: "client",
+                why: format!("`{id}` is stored in a form that cannot be read ({error}); register it again"),
+            })?;
+            Ok((id, Arc::new(Client::new(registration, mac))))
+        })
+        .collect()
+}
+
+impl Issuer {
+    /// Registers a client, or brings the one of that id up to date.
+    ///
+    /// # Errors
+    /// When the registration cannot work or the database fails.
+    pub async fn ensure_client(&self, registration: ClientRegistration) -> Result<(), IssuerError> {
+        registration.check()?;
+        let id = registration.id.clone();
+        let mac = registration.secret.as_ref().map(|secret| self.master.client_secret(&id, secret.expose()).to_vec());
+        let json = serde_json::to_string(&registration).map_err(|error| IssuerError::Setting {
+            name: "client",
+            why: error.to_string(),
+        })?;
+        let (row_id, row_mac) = (id.clone(), mac.clone());
+        self.db
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT INTO clients (id, registration, secret_mac) VALUES (?1, ?2, ?3) \
+                     ON CONFLICT (id) DO UPDATE SET registration = excluded.registration, secret_mac = excluded.secret_mac",
+                    params![row_id, json, row_mac],
+                )
+            })
+            .await?;
+        // What is held in memory must be what a restart would read.
+        let held = ClientRegistration { secret: None, ..registration };
+        let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+        clients.insert(id, Arc::new(Client::new(held, mac)));
+        Ok(())
+    }
+
+    /// The ids of all clients.
+    pub fn clients(&self) -> Vec<String> {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        let mut ids: Vec<_> = clients.keys().cloned().collect();
+        ids.sort();
+        ids
+    }
+
+    pub(crate) fn client(&self, id: &str) -> Option<Arc<Client>> {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Who the client of a request is, proven as its registration asks.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap, params: &Params, address: Option<&str>) -> Result<Arc<Client>, OAuthError> {
+        match offered(headers, params)? {
+            Offered::Nothing(id) => {
+                let client = self.known(&id)?;
+                if client.is_confidential() {
+                    return Err(OAuthError::invalid_client("This client must authenticate."));
+                }
+                Ok(client)
+            }
+            Offered::Secret(id, secret) => {
+                let client = self.known(&id)?;
+                let expected = client
+                    .secret_mac
+                    .as_deref()
+                    .ok_or_else(|| OAuthError::invalid_client("This client has no secret."))?;
+                if !bool::from(self.master.client_secret(&id, secret.expose()).as_slice().ct_eq(expected)) {
+                    let key = format!("client {} {id}", address.unwrap_or_default());
+                    self.throttle.begin(&key, PER_ADDRESS, self.now()).map_err(OAuthError::throttled)?;
+                    return Err(OAuthError::invalid_client("The client secret is wrong."));
+                }
+                Ok(client)
+            }
+            Offered::Assertion(assertion) => self.asserted(&assertion),
+        }
+    }
+
+    fn known(&self, id: &str) -> Result<Arc<Client>, OAuthError> {
+        self.client(id)
+            .ok_or_else(|| OAuthError::invalid_client(format!("The client `{}` is not registered here.", printable(id))))
+    }
+
+    /// RFC 7523 §3: issuer and subject are the client, the audience is this server, used once.
+    fn asserted(&self, assertion: &Secret) -> Result<Arc<Client>, OAuthError> {
+        let refused = |why: &str| OAuthError::invalid_client(format!("The client assertion is not accepted: {why}."));
+        let claimed = peek(assertion.expose()).map_err(|_| refused("it is no JWT"))?;
+        let client = self.known(claimed.iss().unwrap_or_default())?;
+        let keys = client.keys.as_ref().ok_or_else(|| refused("this client has no keys"))?;
+        let now_s = self.now() / 1000;
+        let rules = Rules { issuer: Some(client.id()), audience: None, typ: None, leeway_s: LEEWAY_S, now_s };
+        let proven = verify(assertion.expose(), keys, &rules).map_err(|reason| refused(&printable(&reason.to_string())))?;
+        let endpoint = self.url("/token");
+        if !proven.aud().iter().any(|aud| *aud == endpoint || *aud == self.id()) {
+            return Err(refused("its audience is not this server"));
+        }
+        if proven.sub() != Some(client.id()) {
+            return Err(refused("its subject is not its issuer"));
+        }
+        let exp = proven.exp().unwrap_or_default();
+        if exp > now_s + LONGEST_ASSERTION_S {
+            return Err(refused("it lives longer than an hour"));
+        }
+        let jti = proven.jti().ok_or_else(|| refused("it has no jti"))?;
+        let mut seen = self.assertions.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, until| *until > now_s);
+        if seen.len() >= MOST_ASSERTIONS {
+            return Err(OAuthError::throttled(1));
+        }
+        if seen.insert((client.id().to_owned(), jti.to_owned()), exp + LEEWAY_S).is_some() {
+            return Err(refused("it was used before"));
+        }
+        Ok(client)
+    }
+}
+
+enum Offered {
+    Nothing(String),
+    Secret(String, Secret),
+    Assertion(Secret),
+}
+
+/// What the request offers as proof; more than one at a time is not allowed (RFC 6749 §2.3).
+fn offered(headers: &HeaderMap, params: &Params) -> Result<Offered, OAuthError> {
+    let basic = headers.get(header::AUTHORIZATION).map(|value| basic(value.as_bytes())).transpose()?;
+    let secret = params.secret("client_secret");
+    let assertion = params.secret("client_assertion");
+    match (basic, secret, assertion) {
+        (Some((id, secret)), None, None) => {
+            if params.get("client_id").is_some_and(|other| other != id) {
+                return Err(OAuthError::invalid_request("`client_id` and the Authorization header name different clients."));
+            }
+            Ok(Offered::Secret(id, secret))
+        }
+        (None, Some(secret), None) => Ok(Offered::Secret(params.need("client_id")?.to_owned(), secret.clone())),
+        (None, None, Some(assertion)) => {
+            if params.get("client_assertion_type") != Some(ASSERTION_TYPE) {
+                return Err(OAuthError::invalid_client(format!("`client_assertion_type` must be {ASSERTION_TYPE}.")));
+            }
+            Ok(Offered::Assertion(assertion.clone()))
+        }
+        (None, None, None) => params
+            .get("client_id")
+            .map(|id| Offered::Nothing(id.to_owned()))
+            .ok_or_else(|| OAuthError::invalid_client("The request names no client.")),
+        _ => Err(OAuthError::invalid_request("More than one way of client authentication is used.")),
+    }
+}
+
+/// RFC 6749 §2.3.1: id and secret are form-encoded, then joined and put into Basic.
+fn basic(header: &[u8]) -> Result<(String, Secret), OAuthError> {
+    let bad = || OAuthError::invalid_client("The Authorization header is no valid Basic header.");
+    let (scheme, value) = std::str::from_utf8(header).ok().and_then(|text| text.split_once(' ')).ok_or_else(bad)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(bad());
+    }
+    let bytes = zeroize::Zeroizing::new(
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, value.trim()).map_err(|_| bad())?,
+    );
+    let (id, secret) = std::str::from_utf8(&bytes).ok().and_then(|text| text.split_once(':')).ok_or_else(bad)?;
+    let decode = |text: &str| -> Result<String, OAuthError> {
+        let spaced = text.replace('+', " ");
+        Ok(percent_decode_str(&spaced).decode_utf8().map_err(|_| bad())?.into_owned())
+    };
+    Ok((decode(id)?, Secret::new(decode(secret)?)))
+}

@@ -1,0 +1,64 @@
+//! Discovery (OpenID Connect Discovery §3, RFC 8414 §2) and the key set.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+use serde_json::{Value, json};
+
+use crate::client::Grant;
+use crate::issuer::Issuer;
+use crate::scope;
+
+/// How long the discovery document may be cached, in seconds.
+const DOCUMENT_MAX_AGE_S: u64 = 300;
+
+pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
+    let mut scopes: Vec<&str> = scope::BUILT_IN.to_vec();
+    scopes.extend(issuer.options.scopes.iter().map(String::as_str));
+    let authentication = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
+    let confidential = &authentication[..3];
+    let algorithms = ["ES256", "ES384", "RS256", "PS256", "EdDSA"];
+    let body = json!({
+        "issuer": issuer.id(),
+        "authorization_endpoint": issuer.url("/authorize"),
+        "token_endpoint": issuer.url("/token"),
+        "jwks_uri": issuer.url("/jwks.json"),
+        "userinfo_endpoint": issuer.url("/userinfo"),
+        "revocation_endpoint": issuer.url("/revoke"),
+        "introspection_endpoint": issuer.url("/introspect"),
+        "device_authorization_endpoint": issuer.url("/device_authorization"),
+        "scopes_supported": scopes,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": Grant::ALL.map(Grant::as_str),
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "token_endpoint_auth_methods_supported": authentication,
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_methods_supported": authentication,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_methods_supported": confidential,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "name", "preferred_username"],
+        "claims_parameter_supported": false,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+    });
+    cached(body, DOCUMENT_MAX_AGE_S)
+}
+
+pub(super) async fn jwks(State(issuer): State<Arc<Issuer>>) -> Response {
+    cached(json!(issuer.keys()), issuer.options.jwks_max_age_s)
+}
+
+fn cached(body: Value, max_age_s: u64) -> Response {
+    let mut response = axum::Json(body).into_response();
+    if let Ok(value) = HeaderValue::from_str(&format!("public, max-age={max_age_s}")) {
+        response.headers_mut().insert(header::CACHE_CONTROL, value);
+    }
+    response
+}

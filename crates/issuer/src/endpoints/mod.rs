@@ -1,0 +1,73 @@
+//! The HTTP surface.
+
+mod authorize;
+mod device;
+mod introspect;
+mod metadata;
+mod pages;
+mod revoke;
+mod token;
+mod userinfo;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::request::Parts;
+
+use crate::error::OAuthError;
+use crate::issuer::Issuer;
+
+/// No request of the protocol is larger.
+const LARGEST_BODY: usize = 64 * 1024;
+
+pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
+    Router::new()
+        .route("/.well-known/openid-configuration", get(metadata::document))
+        .route("/.well-known/oauth-authorization-server", get(metadata::document))
+        .route("/jwks.json", get(metadata::jwks))
+        .route("/token", post(token::token))
+        .route("/authorize", get(authorize::show).post(authorize::submit))
+        .route("/device_authorization", post(device::begin))
+        .route("/device", get(device::show).post(device::submit))
+        .route("/revoke", post(revoke::revoke))
+        .route("/introspect", post(introspect::introspect))
+        .route("/userinfo", get(userinfo::userinfo).post(userinfo::userinfo))
+        .route("/error-codes/{code}", get(pages::error_code))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(Arc::clone(issuer))
+}
+
+/// Runs what changes something in a task of its own: a client that hangs up must not stop it halfway (I3).
+async fn owned(issuer: &Issuer, work: impl Future<Output = Response> + Send + 'static) -> Response {
+    match tokio::spawn(work).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "a request's task ended before its answer");
+            OAuthError::server_error().response(&issuer.pages)
+        }
+    }
+}
+
+/// The caller's address, when the server was started with connection info.
+struct Peer(Option<IpAddr>);
+
+impl Peer {
+    fn text(&self) -> Option<String> {
+        self.0.map(|address| address.to_canonical().to_string())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        Ok(Peer(info.map(|ConnectInfo(address)| address.ip())))
+    }
+}

@@ -1,0 +1,113 @@
+//! `/userinfo` (OpenID Connect Core §5.3), with the errors of RFC 6750 §3.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use tenure_core::{Class, Code, Heal};
+use tenure_jose::Reason;
+
+use crate::access::Refused;
+use crate::error::OAuthError;
+use crate::families;
+use crate::issuer::Issuer;
+use crate::refresh_token::FamilyId;
+use crate::scope;
+
+pub(super) async fn userinfo(State(issuer): State<Arc<Issuer>>, headers: HeaderMap) -> Response {
+    match answer(&issuer, &headers).await {
+        Ok(body) => {
+            let mut response = axum::Json(body).into_response();
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(error) => refusal(&issuer, &error),
+    }
+}
+
+/// RFC 6750 §3: the error also stands in the challenge; a request without a token gets a bare one.
+fn refusal(issuer: &Issuer, error: &OAuthError) -> Response {
+    let mut response = error.response(&issuer.pages);
+    let challenge = match (error.class, error.status.is_server_error()) {
+        (_, true) => return response,
+        (Class::AccessMissing, _) => "Bearer realm=\"tenure\"".to_owned(),
+        _ => format!("Bearer realm=\"tenure\", error=\"{}\", error_description=\"{}\"", error.error, error.description),
+    };
+    if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+fn invalid_token(code: Code, class: Class, heal: Heal, description: impl Into<String>) -> OAuthError {
+    OAuthError {
+        status: StatusCode::UNAUTHORIZED,
+        error: "invalid_token",
+        description: description.into(),
+        code: Some(code),
+        class,
+        heal,
+        subtype: None,
+        retry_after_s: None,
+    }
+}
+
+fn refused(reason: &Refused) -> OAuthError {
+    match reason {
+        Refused::Revoked => {
+            invalid_token(Code::AccessTokenRevoked, Class::AccessRevoked, Heal::Relogin, "The access token was revoked.")
+        }
+        Refused::Invalid(Reason::Expired { by_s }) => invalid_token(
+            Code::TokenExpired,
+            Class::AccessExpired,
+            Heal::Refresh,
+            format!("The access token expired {by_s} s ago."),
+        ),
+        Refused::Invalid(Reason::UnknownKey { .. }) => invalid_token(
+            Code::SigningKeyChanged,
+            Class::KeyMismatch,
+            Heal::Refresh,
+            "The access token was signed with a key that is not in use.",
+        ),
+        Refused::Invalid(Reason::WrongIssuer { .. }) => {
+            invalid_token(Code::WrongServer, Class::WrongIssuer, Heal::FixConfig, "The access token is another server's.")
+        }
+        Refused::Invalid(_) => {
+            invalid_token(Code::TokenInvalid, Class::AccessInvalid, Heal::Refresh, "The access token is not valid.")
+        }
+    }
+}
+
+async fn answer(issuer: &Issuer, headers: &HeaderMap) -> Result<Value, OAuthError> {
+    let token = bearer(headers).ok_or_else(|| {
+        invalid_token(Code::AuthRequired, Class::AccessMissing, Heal::Relogin, "The request carries no access token.")
+    })?;
+    let token = issuer.open_access(token).map_err(|reason| refused(&reason))?;
+    if !token.text("scope").is_some_and(|scope| scope::has(scope, "openid")) {
+        return Err(OAuthError {
+            status: StatusCode::FORBIDDEN,
+            error: "insufficient_scope",
+            ..invalid_token(
+                Code::InsufficientPermissions,
+                Class::InsufficientScope,
+                Heal::RequestScope,
+                "The access token lacks the scope openid.",
+            )
+        });
+    }
+    let user_id = token.sub().unwrap_or_default();
+    let name = issuer.user_name(user_id).await?.ok_or_else(|| refused(&Refused::Revoked))?;
+    if let (Some(family), Some(generation)) =
+        (token.text("sid").and_then(FamilyId::parse), token.claims.get("generation").and_then(Value::as_u64))
+    {
+        families::confirm(&issuer.db, family, generation).await?;
+    }
+    Ok(json!({ "sub": user_id, "name": name, "preferred_username": name }))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

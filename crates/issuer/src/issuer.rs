@@ -1,0 +1,239 @@
+//! The issuer itself: what is held in memory, and the login-independent part of its behaviour.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tenure_core::Secret;
+use tenure_jose::{JwkSet, KeySet, SigningKey};
+use tenure_store::sqlite::Db;
+use url::Url;
+
+use crate::clients::{self, Registry, SeenAssertions};
+use crate::error::{IssuerError, OAuthError};
+use crate::families::{self, Login};
+use crate::keys::{self, Keyring};
+use crate::master::Master;
+use crate::options::Options;
+use crate::password::Passwords;
+use crate::refresh_token::FamilyId;
+use crate::revocations::Revocations;
+use crate::stats::{Counters, Stats};
+use crate::throttle::Throttle;
+use crate::{endpoints, schema, scope};
+
+/// The token server. Made with [`Issuer::open`]; its endpoints are [`Issuer::router`].
+pub struct Issuer {
+    pub(crate) options: Options,
+    /// The issuer identifier: the URL without a slash at its end.
+    id: String,
+    /// What `error_uri` begins with.
+    pub(crate) pages: String,
+    pub(crate) db: Db,
+    pub(crate) master: Master,
+    pub(crate) keyring: RwLock<Arc<Keyring>>,
+    pub(crate) clients: RwLock<Registry>,
+    pub(crate) assertions: Mutex<SeenAssertions>,
+    pub(crate) passwords: Passwords,
+    pub(crate) throttle: Throttle,
+    pub(crate) revocations: Revocations,
+    pub(crate) counters: Counters,
+}
+
+/// What a login or a refresh yields.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// The access token.
+    pub access: Secret,
+    /// Its lifetime in seconds.
+    pub expires_in: u64,
+    /// The refresh token.
+    pub refresh: Option<Secret>,
+    /// How long the refresh token lives if nobody uses it, in seconds.
+    pub refresh_expires_in: Option<u64>,
+    /// How long the session lives whatever happens, in seconds.
+    pub session_expires_in: Option<u64>,
+    /// The ID token, when the scope asked for one.
+    pub id_token: Option<Secret>,
+    /// The scope granted.
+    pub scope: String,
+    /// The session.
+    pub sid: Option<String>,
+    /// The generation of these tokens.
+    pub generation: Option<u64>,
+}
+
+impl Issuer {
+    /// Opens the database (or makes it, with a signing key), and reads back what must be known at once.
+    ///
+    /// # Errors
+    /// When a setting cannot be used, the database fails, or its keys were sealed with another key.
+    pub async fn open(options: Options) -> Result<Arc<Self>, IssuerError> {
+        let id = identifier(&options.issuer_url)?;
+        check_scopes(&options)?;
+        let pages = match &options.error_pages {
+            Some(url) => format!("{}/", url.as_str().trim_end_matches('/')),
+            None => format!("{id}/error-codes/"),
+        };
+        let path = options.data.clone();
+        let opened = tokio::task::spawn_blocking(move || Db::open(path, schema::MIGRATIONS, schema::APPLICATION_ID)).await;
+        let db = opened.map_err(|error| IssuerError::Setting { name: "data", why: error.to_string() })??;
+        let master = Master::open(&db, &options.seal).await?;
+        let keyring = keys::open(&db, &options).await?;
+        let registry = clients::load(&db).await?;
+        let issuer = Self {
+            id,
+            pages,
+            master,
+            keyring: RwLock::new(Arc::new(keyring)),
+            clients: RwLock::new(registry),
+            assertions: Mutex::new(HashMap::new()),
+            passwords: Passwords::default(),
+            throttle: Throttle::default(),
+            revocations: Revocations::default(),
+            counters: Counters::default(),
+            options,
+            db,
+        };
+        issuer.recall_revocations().await?;
+        Ok(Arc::new(issuer))
+    }
+
+    /// Its endpoints. Serve it with connection info (`into_make_service_with_connect_info::<SocketAddr>`), so
+    /// that logins can be slowed down per address too.
+    pub fn router(self: &Arc<Self>) -> axum::Router {
+        endpoints::router(self)
+    }
+
+    /// The issuer identifier.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The public signing keys, as served at `/jwks.json`.
+    pub fn keys(&self) -> JwkSet {
+        self.ring().jwks.clone()
+    }
+
+    /// The access tokens and sessions revoked so far, for verifiers in this process.
+    pub fn revocations(&self) -> Revocations {
+        self.revocations.clone()
+    }
+
+    /// What this process answered so far.
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    /// Begins a session for a user without asking for a password: for the program that embeds the issuer.
+    ///
+    /// # Errors
+    /// When the user or the client does not exist, a scope is not allowed, or the database fails.
+    pub async fn issue(&self, user: &str, client_id: &str, scope: &str) -> Result<Tokens, IssuerError> {
+        let user_id = self.need_user(user).await?;
+        let client =
+            self.client(client_id).ok_or_else(|| IssuerError::NotFound { kind: "client", name: client_id.to_owned() })?;
+        let scope = self
+            .allowed_scope(&client, Some(scope))
+            .map_err(|error| IssuerError::Setting { name: "scope", why: error.description })?;
+        self.begin(user_id, client_id, scope, None).await
+    }
+
+    /// Begins a family and mints its first tokens.
+    pub(crate) async fn begin(
+        &self,
+        user_id: String,
+        client_id: &str,
+        scope: String,
+        nonce: Option<&str>,
+    ) -> Result<Tokens, IssuerError> {
+        let login = Login { family: FamilyId::random(), user_id, client_id: client_id.to_owned(), scope };
+        let (stored, now) = (login.clone(), self.now());
+        let family = self.db.write(move |tx| families::begin(tx, &stored, now)).await?;
+        self.counters.count(|stats| stats.logins += 1);
+        self.mint(&login, &family, None, nonce)
+    }
+
+    /// The scope a client gets for what it asked; everything it may have when it asked for nothing.
+    pub(crate) fn allowed_scope(&self, client: &crate::client::Client, asked: Option<&str>) -> Result<String, OAuthError> {
+        let own = &client.registration.scopes;
+        let Some(asked) = asked else {
+            return Ok(own.join(" "));
+        };
+        for word in scope::words(asked) {
+            if !own.iter().any(|known| known == word) && !scope::BUILT_IN.contains(&word) {
+                return Err(OAuthError::invalid_scope(&crate::params::printable(word)));
+            }
+        }
+        Ok(scope::normal(asked))
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        (self.options.clock)()
+    }
+
+    /// An endpoint's URL; `path` begins with a slash.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.id)
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.options.issuer_url.scheme() == "https"
+    }
+
+    pub(crate) fn ring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn signing_key(&self) -> Arc<SigningKey> {
+        Arc::clone(&self.ring().active)
+    }
+
+    pub(crate) fn with_keys<T>(&self, read: impl FnOnce(&KeySet) -> T) -> T {
+        read(&self.ring().verify)
+    }
+
+    /// After a restart the access tokens revoked before must still be refused.
+    async fn recall_revocations(&self) -> Result<(), IssuerError> {
+        let rest_ms = self.options.access_ttl_s.saturating_mul(1000) + 60_000;
+        let since = self.now().saturating_sub_unsigned(rest_ms);
+        for (id, revoked_ms) in families::revoked_since(&self.db, since).await? {
+            self.revocations.revoke_session(&id.sid(), revoked_ms.saturating_add_unsigned(rest_ms));
+        }
+        let tokens: Vec<(String, i64)> = self
+            .db
+            .read(|conn| {
+                conn.prepare("SELECT jti, expires_ms FROM revoked_tokens")?
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .await?;
+        for (jti, until) in tokens {
+            self.revocations.revoke_token(&jti, until);
+        }
+        Ok(())
+    }
+}
+
+/// RFC 8414 §2: an https URL without query and fragment; http is accepted for loopback and by explicit choice
+/// of whoever configures it.
+fn identifier(url: &Url) -> Result<String, IssuerError> {
+    let wrong = |why: &str| Err(IssuerError::Setting { name: "issuer_url", why: format!("`{url}` {why}") });
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return wrong("must begin with https:// or http://");
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return wrong("must be scheme, host and port only");
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn check_scopes(options: &Options) -> Result<(), IssuerError> {
+    for scope in &options.scopes {
+        let fine = !scope.is_empty() && scope.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+        if !fine {
+            let why = format!("`{scope}` has a character that no scope may have (RFC 6749 §3.3)");
+            return Err(IssuerError::Setting { name: "scopes", why });
+        }
+    }
+    Ok(())
+}

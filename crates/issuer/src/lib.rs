@@ -1,0 +1,39 @@
+//! The token server: login, grants, rotation by the family machine, keys, revocation, discovery.
+//!
+//! [`Issuer::open`] opens (or makes) one SQLite file; [`Issuer::router`] answers the protocol. Refresh tokens
+//! are never stored: a token is family ‖ generation ‖ MAC, the MAC keys come from a sealed master key, and the
+//! family's row is all the memory there is ([`tenure_core::family`]).
+#![forbid(unsafe_code)]
+
+mod access;
+mod admin;
+mod client;
+mod clients;
+mod codes;
+mod device;
+mod endpoints;
+mod error;
+mod families;
+mod issuer;
+mod keys;
+mod master;
+mod options;
+mod params;
+mod password;
+mod prune;
+mod refresh_token;
+mod revocations;
+mod schema;
+mod scope;
+mod stats;
+mod throttle;
+mod users;
+
+pub use client::{ClientRegistration, Grant};
+pub use error::{IssuerError, OAuthError};
+pub use families::SessionInfo;
+pub use issuer::{Issuer, Tokens};
+pub use keys::{KeyInfo, KeyState};
+pub use options::{Clock, Options, system_clock};
+pub use revocations::Revocations;
+pub use stats::{Exchange, Stats};

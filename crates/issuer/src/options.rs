@@ -1,0 +1,82 @@
+//! Settings of an issuer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tenure_core::family;
+use tenure_store::Seal;
+use url::Url;
+
+/// Milliseconds since the epoch. An argument, so that tests own time.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The wall clock of this machine.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |gone| {
+            i64::try_from(gone.as_millis()).unwrap_or(i64::MAX)
+        })
+    })
+}
+
+/// Settings of an issuer; [`Options::new`] has the defaults.
+#[derive(Clone)]
+pub struct Options {
+    /// The issuer identifier and the base of every endpoint: scheme, host and port only.
+    pub issuer_url: Url,
+    /// The database file.
+    pub data: PathBuf,
+    /// What private keys and MAC keys are sealed with in the database.
+    pub seal: Arc<Seal>,
+    /// The `aud` of access tokens: the API they are for (RFC 9068 §3).
+    pub audience: String,
+    /// Lifetime of an access token in seconds. Default 300.
+    pub access_ttl_s: u64,
+    /// By how many percent at most a lifetime is shortened, so that a fleet does not refresh at one instant.
+    /// Default 5.
+    pub access_jitter_percent: u64,
+    /// Rotation and lifetimes of refresh token families.
+    pub rotation: family::Options,
+    /// Lifetime of an authorization code in seconds. Default 60 (RFC 6749 §4.1.2: at most 600).
+    pub code_ttl_s: u64,
+    /// Lifetime of a device code in seconds. Default 600.
+    pub device_ttl_s: u64,
+    /// How often a device may poll, in seconds. Default 5 (RFC 8628 §3.2).
+    pub device_interval_s: u64,
+    /// How long a key set may be cached, in seconds; a next key signs no earlier than this after it was
+    /// published. Default 300.
+    pub jwks_max_age_s: u64,
+    /// The scopes that exist, besides `openid`, `profile` and `offline_access`.
+    pub scopes: Vec<String>,
+    /// Base of the pages that `error_uri` names; the code is appended. Default: pages of this issuer.
+    pub error_pages: Option<Url>,
+    /// Whether [`crate::Stats::exchanges`] counts per family and generation. For tests; it grows without bound.
+    pub record_exchanges: bool,
+    /// Time. Default: the system's.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// Defaults for an issuer at `issuer_url` with its database at `data`.
+    pub fn new(issuer_url: Url, data: PathBuf, seal: Arc<Seal>, audience: impl Into<String>) -> Self {
+        Self {
+            issuer_url,
+            data,
+            seal,
+            audience: audience.into(),
+            access_ttl_s: 300,
+            access_jitter_percent: 5,
+            rotation: family::Options::default(),
+            code_ttl_s: 60,
+            device_ttl_s: 600,
+            device_interval_s: 5,
+            jwks_max_age_s: 300,
+            scopes: Vec::new(),
+            error_pages: None,
+            record_exchanges: false,
+            clock: system_clock(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! User accounts and password logins.
+
+use rusqlite::{OptionalExtension, params};
+use tenure_core::Secret;
+use tenure_core::family::Subtype;
+use tenure_jose::{b64url, random};
+use tenure_store::StoreError;
+
+use crate::error::{IssuerError, OAuthError};
+use crate::families::Which;
+use crate::issuer::Issuer;
+use crate::password;
+use crate::throttle::{PER_ADDRESS, PER_USER};
+
+/// Longer passwords are refused before they are hashed.
+const LONGEST_PASSWORD: usize = 1024;
+/// Longer names are nobody's.
+const LONGEST_NAME: usize = 200;
+/// How long to wait when too many logins wait already, in seconds.
+const BUSY_S: u64 = 2;
+
+/// A user who proved a password.
+pub(crate) struct LoggedIn {
+    pub(crate) user_id: String,
+}
+
+impl Issuer {
+    /// Makes the user unless there is one of that name. Returns the generated password when it had to make one.
+    ///
+    /// # Errors
+    /// When the password cannot be hashed or the database fails.
+    pub async fn ensure_user(&self, name: &str, password: Option<Secret>) -> Result<Option<Secret>, IssuerError> {
+        if name.is_empty() || name.len() > LONGEST_NAME {
+            let why = format!("must have 1 to {LONGEST_NAME} bytes");
+            return Err(IssuerError::Setting { name: "user name", why });
+        }
+        if self.user_id(name).await?.is_some() {
+            return Ok(None);
+        }
+        let (chosen, generated) = match password {
+            Some(password) => (password, None),
+            None => {
+                let made = password::generate();
+                (made.clone(), Some(made))
+            }
+        };
+        let hash = self.passwords.hash(&chosen).await?;
+        let (id, name, now) = (b64url(random::<12>()), name.to_owned(), self.now());
+        let inserted = self
+            .db
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT OR IGNORE INTO users (id, name, password, created_ms) VALUES (?1, ?2, ?3, ?4)",
+                    params![id, name, hash, now],
+                )
+            })
+            .await?;
+        Ok(generated.filter(|_| inserted == 1))
+    }
+
+    /// Sets a new password and ends every session of the user.
+    ///
+    /// # Errors
+    /// When there is no such user or the database fails.
+    pub async fn set_password(&self, name: &str, password: &Secret) -> Result<(), IssuerError> {
+        let hash = self.passwords.hash(password).await?;
+        let id = self.need_user(name).await?;
+        let user = id.clone();
+        self.db
+            .write(move |tx| tx.execute("UPDATE users SET password = ?1 WHERE id = ?2", params![hash, user]))
+            .await?;
+        self.end(Which::OfUser(id), Subtype::Administrator).await?;
+        Ok(())
+    }
+
+    /// Disables or enables an account. A disabled one can neither log in nor refresh; its access tokens are
+    /// refused at once by verifiers in this process.
+    ///
+    /// # Errors
+    /// When there is no such user or the database fails.
+    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<(), IssuerError> {
+        let id = self.need_user(name).await?;
+        let user = id.clone();
+        self.db
+            .write(move |tx| tx.execute("UPDATE users SET disabled = ?1 WHERE id = ?2", params![disabled, user]))
+            .await?;
+        Ok(())
+    }
+
+    /// The names of all users.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn users(&self) -> Result<Vec<String>, IssuerError> {
+        let names = self
+            .db
+            .read(|conn| conn.prepare("SELECT name FROM users ORDER BY name")?.query_map([], |row| row.get(0))?.collect())
+            .await?;
+        Ok(names)
+    }
+
+    pub(crate) async fn need_user(&self, name: &str) -> Result<String, IssuerError> {
+        let found = self.user_id(name).await?;
+        found.ok_or_else(|| IssuerError::NotFound { kind: "user", name: name.to_owned() })
+    }
+
+    async fn user_id(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let name = name.to_owned();
+        self.db
+            .read(move |conn| conn.query_row("SELECT id FROM users WHERE name = ?1", [name], |row| row.get(0)).optional())
+            .await
+    }
+
+    /// The name of a user.
+    pub(crate) async fn user_name(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let id = id.to_owned();
+        self.db
+            .read(move |conn| conn.query_row("SELECT name FROM users WHERE id = ?1", [id], |row| row.get(0)).optional())
+            .await
+    }
+
+    /// Checks a user's password, as slowly for names that do not exist as for those that do.
+    pub(crate) async fn log_in(&self, name: &str, password: &Secret, address: Option<&str>) -> Result<LoggedIn, OAuthError> {
+        if name.len() > LONGEST_NAME || password.len() > LONGEST_PASSWORD {
+            return Err(OAuthError::login_rejected());
+        }
+        let now = self.now();
+        let per_user = format!("user {}", name.to_lowercase());
+        let per_address = address.map(|address| format!("login {address}"));
+        if let Some(key) = &per_address {
+            self.throttle.begin(key, PER_ADDRESS, now).map_err(OAuthError::throttled)?;
+        }
+        self.throttle.begin(&per_user, PER_USER, now).map_err(OAuthError::throttled)?;
+        let wanted = name.to_owned();
+        let found: Option<(String, String, bool)> = self
+            .db
+            .read(move |conn| {
+                conn.query_row("SELECT id, password, disabled FROM users WHERE name = ?1", [wanted], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
+                .optional()
+            })
+            .await?;
+        let stored = found.as_ref().map(|(_, hash, _)| hash.as_str());
+        let right =
+            self.passwords.verify(password, stored).await.map_err(|password::Busy| OAuthError::throttled(BUSY_S))?;
+        match found {
+            Some((_, _, true)) if right => Err(OAuthError::account_disabled()),
+            Some((user_id, _, false)) if right => {
+                self.throttle.succeeded(&per_user);
+                if let Some(key) = &per_address {
+                    self.throttle.refund(key);
+                }
+                Ok(LoggedIn { user_id })
+            }
+            _ => Err(OAuthError::login_rejected()),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What every part of one keeper shares.
+
+use std::sync::Arc;
+
+use tenure_core::BootId;
+use tenure_store::fault::FaultPlan;
+use tenure_store::{EventRow, Store};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::clocks::Clocks;
+use crate::exchange::Net;
+use crate::pacing::Pacer;
+use crate::servers::Servers;
+
+pub(crate) struct Context {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) http: tenure_http::Client,
+    pub(crate) fault: FaultPlan,
+    pub(crate) boot: BootId,
+    pub(crate) clocks: Clocks,
+    pub(crate) pacer: Pacer,
+    pub(crate) servers: Servers,
+    /// Effects under way; a stop waits for them.
+    pub(crate) tasks: TaskTracker,
+    /// To the one task that writes events to the store.
+    pub(crate) events: mpsc::UnboundedSender<Note>,
+    /// To whoever listens in this process.
+    pub(crate) live: broadcast::Sender<EventRow>,
+}
+
+/// To the task that writes events.
+pub(crate) enum Note {
+    /// Write this.
+    Row(EventRow),
+    /// Answer when everything before is written.
+    Flush(oneshot::Sender<()>),
+}
+
+impl Context {
+    pub(crate) fn net(&self) -> Net<'_> {
+        Net { http: &self.http, clocks: &self.clocks }
+    }
+}

@@ -1,0 +1,235 @@
+//! What the machine asked for, carried out in tasks that no caller can cancel (I3).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::session::{Input, IntentSeen};
+use tenure_core::{Failure, Fingerprint, Generation, TokenPair};
+use tenure_store::{Claim, Info, Intent, Latch, Lease, Record, StoreError, StoredLogin};
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::context::Context;
+use crate::exchange::{self, Ended, Spend};
+use crate::rows;
+use crate::session::Shared;
+use crate::shard::Command;
+
+/// The lease's life; it is renewed while the exchange runs, and a dead holder on the same host frees it at once.
+const LEASE_MS: u64 = 15_000;
+const RENEW_EVERY: Duration = Duration::from_secs(4);
+
+pub(crate) enum Effect {
+    Claim,
+    WriteIntent(IntentSeen),
+    Exchange { generation: Generation, unknown: bool },
+    Save { expect: Generation, pair: Option<TokenPair> },
+    SaveSpare(Option<TokenPair>),
+    LookAgain,
+    Latch(Failure),
+    ClearIntent(Generation),
+    Release,
+    /// Read the row and treat it as changed.
+    Reload,
+}
+
+/// Effects of one session, in order, with what they need.
+pub(crate) struct Batch {
+    pub(crate) effects: VecDeque<Effect>,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) pair: Option<TokenPair>,
+    pub(crate) login: Option<StoredLogin>,
+    pub(crate) info: Info,
+    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// The end of one effect.
+pub(crate) struct Done {
+    pub(crate) result: Yield,
+    /// The batch is over.
+    pub(crate) last: bool,
+}
+
+/// What an effect yields.
+pub(crate) enum Yield {
+    Nothing,
+    Input(Input),
+    Granted(Lease, Box<Record>),
+    Exchanged(Ended),
+    Moved(Box<Record>),
+    Looked(Option<Box<Record>>),
+}
+
+/// Runs a batch to its end and posts each result to the shard.
+pub(crate) async fn run(ctx: Arc<Context>, mut batch: Batch, index: usize, tx: mpsc::Sender<(usize, Command)>) {
+    while let Some(effect) = batch.effects.pop_front() {
+        let result = one(&ctx, &batch, effect, index, &tx).await;
+        let last = batch.effects.is_empty();
+        let done = Box::new(Done { result, last });
+        if tx.send((index, Command::Done(done))).await.is_err() {
+            tracing::warn!(session = %batch.shared.config.name, "the shard ended before its effects");
+            return;
+        }
+    }
+}
+
+async fn one(ctx: &Context, batch: &Batch, effect: Effect, index: usize, tx: &mpsc::Sender<(usize, Command)>) -> Yield {
+    let name = &batch.shared.config.name;
+    match effect {
+        Effect::Claim => claim(ctx, batch).await,
+        Effect::WriteIntent(intent) => input(write_intent(ctx, batch, intent).await, Input::IntentWritten, Input::IntentFailed),
+        Effect::Exchange { generation, unknown } => exchange(ctx, batch, generation, unknown).await,
+        Effect::Save { expect, pair } => save(ctx, batch, expect, pair).await,
+        Effect::SaveSpare(pair) => {
+            if let Some(pair) = pair
+                && let Err(error) = ctx.store.save_spare(name, &pair).await
+            {
+                tracing::error!(session = %name, %error, "the new tokens are in memory only: the spare slot failed, too");
+            }
+            Yield::Nothing
+        }
+        Effect::LookAgain => match load(ctx, name).await {
+            Ok(record) => Yield::Looked(Some(Box::new(record))),
+            Err(error) => {
+                tracing::warn!(session = %name, %error, "the row could not be read again");
+                Yield::Looked(None)
+            }
+        },
+        Effect::Latch(failure) => latch(ctx, batch, failure).await,
+        Effect::ClearIntent(generation) => {
+            if let Some(lease) = &batch.lease
+                && let Err(error) = ctx.store.clear_intent(lease, generation).await
+                && !error.is_conflict()
+            {
+                // Harmless: the next exchange counts as a retry of unknown outcome.
+                tracing::warn!(session = %name, %error, "the intent could not be cleared");
+            }
+            Yield::Nothing
+        }
+        Effect::Release => {
+            if let Some(lease) = &batch.lease
+                && let Err(error) = ctx.store.release(lease).await
+                && !error.is_conflict()
+            {
+                tracing::warn!(session = %name, %error, "the lease could not be given back; it runs out by itself");
+            }
+            Yield::Nothing
+        }
+        Effect::Reload => {
+            match load(ctx, name).await {
+                Ok(record) => {
+                    // The shard is gone only when the keeper is.
+                    let _shard_gone = tx.send((index, Command::Row(Box::new(record)))).await;
+                }
+                Err(error) => tracing::warn!(session = %name, %error, "the row could not be read"),
+            }
+            Yield::Nothing
+        }
+    }
+}
+
+fn input(result: Result<(), StoreError>, good: Input, bad: fn(Failure) -> Input) -> Yield {
+    Yield::Input(match result {
+        Ok(()) => good,
+        Err(error) => bad(error.failure()),
+    })
+}
+
+async fn load(ctx: &Context, name: &str) -> Result<Record, StoreError> {
+    Ok(ctx.store.load(name).await?.unwrap_or_else(|| rows::empty(name)))
+}
+
+async fn claim(ctx: &Context, batch: &Batch) -> Yield {
+    let config = &batch.shared.config;
+    let endpoint = &config.endpoints.known().token_endpoint;
+    if let Err(until) = ctx.pacer.gate(endpoint, clock::mono()) {
+        return Yield::Input(Input::Paced { until, failure: exchange::paced(endpoint) });
+    }
+    match ctx.store.claim(&config.name, LEASE_MS).await {
+        Ok(Claim::Granted(lease, record)) => Yield::Granted(lease, Box::new(record)),
+        Ok(Claim::Held { for_ms, .. }) => Yield::Input(Input::LeaseHeld { for_ms }),
+        Err(error) => Yield::Input(Input::LeaseFailed(error.failure())),
+    }
+}
+
+async fn write_intent(ctx: &Context, batch: &Batch, intent: IntentSeen) -> Result<(), StoreError> {
+    let Some(lease) = &batch.lease else { return Err(StoreError::Fenced) };
+    let intent = Intent {
+        generation: intent.generation,
+        sent_wall: clock::wall(),
+        attempts: intent.attempts,
+        holder: ctx.store.holder().to_owned(),
+    };
+    ctx.store.write_intent(lease, &intent).await
+}
+
+async fn exchange(ctx: &Context, batch: &Batch, generation: Generation, unknown: bool) -> Yield {
+    let spend = Spend {
+        pair: batch.pair.clone(),
+        login: batch.login.clone(),
+        generation,
+        unknown,
+        learned_s: batch.info.learned_s,
+    };
+    let run = exchange::run(ctx, &batch.shared.config, spend);
+    tokio::pin!(run);
+    let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + RENEW_EVERY, RENEW_EVERY);
+    loop {
+        tokio::select! {
+            ended = &mut run => return Yield::Exchanged(ended),
+            _ = renew.tick() => {
+                if let Some(lease) = &batch.lease
+                    && let Err(error) = ctx.store.renew(lease, LEASE_MS).await
+                {
+                    // The exchange is under way and cannot be called back; the save will find out (fencing).
+                    tracing::warn!(session = %batch.shared.config.name, %error, "the lease could not be renewed");
+                }
+            }
+        }
+    }
+}
+
+async fn save(ctx: &Context, batch: &Batch, expect: Generation, pair: Option<TokenPair>) -> Yield {
+    let name = &batch.shared.config.name;
+    let (Some(lease), Some(pair)) = (&batch.lease, pair) else {
+        return moved(ctx, name).await;
+    };
+    let mut info = batch.info.clone();
+    info.last_refresh = Some(clock::wall());
+    info.provider = Some(batch.shared.config.profile.name.clone());
+    let planned = tenure_store::fault::point(&ctx.fault, "keeper.save.before");
+    let saved = match planned {
+        Ok(()) => ctx.store.commit(lease, expect, &pair, &info).await,
+        Err(error) => Err(error),
+    };
+    match saved {
+        Ok(()) => match tenure_store::fault::point(&ctx.fault, "keeper.save.after") {
+            Ok(()) => Yield::Input(Input::Saved),
+            Err(error) => Yield::Input(Input::SaveFailed(error.failure())),
+        },
+        Err(error) if error.is_conflict() => moved(ctx, name).await,
+        Err(error) => Yield::Input(Input::SaveFailed(error.failure())),
+    }
+}
+
+async fn moved(ctx: &Context, name: &str) -> Yield {
+    match load(ctx, name).await {
+        Ok(record) => Yield::Moved(Box::new(record)),
+        Err(error) => Yield::Input(Input::SaveFailed(error.failure())),
+    }
+}
+
+async fn latch(ctx: &Context, batch: &Batch, failure: Failure) -> Yield {
+    let name = &batch.shared.config.name;
+    let latch = batch.fingerprint.map(|fingerprint| Latch { fingerprint, failure, at: clock::wall() });
+    if let (Some(lease), Some(latch)) = (&batch.lease, latch) {
+        let expect = batch.pair.as_ref().map_or(Generation(0), |pair| pair.generation);
+        if let Err(error) = ctx.store.latch(lease, expect, &latch).await {
+            // Remembered in this process all the same; another process would ask the server once more.
+            tracing::warn!(session = %name, %error, "the refusal could not be stored");
+        }
+    }
+    Yield::Input(Input::Latched)
+}

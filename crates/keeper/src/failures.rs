@@ -1,0 +1,45 @@
+//! Failures the keeper names itself.
+
+use tenure_core::{Class, Code, Failure, Heal, Who};
+
+use crate::config::SessionConfig;
+
+/// There is no token and nothing that could bring one.
+pub(crate) fn no_token(config: &SessionConfig, had_one: bool) -> Failure {
+    let name = &config.name;
+    let failure = if had_one {
+        Failure::new(
+            Code::TokenExpired,
+            Class::AccessExpired,
+            "no_refresh_token",
+            Heal::Relogin,
+            Who::User,
+            format!("the access token of session {name} has ended and there is nothing to renew it with"),
+        )
+        .with_rule("keeper.not_renewable")
+    } else {
+        Failure::new(
+            Code::AuthRequired,
+            Class::AccessMissing,
+            "not_logged_in",
+            Heal::Relogin,
+            Who::User,
+            format!("nobody is logged in to session {name}"),
+        )
+        .with_rule("keeper.empty")
+    };
+    failure.with_command(format!("tenure login {name}"))
+}
+
+/// No exchange is begun any more.
+pub(crate) fn stopping() -> Failure {
+    Failure::new(
+        Code::RefreshFailed,
+        Class::RefreshFailed,
+        "keeper_stopping",
+        Heal::RetryLater,
+        Who::Operator,
+        "the keeper is shutting down and begins no further exchange",
+    )
+    .with_rule("keeper.stopping")
+}

@@ -1,0 +1,274 @@
+//! The keeper: holds sessions, runs their shards, takes logins and logouts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tenure_core::session::{Keep, Machine, Policy};
+use tenure_core::{Failure, Generation};
+use tenure_store::fault::FaultPlan;
+use tenure_store::{EventRow, Store, StoreError};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::clock;
+use crate::clocks::Clocks;
+use crate::config::SessionConfig;
+use crate::context::{Context, Note};
+use crate::login::NewLogin;
+use crate::pacing::Pacer;
+use crate::rows;
+use crate::servers::Servers;
+use crate::session::{Session, Shared};
+use crate::shard::{self, Command, Shard, ShardSender};
+
+/// Sessions are spread over this many actors.
+const SHARDS: usize = 4;
+/// Commands a shard may have waiting before senders wait, too.
+const BACKLOG: usize = 4_096;
+/// Events a slow listener may lag behind before it misses some (the store has them all).
+const LIVE_EVENTS: usize = 1_024;
+/// How long a stop waits for exchanges under way: the longest exchange with its retry, and the save.
+const STOP_WAIT: Duration = Duration::from_secs(40);
+
+/// What a keeper is opened with.
+pub struct Options {
+    /// Where sessions are remembered.
+    pub store: Arc<dyn Store>,
+    /// The sessions to keep.
+    pub sessions: Vec<SessionConfig>,
+    /// Refresh without being asked. `false` for one-shot commands: nothing is refreshed unless it is wanted.
+    pub warm: bool,
+    /// How servers are asked.
+    pub http: tenure_http::Client,
+    /// Faults planned by a test.
+    pub fault: FaultPlan,
+}
+
+/// Keeps sessions. Cheap to clone.
+#[derive(Clone)]
+pub struct Keeper(Arc<Inner>);
+
+struct Inner {
+    ctx: Arc<Context>,
+    sessions: BTreeMap<String, Session>,
+    shards: Vec<mpsc::Sender<(usize, Command)>>,
+    stop: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").field("sessions", &self.0.sessions.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// Reads every session's row and starts keeping them.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all. A session whose row cannot be opened is kept and says so.
+    pub async fn open(options: Options) -> Result<Self, StoreError> {
+        let (events, events_rx) = mpsc::unbounded_channel();
+        let (stop, stopping) = watch::channel(false);
+        let ctx = Arc::new(Context {
+            store: Arc::clone(&options.store),
+            http: options.http,
+            fault: options.fault,
+            boot: clock::boot_id(),
+            clocks: Clocks::default(),
+            pacer: Pacer::default(),
+            servers: Servers::default(),
+            tasks: TaskTracker::new(),
+            events,
+            live: broadcast::channel(LIVE_EVENTS).0,
+        });
+        let changes = options.store.changes();
+        let mut shards: Vec<(Shard, mpsc::Sender<(usize, Command)>, usize)> = (0..SHARDS.min(options.sessions.len().max(1)))
+            .map(|_| {
+                let (tx, rx) = mpsc::channel(BACKLOG);
+                (Shard::new(Arc::clone(&ctx), tx.clone(), rx), tx, 0)
+            })
+            .collect();
+        let mut sessions = BTreeMap::new();
+        let count = shards.len();
+        for (number, config) in options.sessions.into_iter().enumerate() {
+            let record = options.store.load(&config.name).await?.unwrap_or_else(|| rows::empty(&config.name));
+            let (shard, tx, used) = &mut shards[number % count];
+            let machine = Machine::new(config.name.clone(), policy(&config, options.warm));
+            let name = config.name.clone();
+            let shared = Arc::new(Shared {
+                config,
+                snapshot: ArcSwap::from_pointee(shard::blank()),
+                version: watch::channel(0).0,
+                shard: ShardSender { tx: tx.clone(), index: *used },
+            });
+            shard.add(Arc::clone(&shared), machine);
+            shard.start_with(*used, record);
+            *used += 1;
+            sessions.insert(name, Session(shared));
+        }
+        let senders = shards.iter().map(|(_, tx, _)| tx.clone()).collect();
+        for (shard, ..) in shards {
+            tokio::spawn(shard.run());
+        }
+        tokio::spawn(write_events(Arc::clone(&options.store), events_rx));
+        let inner = Arc::new(Inner {
+            ctx,
+            sessions,
+            shards: senders,
+            stop,
+        });
+        tokio::spawn(follow(Arc::downgrade(&inner), changes, stopping));
+        Ok(Self(inner))
+    }
+
+    /// The session with this name.
+    pub fn session(&self, name: &str) -> Option<Session> {
+        self.0.sessions.get(name).cloned()
+    }
+
+    /// All sessions, by name.
+    pub fn sessions(&self) -> Vec<Session> {
+        self.0.sessions.values().cloned().collect()
+    }
+
+    /// What happens from now on in this process.
+    pub fn events(&self) -> broadcast::Receiver<EventRow> {
+        self.0.ctx.live.subscribe()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.ctx.store
+    }
+
+    /// Makes a login the session's current pair, here and in every process that shares the store.
+    ///
+    /// # Errors
+    /// When it cannot be stored, or the session is unknown.
+    pub async fn login(&self, name: &str, login: NewLogin) -> Result<Generation, Failure> {
+        let session = self.session(name).ok_or_else(|| unknown(name))?;
+        let store = &self.0.ctx.store;
+        let info = login.info(session.config());
+        let generation =
+            store.login(name, login.pair, &info, login.stored.as_ref()).await.map_err(|error| error.failure())?;
+        self.reload(&session).await.map_err(|error| error.failure())?;
+        Ok(generation)
+    }
+
+    /// Ends a session here; `everywhere` also revokes its tokens at the server first.
+    ///
+    /// # Errors
+    /// When the server refused or could not be asked to revoke (nothing is changed then), or the store failed.
+    pub async fn logout(&self, name: &str, everywhere: bool) -> Result<(), Failure> {
+        let session = self.session(name).ok_or_else(|| unknown(name))?;
+        let store = &self.0.ctx.store;
+        if everywhere && let Some(record) = store.load(name).await.map_err(|error| error.failure())? {
+            crate::login::revoke(self.0.ctx.net(), &self.0.ctx.servers, session.config(), &record).await?;
+        }
+        store.logout(name).await.map_err(|error| error.failure())?;
+        self.reload(&session).await.map_err(|error| error.failure())
+    }
+
+    /// Ends the keeper: no exchange is begun any more, those under way finish and are saved.
+    pub async fn shutdown(&self) {
+        // Nobody may be following any more; that is what the signal asks for.
+        let _nobody_follows = self.0.stop.send(true);
+        let mut waits = Vec::new();
+        for shard in &self.0.shards {
+            let (reply, done) = oneshot::channel();
+            if shard.send((0, Command::Stop(reply))).await.is_ok() {
+                waits.push(done);
+            }
+        }
+        let all = async {
+            for done in waits {
+                // A shard that is gone has nothing under way.
+                let _shard_gone = done.await;
+            }
+            self.0.ctx.tasks.close();
+            self.0.ctx.tasks.wait().await;
+        };
+        if tokio::time::timeout(STOP_WAIT, all).await.is_err() {
+            tracing::error!("exchanges were still under way after {} s; their intents tell the next start", STOP_WAIT.as_secs());
+        }
+        self.flush_events().await;
+    }
+
+    async fn flush_events(&self) {
+        let (reply, flushed) = oneshot::channel();
+        if self.0.ctx.events.send(Note::Flush(reply)).is_ok() {
+            // The writer is gone only when its task was killed with the runtime.
+            let _writer_gone = flushed.await;
+        }
+    }
+
+    async fn reload(&self, session: &Session) -> Result<(), StoreError> {
+        let record = self.0.ctx.store.load(session.name()).await?.unwrap_or_else(|| rows::empty(session.name()));
+        let shard = &session.0.shard;
+        // A shard that is gone has no snapshot to update.
+        let _shard_gone = shard.send(session.name(), Command::Row(Box::new(record))).await;
+        Ok(())
+    }
+}
+
+fn policy(config: &SessionConfig, warm: bool) -> Policy {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    Policy {
+        keep: if warm { config.keep } else { Keep::Lazy },
+        refresh_at: config.timing.refresh_at,
+        backoff_min_ms: ms(config.timing.backoff_min),
+        backoff_max_ms: ms(config.timing.backoff_max),
+        spends: config.profile.rotation.spends(),
+        retry_unknown: config.profile.retry_unknown,
+        idle_ms: config.profile.lifetimes.refresh_idle_s.map(|seconds| seconds.saturating_mul(1_000)),
+        self_login: config.client_credentials,
+    }
+}
+
+fn unknown(name: &str) -> Failure {
+    use tenure_core::{Class, Code, Heal, Who};
+    Failure::new(
+        Code::InvalidRequest,
+        Class::BadRequest,
+        "unknown_session",
+        Heal::FixConfig,
+        Who::Operator,
+        format!("there is no session {name} in the configuration"),
+    )
+    .with_rule("keeper.unknown_session")
+}
+
+/// Follows the store: what another process wrote reaches every session at once.
+async fn follow(inner: std::sync::Weak<Inner>, mut changes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            _ = stopping.changed() => return,
+        }
+        let Some(inner) = inner.upgrade() else { return };
+        let keeper = Keeper(inner);
+        for session in keeper.sessions() {
+            if let Err(error) = keeper.reload(&session).await {
+                tracing::warn!(session = %session.name(), %error, "a change of the store could not be read");
+            }
+        }
+    }
+}
+
+async fn write_events(store: Arc<dyn Store>, mut notes: mpsc::UnboundedReceiver<Note>) {
+    while let Some(note) = notes.recv().await {
+        match note {
+            Note::Row(row) => {
+                if let Err(error) = store.append_event(&row).await {
+                    tracing::warn!(session = %row.session, kind = %row.kind, %error, "an event could not be stored");
+                }
+            }
+            Note::Flush(reply) => {
+                // Whoever asked may have gone.
+                let _asker_gone = reply.send(());
+            }
+        }
+    }
+}

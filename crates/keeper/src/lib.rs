@@ -1,0 +1,26 @@
+//! Drives the session machine: the refresh transaction, shards, pacing, clocks, login flows. The only writer
+//! of sessions.
+//!
+//! [`Keeper::open`] reads the store and starts keeping; a [`Session`] answers callers from an atomic snapshot.
+//! Everything that touches the network or the store runs in tasks of the keeper's own (I3).
+#![forbid(unsafe_code)]
+
+pub mod clock;
+mod clocks;
+mod config;
+mod context;
+mod effects;
+mod events;
+mod exchange;
+mod failures;
+mod keeper;
+pub mod login;
+mod pacing;
+mod rows;
+mod servers;
+mod session;
+mod shard;
+
+pub use config::{Endpoints, SessionConfig, Timing};
+pub use keeper::{Keeper, Options};
+pub use session::{AfterRefusal, Session, Snapshot, Status, Token};

@@ -1,0 +1,127 @@
+//! Importing a token response that somebody already holds (DESIGN §12).
+
+use serde::Deserialize;
+use tenure_core::{Anchor, Class, Code, Failure, Generation, Heal, Secret, Who};
+use tenure_wire::Granted;
+
+use super::NewLogin;
+use crate::clock;
+use crate::config::SessionConfig;
+use crate::exchange::{self, Defaults};
+
+/// What an import holds.
+#[derive(Debug)]
+pub enum Import {
+    /// Tokens.
+    Login(NewLogin),
+    /// A name and a password to log in with.
+    Password {
+        /// The account.
+        username: String,
+        /// Its password.
+        password: Secret,
+    },
+}
+
+/// The accepted fields; any other is an error, so that a misspelt one is not lost in silence.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    access_token: Option<String>,
+    refresh_token: Option<String>,
+    expires_in: Option<i64>,
+    /// Seconds since the epoch at which the response was received.
+    obtained_at: Option<i64>,
+    refresh_expires_in: Option<i64>,
+    /// Cookies by name, or one `name=value; …` line; the refresh cookie is taken out of them.
+    cookies: Option<Cookies>,
+    username: Option<String>,
+    password: Option<String>,
+    scope: Option<String>,
+    #[serde(rename = "token_type")]
+    _token_type: Option<String>,
+    #[serde(rename = "id_token")]
+    _id_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Cookies {
+    Line(String),
+    Map(std::collections::BTreeMap<String, String>),
+}
+
+impl Cookies {
+    fn get(&self, name: &str) -> Option<String> {
+        match self {
+            Cookies::Map(map) => map.get(name).cloned(),
+            Cookies::Line(line) => line
+                .split(';')
+                .filter_map(|part| part.trim().split_once('='))
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.to_owned()),
+        }
+    }
+}
+
+/// The cookie that carries the refresh token where a dialect uses one (usefulteam/jwt-auth 3).
+const REFRESH_COOKIE: &str = "refresh_token";
+
+/// Reads an import. The JSON is a token response, or `{"username","password"}` for a password dialect.
+///
+/// # Errors
+/// When it is not such JSON; the message never repeats a value.
+pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
+    let file: File = serde_json::from_str(json).map_err(|error| {
+        // serde's own text may quote a value; line and column are enough to find the place.
+        let what = if error.is_data() { "a field is unknown or of the wrong type" } else { "it is not valid JSON" };
+        bad(config, format!("{what} (line {}, column {})", error.line(), error.column()))
+    })?;
+    if let (Some(username), Some(password)) = (&file.username, &file.password) {
+        return Ok(Import::Password { username: username.clone(), password: Secret::new(password.clone()) });
+    }
+    let access = file.access_token.as_deref().filter(|token| !token.is_empty());
+    let Some(access) = access else {
+        return Err(bad(config, "access_token is missing; give a token response, or username and password".to_owned()));
+    };
+    let now = clock::now();
+    let gone_ms = file.obtained_at.map_or(0, |at| now.wall.0.saturating_sub(at.saturating_mul(1_000)));
+    let gone_ms = u64::try_from(gone_ms).unwrap_or(0);
+    let anchor = Anchor {
+        boot: clock::boot_id(),
+        // Older than this boot: the wall clock is all there is.
+        mono: now.mono.minus(gone_ms),
+        wall: tenure_core::Wall(now.wall.0 - gone_ms as i64),
+        server: None,
+    };
+    let anchor = if gone_ms > now.mono.0 { Anchor { boot: tenure_core::BootId::default(), ..anchor } } else { anchor };
+    let mut granted = Granted::new(Secret::new(access), anchor.wall.0.div_euclid(1_000));
+    granted.stated.expires_in = file.expires_in;
+    granted.refresh = file
+        .refresh_token
+        .or_else(|| file.cookies.as_ref().and_then(|cookies| cookies.get(REFRESH_COOKIE)))
+        .filter(|token| !token.is_empty())
+        .map(Secret::new);
+    granted.refresh_expires_in = file.refresh_expires_in;
+    granted.scope = file.scope;
+    let lifetimes = &config.profile.lifetimes;
+    let defaults = Defaults {
+        access_s: config.endpoints.known().expires_in_default.or(exchange::seconds(lifetimes.access_s)),
+        refresh_s: None,
+        learned_s: None,
+    };
+    let pair = exchange::pair(&granted, Generation(0), anchor, defaults, None);
+    Ok(Import::Login(NewLogin { pair, stored: None }))
+}
+
+fn bad(config: &SessionConfig, why: String) -> Failure {
+    Failure::new(
+        Code::InvalidRequest,
+        Class::BadRequest,
+        "import_unreadable",
+        Heal::FixConfig,
+        Who::Operator,
+        format!("the import for session {} cannot be read: {why}", config.name),
+    )
+    .with_rule("keeper.import")
+}

@@ -1,0 +1,40 @@
+//! Test support, not shipped: servers that behave and misbehave on real sockets.
+//!
+//! - [`issuer::FaultyIssuer`]: an OAuth 2.0 token endpoint and a protected API with scriptable faults.
+//! - [`wordpress`]: stand-ins of the WordPress token plugins, faithful on the wire.
+//! - [`json_refresh::JsonRefresh`]: a plain `/refresh` API that speaks JSON.
+//! - [`proxy::FaultProxy`]: a TCP proxy that cuts, delays, refuses, or loses replies.
+//! - [`process`], [`wait`]: the built binary as a child process, and waiting for conditions.
+//!
+//! Every server runs on a background runtime of its own, so that a test may block, pause tokio's clock or
+//! be synchronous altogether. Each binds a port of the loopback interface, records what it receives
+//! ([`server::Server::requests`]) and stops when dropped.
+//!
+//! Being test support, the lab panics, with a text that says why, where a shipped crate would return an error.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod fault;
+pub mod gate;
+pub mod issuer;
+pub mod json_refresh;
+pub mod process;
+pub mod proxy;
+pub mod record;
+pub mod server;
+pub mod wait;
+pub mod wordpress;
+
+mod jwt;
+mod reply;
+
+pub use clock::Clock;
+pub use fault::{Fault, FaultQueue};
+pub use gate::Gate;
+pub use issuer::{FaultyIssuer, IssuerConfig, Rotation};
+pub use json_refresh::JsonRefresh;
+pub use process::{Process, tenure_bin};
+pub use proxy::FaultProxy;
+pub use record::Recorded;
+pub use server::{Server, Sink};
+pub use wait::{free_port, temp_dir, wait_until};

@@ -1,0 +1,281 @@
+//! What can go wrong with a store, each with what, where and what to do. Nothing here loses data: a store that
+//! cannot be used is left as it is.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+use tenure_core::{Class, Code, Failure, Generation, Heal, Who};
+
+/// A store's error. The text names what was wrong, where, and what to do. Never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The file or its directory cannot be opened, read or written for a reason of its own.
+    #[error("cannot use the store {}: {detail}; check that the path exists, lies on a local disk and belongs to this user", path.display())]
+    Unavailable {
+        /// The database or the file beside it.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// The file is damaged, or no SQLite database at all.
+    #[error("the store {} is damaged: {detail}; it was left as it is. Keep a copy of it and of the files beside it, then restore a backup or import an export (`tenure store import`)", path.display())]
+    Corrupt {
+        /// The database.
+        path: PathBuf,
+        /// What the check found.
+        detail: String,
+    },
+    /// A healthy SQLite database that belongs to another program.
+    #[error("{} is a database of another program (application id {found:#010x}, expected {expected:#010x}); it was left as it is. Choose another path for the store", path.display())]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+        /// `PRAGMA application_id` found.
+        found: i32,
+        /// The one wanted.
+        expected: i32,
+    },
+    /// The schema is newer than this program.
+    #[error("the store {} has schema version {found}, and this program knows versions up to {known}; it was left as it is. Use the newer program that wrote it", path.display())]
+    ForeignVersion {
+        /// The database.
+        path: PathBuf,
+        /// `PRAGMA user_version` found.
+        found: i64,
+        /// The newest version known.
+        known: i64,
+    },
+    /// The file, its directory or its disk is read-only.
+    #[error("the store {} cannot be written: {detail}; make the file and its directory writable for this user, or mount the disk read-write", path.display())]
+    ReadOnly {
+        /// The database or the file beside it.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// The disk or the quota is full.
+    #[error("no space left for the store {}: {detail}; free some space on that disk. Nothing stored was lost", path.display())]
+    Full {
+        /// The database or the file beside it.
+        path: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// Another process held the write lock for too long.
+    #[error("the store {} is locked by another process for more than {waited_ms} ms; find who holds it open (`fuser {}`) and try again", path.display(), path.display())]
+    Busy {
+        /// The database.
+        path: PathBuf,
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+    },
+    /// The key found does not open this store.
+    #[error("the store {} is sealed with key {expected}, but {source_name} holds key {found}; bring back the right key. Nothing was changed", path.display())]
+    WrongKey {
+        /// The database.
+        path: PathBuf,
+        /// Key id the store was sealed with.
+        expected: String,
+        /// Key id that was found.
+        found: String,
+        /// Where that key came from.
+        source_name: String,
+    },
+    /// The store is sealed and its key is nowhere to be found. No new key is made, for it could open nothing.
+    #[error("the store {} is sealed with key {expected}, and no key was found: {looked}; bring the key back, or set `key` to where it is. Nothing was changed", path.display())]
+    KeyMissing {
+        /// The database.
+        path: PathBuf,
+        /// Key id the store was sealed with.
+        expected: String,
+        /// Which sources were tried and why each had none.
+        looked: String,
+    },
+    /// A key source that was named cannot be used.
+    #[error("cannot take the store's key from {source_name}: {detail}")]
+    Key {
+        /// Which source.
+        source_name: String,
+        /// What is wrong and what to do.
+        detail: String,
+    },
+    /// A stored session cannot be opened; it is kept as it is.
+    #[error("session {session} in the store {} cannot be opened: {detail}; it is kept as it is. Bring back the key it was sealed with, or log in again (`tenure login {session}`)", path.display())]
+    Unreadable {
+        /// The database.
+        path: PathBuf,
+        /// The session.
+        session: String,
+        /// Why.
+        detail: String,
+    },
+    /// Somebody else took the lease over (or a login or logout came between): the write changed nothing.
+    #[error("the lease on this session has passed to somebody else; nothing was written")]
+    Fenced,
+    /// The session has moved on to another generation: the write changed nothing.
+    #[error("the session is at generation {now} by now; nothing was written")]
+    Moved {
+        /// The stored generation.
+        now: Generation,
+    },
+    /// An export file that cannot be read.
+    #[error("cannot import: {detail}")]
+    Import {
+        /// What is wrong and what to do.
+        detail: String,
+    },
+    /// A fault that a test's plan asked for.
+    #[error("fault point {point}: {detail}")]
+    Fault {
+        /// The point.
+        point: String,
+        /// What the plan says.
+        detail: String,
+    },
+    /// A statement that this program should not have made: a bug.
+    #[error("internal error at the store {}: {detail}; please report this", path.display())]
+    Internal {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// The stable code every store error carries.
+    pub fn code(&self) -> Code {
+        Code::StoreUnavailable
+    }
+
+    /// Whether this is the answer of a compare-and-swap rather than a fault of the store.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, StoreError::Fenced | StoreError::Moved { .. })
+    }
+
+    /// Whether the same call may succeed later without anybody doing anything.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, StoreError::Busy { .. } | StoreError::Fault { .. })
+    }
+
+    /// The cause, in snake case, as [`Failure::cause`] has it.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            StoreError::Unavailable { .. } => "store_unavailable",
+            StoreError::Corrupt { .. } => "store_corrupt",
+            StoreError::Foreign { .. } => "store_foreign",
+            StoreError::ForeignVersion { .. } => "store_newer",
+            StoreError::ReadOnly { .. } => "store_read_only",
+            StoreError::Full { .. } => "store_full",
+            StoreError::Busy { .. } => "store_busy",
+            StoreError::WrongKey { .. } => "store_wrong_key",
+            StoreError::KeyMissing { .. } => "store_key_missing",
+            StoreError::Key { .. } => "store_key_unusable",
+            StoreError::Unreadable { .. } => "session_unreadable",
+            StoreError::Fenced => "lease_lost",
+            StoreError::Moved { .. } => "generation_moved",
+            StoreError::Import { .. } => "import_unreadable",
+            StoreError::Fault { .. } => "fault_injected",
+            StoreError::Internal { .. } => "store_internal",
+        }
+    }
+
+    /// The error as the FAILURE every surface shows.
+    pub fn failure(&self) -> Failure {
+        let heal = if self.is_passing() || self.is_conflict() {
+            Heal::RetryLater
+        } else {
+            Heal::FixConfig
+        };
+        Failure::new(
+            self.code(),
+            Class::Unknown,
+            self.cause(),
+            heal,
+            Who::Operator,
+            self.to_string(),
+        )
+    }
+
+    /// Names what SQLite reported for the database at `path`.
+    pub(crate) fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        let detail = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                StoreError::Corrupt { path, detail }
+            }
+            Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { path, detail },
+            Some(ErrorCode::DiskFull) => StoreError::Full { path, detail },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy {
+                path,
+                waited_ms: crate::sqlite::BUSY_MS,
+            },
+            // A full disk shows itself as an I/O error where SQLite grows its shared memory or syncs.
+            Some(ErrorCode::SystemIoFailure) if no_space(&path) => {
+                StoreError::Full { path, detail }
+            }
+            Some(
+                ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::OutOfMemory
+                | ErrorCode::OperationInterrupted
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::NoLargeFileSupport,
+            ) => StoreError::Unavailable { path, detail },
+            _ => StoreError::Internal { path, detail },
+        }
+    }
+
+    /// Names an error of the file system at `path`.
+    pub(crate) fn from_io(path: &Path, doing: &str, error: &std::io::Error) -> Self {
+        let path = path.to_owned();
+        let detail = format!("{doing}: {error}");
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                StoreError::Full { path, detail }
+            }
+            std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path, detail },
+            _ => StoreError::Unavailable { path, detail },
+        }
+    }
+}
+
+fn no_space(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|stat| stat.f_bavail == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_read_only_one_are_told_apart() {
+        let path = Path::new("/data/tenure.db");
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let text = StoreError::from_io(path, "writing", &full).to_string();
+        assert!(
+            text.starts_with("no space left for the store /data/tenure.db"),
+            "{text}"
+        );
+        let ro = std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem);
+        assert!(matches!(
+            StoreError::from_io(path, "writing", &ro),
+            StoreError::ReadOnly { .. }
+        ));
+    }
+
+    #[test]
+    fn the_failure_carries_code_cause_and_what_to_do() {
+        let failure = StoreError::Full {
+            path: "/data/tenure.db".into(),
+            detail: "disk full".to_owned(),
+        }
+        .failure();
+        assert_eq!(failure.code, Code::StoreUnavailable);
+        assert_eq!(failure.cause, "store_full");
+        assert_eq!(failure.heal, Heal::FixConfig);
+        assert!(failure.detail.contains("free some space"));
+    }
+}

@@ -1,0 +1,31 @@
+//! Encrypted session store and leases on SQLite; the writer the issuer's tables share.
+//!
+//! [`Store`] is what the keeper needs of a store, [`sqlite::SqliteStore`] keeps it in one SQLite file that
+//! several processes of one host share, and [`sqlite::Db`] is the durable writer beneath it, for anybody's
+//! tables. Tokens are sealed ([`seal`]) before they reach the file. DESIGN §3 (I1, I2, I4, I6, I8, I9) and §9
+//! say what must hold.
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod clock;
+pub mod error;
+pub mod export;
+pub mod fault;
+mod files;
+mod helper;
+mod holder;
+mod incarnation;
+pub mod keys;
+pub mod record;
+pub mod rekey;
+pub mod seal;
+mod spare;
+pub mod sqlite;
+pub mod store;
+mod vault;
+
+pub use error::StoreError;
+pub use keys::KeySource;
+pub use record::{Claim, EventRow, Info, Intent, Latch, Lease, LeaseView, Record, StoredLogin};
+pub use seal::{Seal, SealError};
+pub use store::Store;

@@ -1,0 +1,1 @@
+//! Tenure for Rust programs: open a keeper, ask for tokens, reqwest and tower layers.

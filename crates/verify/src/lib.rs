@@ -1,0 +1,41 @@
+//! The resource server's side: verifies access tokens (RFC 9068, RFC 6750) as a tower layer.
+//!
+//! - [`Verifier`] checks a token against issuer, audience, times, algorithm and revocation.
+//! - [`JwksCache`] holds the issuer's keys and follows their rotation; verifying takes no lock.
+//! - [`VerifyLayer`] does it for HTTP services, puts [`Verified`] into the request's extensions and answers
+//!   refusals in a [`Style`]: exactly per RFC 6750 §3, or as APIs do that clients must cope with.
+//!
+//! ```
+//! use tenure_verify::{KeySource, Verified, Verifier};
+//! use tenure_jose::{Alg, KeySet, SigningKey};
+//!
+//! let key = SigningKey::generate(Alg::Es256, "k1")?;
+//! let verifier = Verifier::builder(KeySource::fixed(KeySet::from_signing_key(&key)))
+//!     .issuer("https://id.example")
+//!     .audience("orders")
+//!     .build()?;
+//! let app: axum::Router = axum::Router::new()
+//!     .route("/orders", axum::routing::get(|who: axum::Extension<Verified>| async move {
+//!         format!("orders of {}", who.subject.as_deref().unwrap_or("nobody"))
+//!     }))
+//!     .route_layer(verifier.layer().require_scopes(["orders:read"]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod credentials;
+mod jwks;
+mod layer;
+mod refusal;
+mod style;
+mod verifier;
+mod wordpress;
+
+pub use jwks::{FetchError, JwksCache, MAX_MAX_AGE_S, MIN_MAX_AGE_S};
+pub use layer::{VerifyLayer, VerifyService};
+pub use refusal::Refusal;
+pub use style::Style;
+pub use verifier::{
+    BuildError, Builder, Claims, Clock, DEFAULT_LEEWAY_S, KeySource, RevocationCheck, Verified,
+    Verifier,
+};

@@ -1,0 +1,96 @@
+//! Why a request is refused, before it is put into any style.
+
+use tenure_jose::Reason;
+
+/// A refused request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No bearer token in the request.
+    #[error("the request carries no access token")]
+    Missing,
+    /// The credentials are malformed; the text says how.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// The token does not verify.
+    #[error("the access token is refused: {reason}")]
+    Invalid {
+        /// Why.
+        reason: Reason,
+        /// When it was judged, epoch seconds.
+        now_s: i64,
+    },
+    /// The token verifies, but was revoked.
+    #[error("the access token was revoked")]
+    Revoked,
+    /// The token is good, but does not allow this.
+    #[error("the access token lacks a scope; needed is: {}", required.join(" "))]
+    InsufficientScope {
+        /// The scopes the route needs.
+        required: Vec<String>,
+    },
+    /// The issuer's keys cannot be had and none are cached: nothing can be said about the token.
+    #[error("the keys to check access tokens are not available; try again in {retry_after_s} s")]
+    Unavailable {
+        /// When to try again, in seconds, at least 1.
+        retry_after_s: u64,
+    },
+}
+
+impl Refusal {
+    /// The error code of RFC 6750 §3.1; `None` where it forbids one, and when keys are unavailable.
+    pub fn error(&self) -> Option<&'static str> {
+        match self {
+            Refusal::Missing | Refusal::Unavailable { .. } => None,
+            Refusal::BadRequest(_) => Some("invalid_request"),
+            Refusal::Invalid { .. } | Refusal::Revoked => Some("invalid_token"),
+            Refusal::InsufficientScope { .. } => Some("insufficient_scope"),
+        }
+    }
+
+    /// A sentence for developers, as `error_description`: fixed texts, with nothing out of the token.
+    pub fn description(&self) -> &'static str {
+        match self {
+            Refusal::Missing => "The request has no access token",
+            Refusal::BadRequest(text) => text,
+            Refusal::Invalid { reason, .. } => describe(reason),
+            Refusal::Revoked => "The access token was revoked",
+            Refusal::InsufficientScope { .. } => {
+                "The request requires higher privileges than provided by the access token"
+            }
+            Refusal::Unavailable { .. } => "The keys to check access tokens are not available",
+        }
+    }
+
+    /// Whether the token had expired: the one refusal a refresh surely heals.
+    pub fn is_expired(&self) -> bool {
+        matches!(
+            self,
+            Refusal::Invalid {
+                reason: Reason::Expired { .. },
+                ..
+            }
+        )
+    }
+}
+
+fn describe(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Malformed(_) => "The access token is malformed",
+        Reason::UnknownKey { .. } => "The access token is signed with an unknown key",
+        Reason::WrongAlgorithm { .. } => {
+            "The access token is signed with an algorithm that is not accepted"
+        }
+        Reason::BadSignature => "The access token signature is invalid",
+        // RFC 6750 §3 has these very words.
+        Reason::Expired { .. } => "The access token expired",
+        Reason::NotYetValid { .. } => "The access token is not yet valid",
+        Reason::IssuedInFuture { .. } => "The access token was issued in the future",
+        Reason::WrongIssuer { .. } => "The access token has the wrong issuer",
+        Reason::WrongAudience { .. } => "The access token has the wrong audience",
+        Reason::WrongType { .. } => "The access token has the wrong type",
+        Reason::MissingClaim("exp") => "The access token has no expiry",
+        Reason::MissingClaim("iss") => "The access token has no issuer",
+        Reason::MissingClaim("aud") => "The access token has no audience",
+        Reason::MissingClaim(_) => "The access token lacks a claim",
+    }
+}
