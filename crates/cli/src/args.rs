@@ -232,18 +232,32 @@ pub enum Store {
     /// Seal everything with a new key, without stopping anybody
     Rekey,
     /// Write all sessions to a file that a passphrase protects
-    Export(ExportImport),
+    Export(Export),
     /// Read sessions from such a file
-    Import(ExportImport),
+    Import(Import),
 }
 
-/// `tenure store export|import`.
+/// `tenure store export`.
 #[derive(Debug, Args)]
-pub struct ExportImport {
+pub struct Export {
+    /// The file; it must not exist yet
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Read the passphrase from the first line of this file instead of a prompt or stdin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// `tenure store import`.
+#[derive(Debug, Args)]
+pub struct Import {
     /// The file
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// Read the passphrase from the first line of this file instead of a prompt or stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub passphrase_file: Option<PathBuf>,
+    /// Take the export's tokens for sessions that are here already
+    #[arg(long)]
+    pub replace: bool,
 }

@@ -21,7 +21,11 @@ enum Kind {
     /// Written here.
     Full(Option<Bytes>),
     /// The upstream's: first what was already read of it, then the rest as it arrives.
-    Stream { ahead: VecDeque<Frame<Bytes>>, rest: Option<Incoming>, broken: Option<hyper::Error> },
+    Stream {
+        ahead: VecDeque<Frame<Bytes>>,
+        rest: Option<Incoming>,
+        broken: Option<hyper::Error>,
+    },
 }
 
 impl Body {
@@ -41,8 +45,16 @@ impl Body {
     }
 
     /// The upstream's body of which `ahead` was already read; `broken` is how reading ended, if it failed.
-    pub(crate) fn resumed(ahead: VecDeque<Frame<Bytes>>, rest: Option<Incoming>, broken: Option<hyper::Error>) -> Self {
-        Self(Kind::Stream { ahead, rest, broken })
+    pub(crate) fn resumed(
+        ahead: VecDeque<Frame<Bytes>>,
+        rest: Option<Incoming>,
+        broken: Option<hyper::Error>,
+    ) -> Self {
+        Self(Kind::Stream {
+            ahead,
+            rest,
+            broken,
+        })
     }
 
     /// The bytes, when the body is the gateway's own.
@@ -58,10 +70,17 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Stream { ahead, rest, broken } => {
+            Kind::Stream {
+                ahead,
+                rest,
+                broken,
+            } => {
                 if let Some(frame) = ahead.pop_front() {
                     return Poll::Ready(Some(Ok(frame)));
                 }
@@ -80,18 +99,32 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Full(bytes) => bytes.is_none(),
-            Kind::Stream { ahead, rest, broken } => {
-                ahead.is_empty() && broken.is_none() && rest.as_ref().is_none_or(HttpBody::is_end_stream)
+            Kind::Stream {
+                ahead,
+                rest,
+                broken,
+            } => {
+                ahead.is_empty()
+                    && broken.is_none()
+                    && rest.as_ref().is_none_or(HttpBody::is_end_stream)
             }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Full(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Kind::Stream { ahead, rest, .. } => {
-                let read: u64 = ahead.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum();
-                let rest = rest.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint);
+                let read: u64 = ahead
+                    .iter()
+                    .filter_map(Frame::data_ref)
+                    .map(|data| data.len() as u64)
+                    .sum();
+                let rest = rest
+                    .as_ref()
+                    .map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint);
                 let mut hint = SizeHint::new();
                 if let Some(upper) = rest.upper() {
                     hint.set_upper(upper + read);

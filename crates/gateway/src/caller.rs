@@ -15,9 +15,13 @@ pub fn check(headers: &HeaderMap, keys: &[Secret]) -> Result<(), Problem> {
     if keys.is_empty() {
         return Ok(());
     }
-    let presented = headers.get(TENURE_KEY).map_or(&b""[..], |value| value.as_bytes());
+    let presented = headers
+        .get(TENURE_KEY)
+        .map_or(&b""[..], |value| value.as_bytes());
     // Every key is compared, so that the time says nothing about which one was near.
-    let known = keys.iter().fold(Choice::from(0), |known, key| known | key.expose().as_bytes().ct_eq(presented));
+    let known = keys.iter().fold(Choice::from(0), |known, key| {
+        known | key.expose().as_bytes().ct_eq(presented)
+    });
     if known.into() {
         return Ok(());
     }
@@ -31,7 +35,12 @@ pub fn check(headers: &HeaderMap, keys: &[Secret]) -> Result<(), Problem> {
          add the header, or add the caller's key to the gateway's configuration",
     )
     .with_rule("gateway.caller_key");
-    Err(Problem { status: StatusCode::FORBIDDEN, failure: Box::new(failure), session: None, retry_after: None })
+    Err(Problem {
+        status: StatusCode::FORBIDDEN,
+        failure: Box::new(failure),
+        session: None,
+        retry_after: None,
+    })
 }
 
 #[cfg(test)]
@@ -40,7 +49,9 @@ mod tests {
     use http::HeaderValue;
 
     fn presenting(key: Option<&'static str>) -> HeaderMap {
-        key.map(|key| (TENURE_KEY, HeaderValue::from_static(key))).into_iter().collect()
+        key.map(|key| (TENURE_KEY, HeaderValue::from_static(key)))
+            .into_iter()
+            .collect()
     }
 
     #[test]
@@ -50,10 +61,19 @@ mod tests {
 
     #[test]
     fn with_keys_only_their_holders_are() {
-        let keys = [Secret::new("first-first-first"), Secret::new("second-second-second")];
+        let keys = [
+            Secret::new("first-first-first"),
+            Secret::new("second-second-second"),
+        ];
         assert!(check(&presenting(Some("first-first-first")), &keys).is_ok());
         assert!(check(&presenting(Some("second-second-second")), &keys).is_ok());
-        for wrong in [None, Some(""), Some("first"), Some("first-first-firsT"), Some("first-first-firstX")] {
+        for wrong in [
+            None,
+            Some(""),
+            Some("first"),
+            Some("first-first-firsT"),
+            Some("first-first-firstX"),
+        ] {
             let problem = check(&presenting(wrong), &keys).expect_err("refused");
             assert_eq!(problem.status, 403);
             assert!(!problem.failure.detail.contains("first-first"));

@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPECT, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::client::legacy::Client as Pool;
 use tenure_core::{Class, Code, Failure, Heal, Secret, Who};
 use tenure_diagnose::{ApiVerdict, Local, Seen, classify_api};
-use tenure_http::{Connector, Fault, FaultKind};
+use tenure_http::{Fault, FaultKind};
 use tenure_keeper::{AfterRefusal, Keeper, Session, Token, clock};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -27,10 +26,10 @@ use crate::inflate;
 use crate::options::{Limits, Options, SetupError};
 use crate::peek::{Depth, Peeked, peek};
 use crate::problem::Problem;
-use crate::replay::{Replay, SendBody};
+use crate::replay::Replay;
 use crate::route::{self, Upstream};
 use crate::upgrade;
-use crate::upstream;
+use crate::upstream::{Pool, pool};
 
 /// The gateway. Cheap to clone.
 #[derive(Clone)]
@@ -44,9 +43,9 @@ pub(crate) struct Inner {
     pages: Option<Url>,
     pub(crate) limits: Limits,
     /// HTTP/2 where the upstream offers it.
-    pool: Pool<Connector, SendBody>,
+    pool: Pool,
     /// HTTP/1.1 only: the one that can be upgraded.
-    upgrade_pool: Pool<Connector, SendBody>,
+    upgrade_pool: Pool,
     pub(crate) tunnels: TaskTracker,
     /// Ends the tunnels.
     pub(crate) closing: CancellationToken,
@@ -78,7 +77,9 @@ enum Judged {
 
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway").field("sessions", &self.0.routes.keys()).finish_non_exhaustive()
+        f.debug_struct("Gateway")
+            .field("sessions", &self.0.routes.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,18 +92,38 @@ impl Gateway {
         options.check()?;
         let mut routes = HashMap::new();
         for session in keeper.sessions() {
-            let choice = options.routes.get(session.name()).copied().unwrap_or_default();
+            let choice = options
+                .routes
+                .get(session.name())
+                .copied()
+                .unwrap_or_default();
             let upstream = upstream_of(&session)?;
             let rules = Rules {
                 tls: upstream.as_ref().is_some_and(Upstream::is_tls),
                 keep_authorization: choice.keep_authorization,
-                keep_cookies: choice.keep_cookies || !upstream.as_ref().is_some_and(|upstream| logs_in(&session, upstream)),
+                keep_cookies: choice.keep_cookies
+                    || !upstream
+                        .as_ref()
+                        .is_some_and(|upstream| logs_in(&session, upstream)),
             };
             // Session names are host name labels: always a valid field value.
-            let name = HeaderValue::from_str(session.name()).unwrap_or_else(|_| HeaderValue::from_static(""));
-            routes.insert(session.name().to_owned(), Route { session, name, upstream, rules });
+            let name = HeaderValue::from_str(session.name())
+                .unwrap_or_else(|_| HeaderValue::from_static(""));
+            routes.insert(
+                session.name().to_owned(),
+                Route {
+                    session,
+                    name,
+                    upstream,
+                    rules,
+                },
+            );
         }
-        if let Some(unknown) = options.routes.keys().find(|name| !routes.contains_key(*name)) {
+        if let Some(unknown) = options
+            .routes
+            .keys()
+            .find(|name| !routes.contains_key(*name))
+        {
             return Err(SetupError::UnknownRoute(unknown.clone()));
         }
         Ok(Self(Arc::new(Inner {
@@ -111,8 +132,8 @@ impl Gateway {
             keys: options.caller_keys,
             pages: options.pages_base,
             limits: options.limits,
-            pool: upstream::pool(tenure_http::connector()?),
-            upgrade_pool: upstream::pool(tenure_http::connector_http1()?),
+            pool: pool(tenure_http::connector()?),
+            upgrade_pool: pool(tenure_http::connector_http1()?),
             tunnels: TaskTracker::new(),
             closing: CancellationToken::new(),
         })))
@@ -136,8 +157,14 @@ impl Gateway {
             Err(problem) => {
                 tracing::debug!(status = problem.status.as_u16(), failure = %problem.failure, session = problem.session, "own answer");
                 let mut response = problem.response(self.0.pages.as_ref());
-                if let Some(route) = problem.session.as_ref().and_then(|name| self.0.routes.get(name)) {
-                    response.headers_mut().insert(headers::TENURE_SESSION, route.name.clone());
+                if let Some(route) = problem
+                    .session
+                    .as_ref()
+                    .and_then(|name| self.0.routes.get(name))
+                {
+                    response
+                        .headers_mut()
+                        .insert(headers::TENURE_SESSION, route.name.clone());
                 }
                 response
             }
@@ -151,22 +178,35 @@ impl Inner {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let address = host::address(request.method(), request.uri(), request.headers(), !self.keys.is_empty())?;
+        let address = host::address(
+            request.method(),
+            request.uri(),
+            request.headers(),
+            !self.keys.is_empty(),
+        )?;
         host::same_origin(request.headers(), &address)?;
         caller::check(request.headers(), &self.keys)?;
         let (name, rest) = route::split(&address, request.uri())?;
         let route = self.routes.get(name).ok_or_else(|| route::unknown(name))?;
         let upstream = route.upstream.as_ref().ok_or_else(|| no_upstream(name))?;
         let uri = upstream.join(&rest).map_err(|problem| problem.of(name))?;
-        let tunnel = headers::wanted_upgrade(&request).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+        let tunnel = headers::wanted_upgrade(&request)
+            .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         let (head, body) = request.into_parts();
-        let replay = Replay::new(body, route.session.config().timing.replay_limit, headers::expects_continue(&head.headers));
+        let replay = Replay::new(
+            body,
+            route.session.config().timing.replay_limit,
+            headers::expects_continue(&head.headers),
+        );
         let (template, tunnel) = template(head, uri, route, tunnel)?;
         if route.rules.keep_authorization && template.headers.contains_key(AUTHORIZATION) {
+            // Nothing is ever sent again that goes out without the session's token.
+            replay.accept();
             let response = self.send(route, &template, &replay, false, None).await?;
             return Ok(self.pass(route, response, tunnel, None));
         }
-        self.exchange(route, upstream, &template, &replay, tunnel).await
+        self.exchange(route, upstream, &template, &replay, tunnel)
+            .await
     }
 
     /// Sends with the session's token; after a refusal that a newer token can heal, sends once more (I12).
@@ -179,7 +219,9 @@ impl Inner {
         tunnel: Option<OnUpgrade>,
     ) -> Result<Response<Body>, Problem> {
         let token = self.token(route).await?;
-        let response = self.send(route, template, replay, true, Some((&token, upstream))).await?;
+        let response = self
+            .send(route, template, replay, true, Some((&token, upstream)))
+            .await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.pass(route, response, tunnel, Some(&token)));
         }
@@ -191,15 +233,29 @@ impl Inner {
             Ok(newer) => newer,
             Err(code) => {
                 replay.accept();
-                return Ok(label(route, &token, answer, false, Some(code.unwrap_or(failure.code))));
+                return Ok(label(
+                    route,
+                    &token,
+                    answer,
+                    false,
+                    Some(code.unwrap_or(failure.code)),
+                ));
             }
         };
         drop(answer);
-        tracing::debug!(session = route.session.name(), generation = newer.generation.0, "sending again with a newer token");
-        let response = self.send(route, template, replay, false, Some((&newer, upstream))).await?;
+        tracing::debug!(
+            session = route.session.name(),
+            generation = newer.generation.0,
+            "sending again with a newer token"
+        );
+        let response = self
+            .send(route, template, replay, false, Some((&newer, upstream)))
+            .await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let mut response = self.pass(route, response, tunnel, Some(&newer));
-            response.headers_mut().insert(headers::TENURE_REPLAYED, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(headers::TENURE_REPLAYED, HeaderValue::from_static("1"));
             return Ok(response);
         }
         Ok(match judge(route, &newer, replay, response).await {
@@ -214,14 +270,31 @@ impl Inner {
     /// The session's token; waits only when there is no valid one.
     async fn token(&self, route: &Route) -> Result<Token, Problem> {
         let session = &route.session;
-        let failure = match timeout(self.limits.token_wait, session.token(std::time::Duration::ZERO)).await {
+        let failure = match timeout(
+            self.limits.token_wait,
+            session.token(std::time::Duration::ZERO),
+        )
+        .await
+        {
             Ok(Ok(token)) => return Ok(token),
             Ok(Err(failure)) => failure,
-            Err(_) => session.snapshot().failure.clone().unwrap_or_else(|| slow(session.name())),
+            Err(_) => session
+                .snapshot()
+                .failure
+                .clone()
+                .unwrap_or_else(|| slow(session.name())),
         };
         let status = session.status();
-        let retry_after = status.next_refresh_in.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(5);
-        Err(Problem::no_token(session.name(), status.state, failure, retry_after.clamp(1, 3_600)))
+        let retry_after = status
+            .next_refresh_in
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .unwrap_or(5);
+        Err(Problem::no_token(
+            session.name(),
+            status.state,
+            failure,
+            retry_after.clamp(1, 3_600),
+        ))
     }
 
     /// Sends the request and waits for the head of the answer.
@@ -241,7 +314,9 @@ impl Inner {
             headers::authorize(&mut request, &token.header, upstream)?;
         }
         if first && replay.expects() {
-            request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
+            request
+                .headers_mut()
+                .insert(EXPECT, HeaderValue::from_static("100-continue"));
             let replay = replay.clone();
             hyper::ext::on_informational(&mut request, move |response| {
                 if response.status() == StatusCode::CONTINUE {
@@ -249,14 +324,24 @@ impl Inner {
                 }
             });
         }
-        let pool = if template.upgrade { &self.upgrade_pool } else { &self.pool };
+        let pool = if template.upgrade {
+            &self.upgrade_pool
+        } else {
+            &self.pool
+        };
         let fault = match self.head(pool.request(request), replay).await {
             Ok(response) => return Ok(response),
             Err(fault) => fault,
         };
         if replay.is_broken() {
             let detail = "the request's body broke off before its end; what had arrived may have reached the upstream";
-            return Err(Problem::request(StatusCode::BAD_REQUEST, "body_broke_off", Who::User, detail).of(route.session.name()));
+            return Err(Problem::request(
+                StatusCode::BAD_REQUEST,
+                "body_broke_off",
+                Who::User,
+                detail,
+            )
+            .of(route.session.name()));
         }
         Err(Problem::upstream(route.session.name(), &fault))
     }
@@ -270,25 +355,33 @@ impl Inner {
         let mut sent = std::pin::pin!(sent);
         let mut since = Instant::now();
         loop {
-            match timeout_at(since + self.limits.response_head_timeout, &mut sent).await {
-                Ok(answer) => return answer.map_err(|error| tenure_http::fault(&error)),
-                Err(_) => match replay.progress_after(since) {
-                    Some(later) => since = later,
-                    None => {
-                        let seconds = self.limits.response_head_timeout.as_secs_f32();
-                        return Err(Fault {
-                            kind: FaultKind::Timeout,
-                            sent: true,
-                            detail: format!("no answer within {seconds} s"),
-                        });
-                    }
-                },
+            if let Ok(answer) =
+                timeout_at(since + self.limits.response_head_timeout, &mut sent).await
+            {
+                return answer.map_err(|error| tenure_http::fault(&error));
             }
+            let Some(later) = replay.progress_after(since) else {
+                let detail = format!(
+                    "no answer within {} s",
+                    self.limits.response_head_timeout.as_secs_f32()
+                );
+                return Err(Fault {
+                    kind: FaultKind::Timeout,
+                    sent: true,
+                    detail,
+                });
+            };
+            since = later;
         }
     }
 
     /// A newer token if there is one to send the request again with; else the code that says why not.
-    async fn heal(&self, route: &Route, token: &Token, replay: &Replay) -> Result<Token, Option<Code>> {
+    async fn heal(
+        &self,
+        route: &Route,
+        token: &Token,
+        replay: &Replay,
+    ) -> Result<Token, Option<Code>> {
         let session = route.session.clone();
         let generation = token.generation;
         if !replay.can_repeat() {
@@ -297,14 +390,24 @@ impl Inner {
             return Err(None);
         }
         match timeout(self.limits.token_wait, session.refused(generation)).await {
-            Ok(AfterRefusal::Newer(newer)) if newer.generation > generation && replay.can_repeat() => Ok(newer),
+            Ok(AfterRefusal::Newer(newer))
+                if newer.generation > generation && replay.can_repeat() =>
+            {
+                Ok(newer)
+            }
             Ok(AfterRefusal::Failed(failure)) => Err(Some(failure.code)),
             Ok(AfterRefusal::Newer(_) | AfterRefusal::NotHealable) | Err(_) => Err(None),
         }
     }
 
     /// Passes an answer on that is not judged: an upgrade, or one to the caller's own credentials.
-    fn pass(&self, route: &Route, mut response: Response<Incoming>, tunnel: Option<OnUpgrade>, token: Option<&Token>) -> Response<Body> {
+    fn pass(
+        &self,
+        route: &Route,
+        mut response: Response<Incoming>,
+        tunnel: Option<OnUpgrade>,
+        token: Option<&Token>,
+    ) -> Response<Body> {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(http::header::UPGRADE).cloned();
         let mut response = match (switched, tunnel, protocol) {
@@ -316,23 +419,25 @@ impl Inner {
                 response
             }
             (true, ..) => {
-                let fault = Fault { kind: FaultKind::Other, sent: true, detail: "it switched protocols unasked".to_owned() };
+                let fault = Fault {
+                    kind: FaultKind::Other,
+                    sent: true,
+                    detail: "it switched protocols unasked".to_owned(),
+                };
                 Problem::upstream(route.session.name(), &fault).response(self.pages.as_ref())
             }
             (false, ..) => answer(response).map(Body::stream),
         };
-        match token {
-            Some(token) => {
-                if switched {
-                    route.session.accepted(token.generation);
-                }
-                label(route, token, response, false, None)
-            }
-            None => {
-                response.headers_mut().insert(headers::TENURE_SESSION, route.name.clone());
-                response
-            }
+        let Some(token) = token else {
+            response
+                .headers_mut()
+                .insert(headers::TENURE_SESSION, route.name.clone());
+            return response;
+        };
+        if switched {
+            route.session.accepted(token.generation);
         }
+        label(route, token, response, false, None)
     }
 }
 
@@ -341,16 +446,29 @@ fn upstream_of(session: &Session) -> Result<Option<Upstream>, SetupError> {
     let Some(url) = &session.config().upstream else {
         return Ok(None);
     };
-    let refuse = |why| SetupError::Upstream { session: session.name().to_owned(), why };
+    let refuse = |why| SetupError::Upstream {
+        session: session.name().to_owned(),
+        why,
+    };
     Upstream::new(url).map(Some).map_err(refuse)
 }
 
 /// Whether the upstream's host is also where people log in, so that a cookie for it may be a login.
 fn logs_in(session: &Session, upstream: &Upstream) -> bool {
     let server = session.config().endpoints.known();
-    let issuer = server.issuer.as_deref().and_then(|issuer| Url::parse(issuer).ok());
-    let urls = [Some(&server.token_endpoint), server.login_endpoint.as_ref(), server.authorization_endpoint.as_ref(), issuer.as_ref()];
-    urls.into_iter().flatten().any(|url| url.host_str() == Some(upstream.host()))
+    let issuer = server
+        .issuer
+        .as_deref()
+        .and_then(|issuer| Url::parse(issuer).ok());
+    let urls = [
+        Some(&server.token_endpoint),
+        server.login_endpoint.as_ref(),
+        server.authorization_endpoint.as_ref(),
+        issuer.as_ref(),
+    ];
+    urls.into_iter()
+        .flatten()
+        .any(|url| url.host_str() == Some(upstream.host()))
 }
 
 fn template(
@@ -360,7 +478,8 @@ fn template(
     tunnel: Option<(HeaderValue, OnUpgrade)>,
 ) -> Result<(Template, Option<OnUpgrade>), Problem> {
     let mut fields = head.headers;
-    headers::to_upstream(&mut fields, head.version, &route.rules).map_err(|problem| problem.of(route.session.name()))?;
+    headers::to_upstream(&mut fields, head.version, &route.rules)
+        .map_err(|problem| problem.of(route.session.name()))?;
     let (upgrade, tunnel) = match tunnel {
         Some((protocol, caller)) => {
             headers::ask_upgrade(&mut fields, protocol);
@@ -368,7 +487,15 @@ fn template(
         }
         None => (false, None),
     };
-    Ok((Template { method: head.method, uri, headers: fields, upgrade }, tunnel))
+    Ok((
+        Template {
+            method: head.method,
+            uri,
+            headers: fields,
+            upgrade,
+        },
+        tunnel,
+    ))
 }
 
 /// The upstream's answer with its fields made fit for the caller.
@@ -383,7 +510,12 @@ fn answer(response: Response<Incoming>) -> Response<Incoming> {
 }
 
 /// Says what the answer means for the token. Bodies are looked into only where the status may mean a refusal.
-async fn judge(route: &Route, token: &Token, replay: &Replay, response: Response<Incoming>) -> Judged {
+async fn judge(
+    route: &Route,
+    token: &Token,
+    replay: &Replay,
+    response: Response<Incoming>,
+) -> Judged {
     let session = &route.session;
     let status = response.status();
     let response = answer(response);
@@ -400,7 +532,10 @@ async fn judge(route: &Route, token: &Token, replay: &Replay, response: Response
     let verdict = classify(session, token, status, &head.headers, &peeked);
     let response = Response::from_parts(head, peeked.into_body());
     match verdict {
-        Some(ApiVerdict { failure, refused: true }) => Judged::Refused(response, Box::new(failure)),
+        Some(ApiVerdict {
+            failure,
+            refused: true,
+        }) => Judged::Refused(response, Box::new(failure)),
         verdict => {
             if verdict.is_none() && status.as_u16() < 400 {
                 session.accepted(token.generation);
@@ -414,24 +549,51 @@ async fn judge(route: &Route, token: &Token, replay: &Replay, response: Response
 /// How far into the body one must look; `None` for answers that cannot be about the token.
 fn depth(session: &Session, response: &Response<Incoming>) -> Option<Depth> {
     let status = response.status();
-    let listed = session.config().profile.refused_statuses.contains(&status.as_u16());
+    let listed = session
+        .config()
+        .profile
+        .refused_statuses
+        .contains(&status.as_u16());
     if status.is_client_error() || status.is_server_error() {
         let always = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         return (always || listed).then_some(Depth::Whole);
     }
+    if status.is_redirection() && response.headers().contains_key(LOCATION) {
+        // A redirect to a login page is no acceptance.
+        return Some(Depth::Nothing);
+    }
     // Some APIs refuse with status 200 and a JSON object. Nothing else is held up for that.
-    let json = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        essence == "application/json" || essence.ends_with("+json")
-    });
+    let json = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| {
+            let essence = value
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase();
+            essence == "application/json" || essence.ends_with("+json")
+        });
     (listed && json).then_some(Depth::FirstFrame)
 }
 
-fn classify(session: &Session, token: &Token, status: StatusCode, fields: &HeaderMap, peeked: &Peeked) -> Option<ApiVerdict> {
+fn classify(
+    session: &Session,
+    token: &Token,
+    status: StatusCode,
+    fields: &HeaderMap,
+    peeked: &Peeked,
+) -> Option<ApiVerdict> {
     let snapshot = session.snapshot();
     let (mono, wall) = (clock::mono(), clock::wall());
     let body = inflate::text(fields, peeked.start());
-    let seen = Seen { status: status.as_u16(), headers: fields, body_start: &body };
+    let seen = Seen {
+        status: status.as_u16(),
+        headers: fields,
+        body_start: &body,
+    };
     let local = Local {
         token_sent: true,
         token_expired: token.expires.map(|end| end <= mono),
@@ -446,25 +608,48 @@ fn classify(session: &Session, token: &Token, status: StatusCode, fields: &Heade
 }
 
 /// Adds the gateway's own fields.
-fn label(route: &Route, token: &Token, mut response: Response<Body>, replayed: bool, code: Option<Code>) -> Response<Body> {
+fn label(
+    route: &Route,
+    token: &Token,
+    mut response: Response<Body>,
+    replayed: bool,
+    code: Option<Code>,
+) -> Response<Body> {
     let fields = response.headers_mut();
     fields.insert(headers::TENURE_SESSION, route.name.clone());
-    fields.insert(headers::TENURE_GENERATION, HeaderValue::from(token.generation.0));
+    fields.insert(
+        headers::TENURE_GENERATION,
+        HeaderValue::from(token.generation.0),
+    );
     if replayed {
         fields.insert(headers::TENURE_REPLAYED, HeaderValue::from_static("1"));
     }
     if let Some(code) = code {
-        fields.insert(headers::TENURE_CODE, HeaderValue::from_static(code.as_str()));
+        fields.insert(
+            headers::TENURE_CODE,
+            HeaderValue::from_static(code.as_str()),
+        );
     }
     response
 }
 
 fn no_upstream(name: &str) -> Problem {
-    let detail = format!("session {name} has no upstream; set `upstream` of [sessions.{name}] to the API's address");
+    let detail = format!(
+        "session {name} has no upstream; set `upstream` of [sessions.{name}] to the API's address"
+    );
     Problem::request(StatusCode::NOT_FOUND, "no_upstream", Who::Operator, detail).of(name)
 }
 
 fn slow(name: &str) -> Failure {
-    let detail = format!("session {name} has no valid token yet; the exchange for one is still under way");
-    Failure::new(Code::RefreshFailed, Class::RefreshFailed, "slow", Heal::RetryLater, Who::Tenure, detail).with_rule("gateway.slow")
+    let detail =
+        format!("session {name} has no valid token yet; the exchange for one is still under way");
+    Failure::new(
+        Code::RefreshFailed,
+        Class::RefreshFailed,
+        "slow",
+        Heal::RetryLater,
+        Who::Tenure,
+        detail,
+    )
+    .with_rule("gateway.slow")
 }

@@ -13,14 +13,17 @@ const LIMIT: u64 = 64 * 1024;
 /// The text of `start`, the first bytes of a body with these header fields. A coding that is not known, or a
 /// stream that breaks, yields what could be read; that is evidence as well, only less.
 pub(crate) fn text(headers: &HeaderMap, start: Bytes) -> Bytes {
-    let gzip = headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"gzip") || coding.as_bytes().eq_ignore_ascii_case(b"x-gzip"));
+    let gzip = headers.get(CONTENT_ENCODING).is_some_and(|coding| {
+        coding.as_bytes().eq_ignore_ascii_case(b"gzip")
+            || coding.as_bytes().eq_ignore_ascii_case(b"x-gzip")
+    });
     if !gzip {
         return start;
     }
     let mut text = Vec::new();
-    let _cut_off_or_broken = MultiGzDecoder::new(&*start).take(LIMIT).read_to_end(&mut text);
+    let _cut_off_or_broken = MultiGzDecoder::new(&*start)
+        .take(LIMIT)
+        .read_to_end(&mut text);
     text.into()
 }
 
@@ -38,14 +41,25 @@ mod tests {
     }
 
     fn encoded(coding: &'static str) -> HeaderMap {
-        [(CONTENT_ENCODING, HeaderValue::from_static(coding))].into_iter().collect()
+        [(CONTENT_ENCODING, HeaderValue::from_static(coding))]
+            .into_iter()
+            .collect()
     }
 
     #[test]
     fn gzip_is_read_and_anything_else_left() {
-        assert_eq!(text(&encoded("GZIP"), gzipped(b"token_expired")), "token_expired");
-        assert_eq!(text(&HeaderMap::new(), Bytes::from_static(b"plain")), "plain");
-        assert_eq!(text(&encoded("br"), Bytes::from_static(b"\x01")), &b"\x01"[..]);
+        assert_eq!(
+            text(&encoded("GZIP"), gzipped(b"token_expired")),
+            "token_expired"
+        );
+        assert_eq!(
+            text(&HeaderMap::new(), Bytes::from_static(b"plain")),
+            "plain"
+        );
+        assert_eq!(
+            text(&encoded("br"), Bytes::from_static(b"\x01")),
+            &b"\x01"[..]
+        );
     }
 
     #[test]
@@ -57,6 +71,9 @@ mod tests {
 
     #[test]
     fn a_bomb_stays_small() {
-        assert_eq!(text(&encoded("gzip"), gzipped(&vec![0; 4 << 20])).len() as u64, LIMIT);
+        assert_eq!(
+            text(&encoded("gzip"), gzipped(&vec![0; 4 << 20])).len() as u64,
+            LIMIT
+        );
     }
 }

@@ -55,10 +55,10 @@ impl Default for Limits {
         Self {
             max_head_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(30),
-            response_head_timeout: Duration::from_secs(60),
+            response_head_timeout: Duration::from_mins(1),
             token_wait: Duration::from_secs(30),
             continue_wait: Duration::from_secs(1),
-            tunnel_idle: Duration::from_secs(15 * 60),
+            tunnel_idle: Duration::from_mins(15),
             drain: Duration::from_secs(10),
         }
     }
@@ -80,7 +80,9 @@ pub enum SetupError {
     #[error("there are route options for session \"{0}\", but no such session is configured")]
     UnknownRoute(String),
     /// An upstream that cannot be forwarded to.
-    #[error("the upstream of session \"{session}\" cannot be used: {why}. Change `upstream` of [sessions.{session}].")]
+    #[error(
+        "the upstream of session \"{session}\" cannot be used: {why}. Change `upstream` of [sessions.{session}]."
+    )]
     Upstream {
         /// The session.
         session: String,
@@ -97,7 +99,11 @@ pub enum SetupError {
 /// # Errors
 /// [`SetupError::OpenBind`].
 pub(crate) fn guard_bind(address: SocketAddr, keys: &[Secret]) -> Result<(), SetupError> {
-    if address.ip().is_loopback() || !keys.is_empty() { Ok(()) } else { Err(SetupError::OpenBind(address)) }
+    if address.ip().is_loopback() || !keys.is_empty() {
+        Ok(())
+    } else {
+        Err(SetupError::OpenBind(address))
+    }
 }
 
 /// Keys shorter than this can be guessed.
@@ -109,7 +115,9 @@ impl Options {
         if let Some(weak) = self.caller_keys.iter().position(|key| key.len() < MIN_KEY) {
             return Err(SetupError::WeakKey(weak + 1));
         }
-        self.bind.iter().try_for_each(|address| guard_bind(*address, &self.caller_keys))
+        self.bind
+            .iter()
+            .try_for_each(|address| guard_bind(*address, &self.caller_keys))
     }
 }
 
@@ -128,8 +136,14 @@ mod tests {
     #[test]
     fn an_open_address_requires_keys() {
         for open in ["0.0.0.0:7878", "192.0.2.1:80", "[::]:7878"] {
-            assert!(matches!(options(open, &[]).check(), Err(SetupError::OpenBind(_))), "{open}");
-            assert!(options(open, &["0123456789abcdef"]).check().is_ok(), "{open}");
+            assert!(
+                matches!(options(open, &[]).check(), Err(SetupError::OpenBind(_))),
+                "{open}"
+            );
+            assert!(
+                options(open, &["0123456789abcdef"]).check().is_ok(),
+                "{open}"
+            );
         }
         for closed in ["127.0.0.1:7878", "127.9.9.9:1", "[::1]:7878"] {
             assert!(options(closed, &[]).check().is_ok(), "{closed}");
@@ -138,6 +152,9 @@ mod tests {
 
     #[test]
     fn a_short_key_is_refused() {
-        assert!(matches!(options("0.0.0.0:1", &["0123456789abcdef", ""]).check(), Err(SetupError::WeakKey(2))));
+        assert!(matches!(
+            options("0.0.0.0:1", &["0123456789abcdef", ""]).check(),
+            Err(SetupError::WeakKey(2))
+        ));
     }
 }

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How much of the body is to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
+    /// Nothing: the header fields tell.
+    Nothing,
     /// Up to [`LIMIT`]: an error answer, which ends soon.
     Whole,
     /// What arrives first: an answer that looks like a success and may be a long stream.
@@ -33,7 +35,14 @@ pub(crate) struct Peeked {
 
 /// Reads the start of `body`.
 pub(crate) async fn peek(body: Incoming, depth: Depth) -> Peeked {
-    let mut peeked = Peeked { ahead: VecDeque::new(), rest: Some(body), broken: None };
+    let mut peeked = Peeked {
+        ahead: VecDeque::new(),
+        rest: Some(body),
+        broken: None,
+    };
+    if depth == Depth::Nothing {
+        return peeked;
+    }
     // Reading is cancel safe: a frame is either in `ahead` or still in the body.
     let _out_of_patience = tokio::time::timeout(PATIENCE, peeked.fill(depth)).await;
     peeked

@@ -48,9 +48,21 @@ struct Document<'a> {
 impl Problem {
     /// A request that is wrong in itself.
     pub fn request(status: StatusCode, cause: &str, who: Who, detail: impl Into<String>) -> Self {
-        let failure = Failure::new(Code::InvalidRequest, Class::BadRequest, cause, Heal::FixConfig, who, detail)
-            .with_rule(&format!("gateway.{cause}"));
-        Self { status, failure: Box::new(failure), session: None, retry_after: None }
+        let failure = Failure::new(
+            Code::InvalidRequest,
+            Class::BadRequest,
+            cause,
+            Heal::FixConfig,
+            who,
+            detail,
+        )
+        .with_rule(&format!("gateway.{cause}"));
+        Self {
+            status,
+            failure: Box::new(failure),
+            session: None,
+            retry_after: None,
+        }
     }
 
     /// The session has no token to give. `retry_after` is how long the keeper waits itself, in seconds.
@@ -61,18 +73,35 @@ impl Problem {
             State::NeedsOperator => (StatusCode::SERVICE_UNAVAILABLE, None),
             _ => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after)),
         };
-        Self { status, failure: Box::new(failure), session: Some(session.to_owned()), retry_after }
+        Self {
+            status,
+            failure: Box::new(failure),
+            session: Some(session.to_owned()),
+            retry_after,
+        }
     }
 
     /// The upstream gave no answer.
     pub fn upstream(session: &str, fault: &Fault) -> Self {
         let (status, code, class, heal, who) = name(fault.kind);
-        let detail = format!("the upstream of session {session} gave no answer: {}", fault.detail);
+        let detail = format!(
+            "the upstream of session {session} gave no answer: {}",
+            fault.detail
+        );
         let failure = Failure::new(code, class, "upstream", heal, who, detail)
-            .with_evidence("transport", format!("{:?}", fault.kind).to_lowercase(), "gateway")
+            .with_evidence(
+                "transport",
+                format!("{:?}", fault.kind).to_lowercase(),
+                "gateway",
+            )
             .with_evidence("sent", fault.sent, "gateway")
             .with_rule("gateway.upstream");
-        Self { status, failure: Box::new(failure), session: Some(session.to_owned()), retry_after: None }
+        Self {
+            status,
+            failure: Box::new(failure),
+            session: Some(session.to_owned()),
+            retry_after: None,
+        }
     }
 
     /// Names the session.
@@ -112,9 +141,15 @@ impl Problem {
         let mut response = Response::new(Body::full(Bytes::from(text)));
         *response.status_mut() = self.status;
         let fields = response.headers_mut();
-        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        fields.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        fields.insert(headers::TENURE_CODE, HeaderValue::from_static(failure.code.as_str()));
+        fields.insert(
+            headers::TENURE_CODE,
+            HeaderValue::from_static(failure.code.as_str()),
+        );
         if self.status == StatusCode::UNAUTHORIZED {
             fields.insert(WWW_AUTHENTICATE, challenge(failure));
         }
@@ -141,27 +176,62 @@ fn challenge(failure: &Failure) -> HeaderValue {
         root.code, root.title
     );
     // Code and title are constants without quotes or control characters.
-    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("Bearer realm=\"tenure\""))
+    HeaderValue::from_str(&text)
+        .unwrap_or_else(|_| HeaderValue::from_static("Bearer realm=\"tenure\""))
 }
 
 fn name(kind: FaultKind) -> (StatusCode, Code, Class, Heal, Who) {
     let bad = StatusCode::BAD_GATEWAY;
     match kind {
-        FaultKind::Timeout => {
-            (StatusCode::GATEWAY_TIMEOUT, Code::ConnectionTimeout, Class::Timeout, Heal::RetryLater, Who::Provider)
-        }
-        FaultKind::Refused => {
-            (bad, Code::ConnectionRefused, Class::ConnectionRefused, Heal::RetryLater, Who::Provider)
-        }
-        FaultKind::Reset => (bad, Code::ConnectionReset, Class::ConnectionReset, Heal::RetryLater, Who::Provider),
-        FaultKind::Dns => (bad, Code::DnsFailed, Class::DnsFailed, Heal::FixConfig, Who::Operator),
-        FaultKind::Tls => (bad, Code::TlsError, Class::TlsError, Heal::FixConfig, Who::Operator),
-        FaultKind::Unreachable => {
-            (bad, Code::NetworkUnreachable, Class::NetworkUnreachable, Heal::RetryLater, Who::Operator)
-        }
-        FaultKind::TooLarge | FaultKind::Other => {
-            (bad, Code::ServerError, Class::ServerError, Heal::RetryLater, Who::Provider)
-        }
+        FaultKind::Timeout => (
+            StatusCode::GATEWAY_TIMEOUT,
+            Code::ConnectionTimeout,
+            Class::Timeout,
+            Heal::RetryLater,
+            Who::Provider,
+        ),
+        FaultKind::Refused => (
+            bad,
+            Code::ConnectionRefused,
+            Class::ConnectionRefused,
+            Heal::RetryLater,
+            Who::Provider,
+        ),
+        FaultKind::Reset => (
+            bad,
+            Code::ConnectionReset,
+            Class::ConnectionReset,
+            Heal::RetryLater,
+            Who::Provider,
+        ),
+        FaultKind::Dns => (
+            bad,
+            Code::DnsFailed,
+            Class::DnsFailed,
+            Heal::FixConfig,
+            Who::Operator,
+        ),
+        FaultKind::Tls => (
+            bad,
+            Code::TlsError,
+            Class::TlsError,
+            Heal::FixConfig,
+            Who::Operator,
+        ),
+        FaultKind::Unreachable => (
+            bad,
+            Code::NetworkUnreachable,
+            Class::NetworkUnreachable,
+            Heal::RetryLater,
+            Who::Operator,
+        ),
+        FaultKind::TooLarge | FaultKind::Other => (
+            bad,
+            Code::ServerError,
+            Class::ServerError,
+            Heal::RetryLater,
+            Who::Provider,
+        ),
     }
 }
 
@@ -170,20 +240,28 @@ mod tests {
     use super::*;
 
     fn failure() -> Failure {
-        Failure::new(Code::RefreshFailed, Class::RefreshFailed, "refused", Heal::Relogin, Who::User, "log in again")
-            .with_command("tenure login shop")
-            .because(Failure::new(
-                Code::RefreshExpired,
-                Class::RefreshExpired,
-                "idle",
-                Heal::Relogin,
-                Who::User,
-                "unused for 30 days",
-            ))
+        Failure::new(
+            Code::RefreshFailed,
+            Class::RefreshFailed,
+            "refused",
+            Heal::Relogin,
+            Who::User,
+            "log in again",
+        )
+        .with_command("tenure login shop")
+        .because(Failure::new(
+            Code::RefreshExpired,
+            Class::RefreshExpired,
+            "idle",
+            Heal::Relogin,
+            Who::User,
+            "unused for 30 days",
+        ))
     }
 
     fn json(response: Response<Body>) -> serde_json::Value {
-        serde_json::from_slice(&response.into_body().into_full().expect("a whole body")).expect("JSON")
+        serde_json::from_slice(&response.into_body().into_full().expect("a whole body"))
+            .expect("JSON")
     }
 
     #[test]
@@ -192,7 +270,10 @@ mod tests {
             let response = Problem::no_token("shop", state, failure(), 7).response(None);
             assert_eq!(response.status(), 401);
             let challenge = response.headers()[WWW_AUTHENTICATE].to_str().expect("text");
-            assert!(challenge.starts_with("Bearer ") && challenge.contains("API02009"), "{challenge}");
+            assert!(
+                challenge.starts_with("Bearer ") && challenge.contains("API02009"),
+                "{challenge}"
+            );
             assert!(!response.headers().contains_key(RETRY_AFTER));
             let json = json(response);
             assert_eq!(json["type"], "/error-codes/API02007");
@@ -205,16 +286,29 @@ mod tests {
     #[test]
     fn what_passes_is_a_503_with_a_time() {
         let response = Problem::no_token("shop", State::Expired, failure(), 7).response(None);
-        assert_eq!((response.status().as_u16(), &response.headers()[RETRY_AFTER]), (503, &HeaderValue::from_static("7")));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[RETRY_AFTER]),
+            (503, &HeaderValue::from_static("7"))
+        );
         let response = Problem::no_token("shop", State::NeedsOperator, failure(), 7).response(None);
-        assert_eq!((response.status().as_u16(), response.headers().get(RETRY_AFTER)), (503, None));
+        assert_eq!(
+            (
+                response.status().as_u16(),
+                response.headers().get(RETRY_AFTER)
+            ),
+            (503, None)
+        );
     }
 
     #[test]
     fn the_type_is_the_page_at_the_admin_address() {
         let pages = Url::parse("http://127.0.0.1:7879/").expect("a URL");
-        let response = Problem::no_token("shop", State::Expired, failure(), 7).response(Some(&pages));
-        assert_eq!(json(response)["type"], "http://127.0.0.1:7879/error-codes/API02007");
+        let response =
+            Problem::no_token("shop", State::Expired, failure(), 7).response(Some(&pages));
+        assert_eq!(
+            json(response)["type"],
+            "http://127.0.0.1:7879/error-codes/API02007"
+        );
     }
 
     #[test]
@@ -229,9 +323,19 @@ mod tests {
             (FaultKind::Other, 502, "API01009"),
         ];
         for (kind, status, code) in expected {
-            let fault = Fault { kind, sent: false, detail: "x".to_owned() };
+            let fault = Fault {
+                kind,
+                sent: false,
+                detail: "x".to_owned(),
+            };
             let response = Problem::upstream("shop", &fault).response(None);
-            assert_eq!((response.status().as_u16(), response.headers()[headers::TENURE_CODE].to_str().ok()), (status, Some(code)));
+            assert_eq!(
+                (
+                    response.status().as_u16(),
+                    response.headers()[headers::TENURE_CODE].to_str().ok()
+                ),
+                (status, Some(code))
+            );
         }
     }
 }

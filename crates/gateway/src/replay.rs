@@ -89,6 +89,14 @@ enum Hold {
     Nothing,
 }
 
+/// What came of reading.
+enum Next {
+    /// The next part, or the end.
+    Frame(Option<Result<Frame<Bytes>, BoxError>>),
+    /// There is more, but it is held back.
+    Held,
+}
+
 impl Replay {
     /// Takes over a caller's body. Up to `limit` bytes are kept. `asked` tells that the caller expects to be
     /// asked for the body.
@@ -98,7 +106,11 @@ impl Replay {
         B::Error: Into<BoxError>,
     {
         if body.is_end_stream() {
-            return Self { shared: None, length: Some(0), expect: false };
+            return Self {
+                shared: None,
+                length: Some(0),
+                expect: false,
+            };
         }
         let length = body.size_hint().exact();
         let expect = asked || length.is_some_and(|length| length > limit);
@@ -110,13 +122,21 @@ impl Replay {
             ahead: None,
             limit,
             keep: Keep::Whole,
-            hold: if expect { Hold::Everything } else { Hold::Excess },
+            hold: if expect {
+                Hold::Everything
+            } else {
+                Hold::Excess
+            },
             attempt: 0,
             broken: false,
             waker: None,
             progress: Instant::now(),
         };
-        Self { shared: Some(Arc::new(Mutex::new(shared))), length, expect }
+        Self {
+            shared: Some(Arc::new(Mutex::new(shared))),
+            length,
+            expect,
+        }
     }
 
     /// Whether the first sending is to carry `Expect: 100-continue`.
@@ -136,7 +156,15 @@ impl Replay {
             shared.wake();
             shared.attempt
         });
-        SendBody { shared: self.shared.clone(), attempt, next: 0, sent: 0, length: self.length, continue_wait, timer: None }
+        SendBody {
+            shared: self.shared.clone(),
+            attempt,
+            next: 0,
+            sent: 0,
+            length: self.length,
+            continue_wait,
+            timer: None,
+        }
     }
 
     /// The upstream asked for the body, or took the request.
@@ -175,12 +203,17 @@ impl Replay {
 
     /// Whether the caller's body broke off.
     pub fn is_broken(&self) -> bool {
-        self.shared.as_ref().is_some_and(|shared| lock(shared).broken)
+        self.shared
+            .as_ref()
+            .is_some_and(|shared| lock(shared).broken)
     }
 
     /// When the last part of the body left, if it was after `since`.
     pub fn progress_after(&self, since: Instant) -> Option<Instant> {
-        self.shared.as_ref().map(|shared| lock(shared).progress).filter(|progress| *progress > since)
+        self.shared
+            .as_ref()
+            .map(|shared| lock(shared).progress)
+            .filter(|progress| *progress > since)
     }
 
     fn with(&self, change: impl FnOnce(&mut Shared)) {
@@ -197,13 +230,13 @@ impl Shared {
         }
     }
 
-    /// Reads on in the caller's body, keeping what is read. `None` when the next part is held back.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Option<Result<Frame<Bytes>, BoxError>>>> {
+    /// Reads on in the caller's body, keeping what is read.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if let Some(data) = self.ahead.take() {
-            return Poll::Ready(self.keep_or_hold(data).map(|data| Some(Ok(Frame::data(data)))));
+            return Poll::Ready(self.keep_or_hold(data));
         }
         let Some(source) = &mut self.source else {
-            return Poll::Ready(Some(self.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers)))));
+            return Poll::Ready(self.end());
         };
         let frame = match Pin::new(source).poll_frame(cx) {
             Poll::Pending => return Poll::Pending,
@@ -213,44 +246,52 @@ impl Shared {
         match frame {
             None => {
                 self.source = None;
-                Poll::Ready(Some(None))
+                Poll::Ready(Next::Frame(None))
             }
             Some(Err(error)) => {
                 self.source = None;
                 self.broken = true;
-                Poll::Ready(Some(Some(Err(error))))
+                Poll::Ready(Next::Frame(Some(Err(error))))
             }
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => Poll::Ready(self.keep_or_hold(data).map(|data| Some(Ok(Frame::data(data))))),
+                Ok(data) => Poll::Ready(self.keep_or_hold(data)),
                 Err(frame) => {
                     // Trailers end a body; there is nothing to read after them.
                     self.source = None;
                     self.trailers = frame.into_trailers().ok();
-                    Poll::Ready(Some(self.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers)))))
+                    Poll::Ready(self.end())
                 }
             },
         }
     }
 
-    fn keep_or_hold(&mut self, data: Bytes) -> Option<Bytes> {
+    fn end(&self) -> Next {
+        Next::Frame(
+            self.trailers
+                .clone()
+                .map(|trailers| Ok(Frame::trailers(trailers))),
+        )
+    }
+
+    fn keep_or_hold(&mut self, data: Bytes) -> Next {
         if self.keep == Keep::Nothing {
-            return Some(data);
+            return Next::Frame(Some(Ok(Frame::data(data))));
         }
         let bytes = self.kept_bytes + data.len() as u64;
         if bytes <= self.limit {
             self.kept_bytes = bytes;
             self.kept.push(data.clone());
-            return Some(data);
+            return Next::Frame(Some(Ok(Frame::data(data))));
         }
         if self.hold != Hold::Nothing {
             self.ahead = Some(data);
-            return None;
+            return Next::Held;
         }
         if self.attempt <= 1 {
             self.keep = Keep::Nothing;
             self.kept.clear();
         }
-        Some(data)
+        Next::Frame(Some(Ok(Frame::data(data))))
     }
 }
 
@@ -277,7 +318,9 @@ impl SendBody {
     fn poll_hold(&mut self, shared: &Mutex<Shared>, cx: &mut Context<'_>) -> Poll<()> {
         lock(shared).waker = Some(cx.waker().clone());
         let wait = self.continue_wait;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(wait)));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(wait)));
         if timer.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
@@ -294,7 +337,10 @@ impl HttpBody for SendBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let Some(arc) = this.shared.clone() else {
             return Poll::Ready(None);
@@ -315,17 +361,23 @@ impl HttpBody for SendBody {
                 shared.waker = Some(cx.waker().clone());
                 match shared.read(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Some(frame)) => {
+                    Poll::Ready(Next::Frame(frame)) => {
                         this.next = shared.kept.len();
-                        if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
+                        if let Some(Ok(data)) = frame
+                            .as_ref()
+                            .map(|frame| frame.as_ref().map(Frame::data_ref))
+                        {
                             this.sent += data.map_or(0, |data| data.len() as u64);
                         }
-                        if frame.as_ref().is_none_or(|frame| frame.as_ref().is_ok_and(Frame::is_trailers)) {
+                        if frame
+                            .as_ref()
+                            .is_none_or(|frame| frame.as_ref().is_ok_and(Frame::is_trailers))
+                        {
                             this.shared = None;
                         }
                         return Poll::Ready(frame);
                     }
-                    Poll::Ready(None) => {}
+                    Poll::Ready(Next::Held) => {}
                 }
             }
             drop(shared);
@@ -355,6 +407,13 @@ impl HttpBody for SendBody {
 
 impl fmt::Debug for SendBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendBody").field("attempt", &self.attempt).field("sent", &self.sent).finish_non_exhaustive()
+        f.debug_struct("SendBody")
+            .field("attempt", &self.attempt)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

@@ -42,8 +42,14 @@ impl Upstream {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
-        let authority = authority.parse().map_err(|_| "its host cannot be written in a request")?;
-        Ok(Self { scheme, authority, base: url.path().to_owned() })
+        let authority = authority
+            .parse()
+            .map_err(|_| "its host cannot be written in a request")?;
+        Ok(Self {
+            scheme,
+            authority,
+            base: url.path().to_owned(),
+        })
     }
 
     /// The URL for the rest of a request's path and query.
@@ -55,8 +61,14 @@ impl Upstream {
         if !base.is_empty() && climbs_out(rest.path) {
             return Err(leaves());
         }
-        let path = if rest.path.is_empty() { &self.base } else { rest.path };
-        let mut text = String::with_capacity(base.len() + path.len() + rest.query.map_or(0, |query| query.len() + 1));
+        let path = if rest.path.is_empty() {
+            &self.base
+        } else {
+            rest.path
+        };
+        let mut text = String::with_capacity(
+            base.len() + path.len() + rest.query.map_or(0, |query| query.len() + 1),
+        );
         if !rest.path.is_empty() {
             text.push_str(base);
         }
@@ -65,7 +77,8 @@ impl Upstream {
             text.push('?');
             text.push_str(query);
         }
-        let path = PathAndQuery::from_maybe_shared(bytes::Bytes::from(text)).map_err(|_| leaves())?;
+        let path =
+            PathAndQuery::from_maybe_shared(bytes::Bytes::from(text)).map_err(|_| leaves())?;
         Uri::builder()
             .scheme(self.scheme.clone())
             .authority(self.authority.clone())
@@ -107,16 +120,33 @@ pub fn split<'a>(address: &'a Address, uri: &'a Uri) -> Result<(&'a str, Rest<'a
     let path = uri.path();
     let Some(relative) = path.strip_prefix('/') else {
         let detail = "the request target has no path; `OPTIONS *` and the like concern no session";
-        return Err(Problem::request(StatusCode::BAD_REQUEST, "no_path", Who::User, detail));
+        return Err(Problem::request(
+            StatusCode::BAD_REQUEST,
+            "no_path",
+            Who::User,
+            detail,
+        ));
     };
     if let Some(session) = &address.session {
-        return Ok((session, Rest { path, query: uri.query() }));
+        return Ok((
+            session,
+            Rest {
+                path,
+                query: uri.query(),
+            },
+        ));
     }
     let name = &relative[..relative.find('/').unwrap_or(relative.len())];
     if name.is_empty() {
         return Err(unknown(""));
     }
-    Ok((name, Rest { path: &relative[name.len()..], query: uri.query() }))
+    Ok((
+        name,
+        Rest {
+            path: &relative[name.len()..],
+            query: uri.query(),
+        },
+    ))
 }
 
 /// The answer for a name that is not a session's. It does not tell the names there are.
@@ -127,7 +157,8 @@ pub fn unknown(name: &str) -> Problem {
         let shown: String = name.chars().take(63).collect();
         format!("there is no session \"{shown}\"; `tenure status` lists those there are")
     };
-    Problem::request(StatusCode::NOT_FOUND, "unknown_session", Who::User, detail).command("tenure status")
+    Problem::request(StatusCode::NOT_FOUND, "unknown_session", Who::User, detail)
+        .command("tenure status")
 }
 
 fn leaves() -> Problem {
@@ -143,10 +174,14 @@ fn leaves() -> Problem {
 fn climbs_out(path: &str) -> bool {
     let mut depth = 0_i64;
     for segment in path.split('/') {
-        let ups = pieces(segment).filter(|piece| is_dots(piece, 2)).count() as i64;
+        let pieces = pieces(segment);
+        let ups = pieces.iter().filter(|piece| *piece == b"..").count() as i64;
         if ups > 0 {
             depth -= ups;
-        } else if pieces(segment).any(|piece| !piece.is_empty() && !is_dots(piece, 1)) {
+        } else if pieces
+            .iter()
+            .any(|piece| !piece.is_empty() && piece != b".")
+        {
             depth += 1;
         }
         if depth < 0 {
@@ -156,17 +191,19 @@ fn climbs_out(path: &str) -> bool {
     false
 }
 
-/// The segment's parts, should the server take encoded slashes and backslashes for separators.
-fn pieces(segment: &str) -> impl Iterator<Item = Vec<u8>> {
+/// The segment's parts, should the server take encoded slashes and backslashes for separators, each without
+/// its path parameters.
+fn pieces(segment: &str) -> Vec<Vec<u8>> {
     let decoded = percent_encoding::percent_decode_str(segment).collect::<Vec<u8>>();
-    let parts: Vec<Vec<u8>> = decoded.split(|byte| matches!(byte, b'/' | b'\\')).map(<[u8]>::to_vec).collect();
-    parts.into_iter()
-}
-
-/// Whether a piece is so many dots, not counting path parameters.
-fn is_dots(piece: &[u8], count: usize) -> bool {
-    let name = piece.split(|byte| *byte == b';').next().unwrap_or_default();
-    name.len() == count && name.iter().all(|byte| *byte == b'.')
+    let parts = decoded.split(|byte| matches!(byte, b'/' | b'\\'));
+    parts
+        .map(|part| {
+            part.iter()
+                .copied()
+                .take_while(|byte| *byte != b';')
+                .collect()
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -181,36 +218,83 @@ mod tests {
     }
 
     /// What a request for `target` at `host` becomes: session and URL.
-    fn through(host: &'static str, target: &str, base: &str) -> Result<(String, String), StatusCode> {
-        let headers: HeaderMap = [(HOST, HeaderValue::from_static(host))].into_iter().collect();
+    fn through(
+        host: &'static str,
+        target: &str,
+        base: &str,
+    ) -> Result<(String, String), StatusCode> {
+        let headers: HeaderMap = [(HOST, HeaderValue::from_static(host))]
+            .into_iter()
+            .collect();
         let uri: Uri = target.parse().expect("a target");
-        let address = crate::host::address(&Method::GET, &uri, &headers, false).map_err(|problem| problem.status)?;
+        let address = crate::host::address(&Method::GET, &uri, &headers, false)
+            .map_err(|problem| problem.status)?;
         let (session, rest) = split(&address, &uri).map_err(|problem| problem.status)?;
-        let url = upstream(base).join(&rest).map_err(|problem| problem.status)?;
+        let url = upstream(base)
+            .join(&rest)
+            .map_err(|problem| problem.status)?;
         Ok((session.to_owned(), url.to_string()))
     }
 
     #[test]
     fn both_forms_of_address_reach_the_same_url() {
-        let expected = Ok(("shop".to_owned(), "https://api.example/v1/orders/7?a=b%20c&d".to_owned()));
+        let expected = Ok((
+            "shop".to_owned(),
+            "https://api.example/v1/orders/7?a=b%20c&d".to_owned(),
+        ));
         let base = "https://api.example/v1/";
-        assert_eq!(through("127.0.0.1:1", "/shop/orders/7?a=b%20c&d", base), expected);
-        assert_eq!(through("shop.localhost:1", "/orders/7?a=b%20c&d", base), expected);
+        assert_eq!(
+            through("127.0.0.1:1", "/shop/orders/7?a=b%20c&d", base),
+            expected
+        );
+        assert_eq!(
+            through("shop.localhost:1", "/orders/7?a=b%20c&d", base),
+            expected
+        );
     }
 
     #[test]
     fn the_bare_session_is_the_base_itself() {
         let url = |target, base| through("127.0.0.1", target, base).map(|(_, url)| url);
-        assert_eq!(url("/shop", "https://api.example/v1"), Ok("https://api.example/v1".to_owned()));
-        assert_eq!(url("/shop?x", "https://api.example/v1/"), Ok("https://api.example/v1/?x".to_owned()));
-        assert_eq!(url("/shop/", "https://api.example/v1"), Ok("https://api.example/v1/".to_owned()));
-        assert_eq!(url("/shop", "https://api.example"), Ok("https://api.example/".to_owned()));
+        assert_eq!(
+            url("/shop", "https://api.example/v1"),
+            Ok("https://api.example/v1".to_owned())
+        );
+        assert_eq!(
+            url("/shop?x", "https://api.example/v1/"),
+            Ok("https://api.example/v1/?x".to_owned())
+        );
+        assert_eq!(
+            url("/shop/", "https://api.example/v1"),
+            Ok("https://api.example/v1/".to_owned())
+        );
+        assert_eq!(
+            url("/shop", "https://api.example"),
+            Ok("https://api.example/".to_owned())
+        );
     }
 
     #[test]
     fn odd_paths_pass_unchanged() {
-        for path in ["/a%2Fb", "/a//b", "//b", "/%E2%82%AC", "/a/./b/../c", "/a;v=1/b", "/a%00", "/~x/:y@z", "/..a", "/...", "/a|b\"{}"] {
-            let (_, url) = through("127.0.0.1", &format!("/shop{path}"), "http://up.example:81/base").expect(path);
+        for path in [
+            "/a%2Fb",
+            "/a//b",
+            "//b",
+            "/%E2%82%AC",
+            "/a/./b/../c",
+            "/a;v=1/b",
+            "/a%00",
+            "/~x/:y@z",
+            "/..a",
+            "/...",
+            "/a|b\"{}",
+        ] {
+            let (_, url) = through(
+                "127.0.0.1",
+                &format!("/shop{path}"),
+                "http://up.example:81/base",
+            )
+            .expect(path);
             assert_eq!(url, format!("http://up.example:81/base{path}"));
         }
     }
@@ -218,10 +302,30 @@ mod tests {
     #[test]
     fn no_path_leaves_the_base() {
         for path in [
-            "/..", "/../x", "/a/../../x", "/%2e%2e/x", "/.%2E/x", "/a/%2e./../x", "/..%2fx", "/a%2f../../x", "/..%5cx", "/..\\x",
-            "/a//../../x", "/..;/x", "/a/..;p=1/..;/x", "/%2f../x", "/./../x", "/a%2f..%2f..",
+            "/..",
+            "/../x",
+            "/a/../../x",
+            "/%2e%2e/x",
+            "/.%2E/x",
+            "/a/%2e./../x",
+            "/..%2fx",
+            "/a%2f../../x",
+            "/..%5cx",
+            "/..\\x",
+            "/a//../../x",
+            "/..;/x",
+            "/a/..;p=1/..;/x",
+            "/%2f../x",
+            "/./../x",
+            "/;/../x",
+            "/;a/../x",
+            "/a%2f..%2f..",
         ] {
-            let got = through("127.0.0.1", &format!("/shop{path}"), "https://up.example/base");
+            let got = through(
+                "127.0.0.1",
+                &format!("/shop{path}"),
+                "https://up.example/base",
+            );
             assert_eq!(got, Err(StatusCode::BAD_REQUEST), "{path}");
         }
     }
@@ -230,23 +334,45 @@ mod tests {
     fn an_origin_without_a_base_path_cannot_be_left() {
         let (_, url) = through("127.0.0.1", "/shop/../x", "https://up.example").expect("passed on");
         assert_eq!(url, "https://up.example/../x");
-        let (_, url) = through("127.0.0.1", "/shop//evil.example/x", "https://up.example").expect("passed on");
+        let (_, url) =
+            through("127.0.0.1", "/shop//evil.example/x", "https://up.example").expect("passed on");
         assert_eq!(url, "https://up.example//evil.example/x");
     }
 
     #[test]
     fn an_address_without_a_session_is_not_found() {
-        assert_eq!(through("127.0.0.1", "/", "https://up.example"), Err(StatusCode::NOT_FOUND));
-        assert_eq!(through("127.0.0.1", "//x", "https://up.example"), Err(StatusCode::NOT_FOUND));
-        assert_eq!(through("127.0.0.1", "*", "https://up.example"), Err(StatusCode::BAD_REQUEST));
+        assert_eq!(
+            through("127.0.0.1", "/", "https://up.example"),
+            Err(StatusCode::NOT_FOUND)
+        );
+        assert_eq!(
+            through("127.0.0.1", "//x", "https://up.example"),
+            Err(StatusCode::NOT_FOUND)
+        );
+        assert_eq!(
+            through("127.0.0.1", "*", "https://up.example"),
+            Err(StatusCode::BAD_REQUEST)
+        );
     }
 
     #[test]
     fn upstreams_that_cannot_be_forwarded_to_are_refused() {
-        for url in ["ftp://up.example", "https://u:p@up.example", "https://u@up.example", "https://up.example/?q", "https://up.example/#f"] {
-            assert!(Upstream::new(&Url::parse(url).expect("a URL")).is_err(), "{url}");
+        for url in [
+            "ftp://up.example",
+            "https://u:p@up.example",
+            "https://u@up.example",
+            "https://up.example/?q",
+            "https://up.example/#f",
+        ] {
+            assert!(
+                Upstream::new(&Url::parse(url).expect("a URL")).is_err(),
+                "{url}"
+            );
         }
-        assert_eq!(upstream("https://up.example:443/x").authority.as_str(), "up.example");
+        assert_eq!(
+            upstream("https://up.example:443/x").authority.as_str(),
+            "up.example"
+        );
         assert_eq!(upstream("http://[::1]:81").authority.as_str(), "[::1]:81");
     }
 
@@ -254,14 +380,22 @@ mod tests {
     fn the_token_belongs_to_one_origin() {
         let upstream = upstream("https://up.example/base");
         assert!(upstream.owns(&Uri::from_static("https://up.example/else")));
-        for other in ["http://up.example/", "https://up.example:444/", "https://up.example.evil/", "https://evil/", "/x"] {
+        for other in [
+            "http://up.example/",
+            "https://up.example:444/",
+            "https://up.example.evil/",
+            "https://evil/",
+            "/x",
+        ] {
             assert!(!upstream.owns(&other.parse().expect("a URI")), "{other}");
         }
     }
 
     /// What a server makes of a path that decodes it once and then resolves dot segments.
     fn resolve(path: &str, collapse: bool) -> String {
-        let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
+        let decoded = percent_encoding::percent_decode_str(path)
+            .decode_utf8_lossy()
+            .replace('\\', "/");
         let mut out: Vec<&str> = Vec::new();
         for segment in decoded.split('/').skip(1) {
             match segment.split(';').next().unwrap_or_default() {

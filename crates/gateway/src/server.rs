@@ -37,9 +37,16 @@ impl Gateway {
     ///
     /// # Errors
     /// Before the first connection only, when `listener` may not be served.
-    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError> {
         // The listener is checked itself, whatever the options said about addresses.
-        guard_bind(listener.local_addr().map_err(ServeError::Socket)?, &self.0.keys)?;
+        guard_bind(
+            listener.local_addr().map_err(ServeError::Socket)?,
+            &self.0.keys,
+        )?;
         let builder = self.builder();
         let graceful = GracefulShutdown::new();
         let connections = TaskTracker::new();
@@ -50,7 +57,9 @@ impl Gateway {
                 let gateway = gateway.clone();
                 async move { Ok::<_, Infallible>(gateway.handle(request).await) }
             });
-            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+            let connection = builder
+                .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                .into_owned();
             let connection = graceful.watch(connection);
             let cut = cut.clone();
             connections.spawn(async move {
@@ -71,7 +80,9 @@ impl Gateway {
             self.0.tunnels.wait().await;
         });
         if drained.await.is_err() {
-            tracing::info!("requests were still running at the end of the drain time; they are cut off");
+            tracing::info!(
+                "requests were still running at the end of the drain time; they are cut off"
+            );
         }
         cut.cancel();
         self.0.closing.cancel();
@@ -100,7 +111,10 @@ impl Gateway {
 }
 
 /// The next connection; `None` at shutdown.
-async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+async fn accept(
+    listener: &TcpListener,
+    shutdown: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr)> {
     loop {
         let accepted = tokio::select! {
             biased;

@@ -34,8 +34,14 @@ pub(crate) fn tunnel(gateway: &Inner, caller: OnUpgrade, upstream: OnUpgrade) {
 
 async fn join(caller: TokioIo<Upgraded>, upstream: TokioIo<Upgraded>, idle: Duration) {
     let reads = Arc::new(AtomicU64::new(0));
-    let mut caller = Counted { io: caller, reads: Arc::clone(&reads) };
-    let mut upstream = Counted { io: upstream, reads: Arc::clone(&reads) };
+    let mut caller = Counted {
+        io: caller,
+        reads: Arc::clone(&reads),
+    };
+    let mut upstream = Counted {
+        io: upstream,
+        reads: Arc::clone(&reads),
+    };
     tokio::select! {
         done = copy_bidirectional(&mut caller, &mut upstream) => {
             if let Err(error) = done {
@@ -66,7 +72,11 @@ struct Counted<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if read.is_ready() {
             self.reads.fetch_add(1, Ordering::Relaxed);
@@ -76,7 +86,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 

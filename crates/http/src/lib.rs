@@ -70,14 +70,29 @@ pub struct SetupError(String);
 /// # Errors
 /// When the platform's certificate store cannot be used.
 pub fn connector() -> Result<Connector, SetupError> {
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_all_versions().wrap_connector(tcp()))
+}
+
+/// Like [`connector`], but never HTTP/2: its connections can be upgraded (RFC 9110 §7.8).
+///
+/// # Errors
+/// When the platform's certificate store cannot be used.
+pub fn connector_http1() -> Result<Connector, SetupError> {
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_http1().wrap_connector(tcp()))
+}
+
+fn tcp() -> HttpConnector {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    http
+}
+
+fn tls() -> Result<rustls::ClientConfig, SetupError> {
     // The provider is named here and nowhere else, so that no feature unification can change it.
     let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let tls = rustls::ClientConfig::with_platform_verifier().map_err(|error| SetupError(error.to_string()))?;
-    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().wrap_connector(http))
+    rustls::ClientConfig::with_platform_verifier().map_err(|error| SetupError(error.to_string()))
 }
 
 /// A pooled streaming client over [`connector`], for bodies of any type.

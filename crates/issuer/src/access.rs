@@ -60,10 +60,16 @@ impl Issuer {
     ) -> Result<Tokens, IssuerError> {
         let now_ms = self.now();
         let sid = login.family.sid();
-        let ends_s = family.ends_ms(&self.options.rotation).map(|ends| (ends - now_ms) / 1000);
+        let ends_s = family
+            .ends_ms(&self.options.rotation)
+            .map(|ends| (ends - now_ms) / 1000);
         let absolute = self.options.rotation.absolute_ms;
-        let session_s = absolute.map(|ms| (family.born_ms.saturating_add_unsigned(ms) - now_ms) / 1000);
-        let ttl = self.access_ttl(&sid, family.generation).min(session_s.unwrap_or(i64::MAX)).max(1);
+        let session_s =
+            absolute.map(|ms| (family.born_ms.saturating_add_unsigned(ms) - now_ms) / 1000);
+        let ttl = self
+            .access_ttl(&sid, family.generation)
+            .min(session_s.unwrap_or(i64::MAX))
+            .max(1);
         let scope = scope::normal(scope.unwrap_or(&login.scope));
         let auth_time = family.born_ms / 1000;
         let access = self.sign_access(&AccessClaims {
@@ -94,13 +100,20 @@ impl Issuer {
         } else {
             None
         };
-        let may_refresh = self.client(&login.client_id).is_some_and(|client| client.may(crate::Grant::RefreshToken));
+        let may_refresh = self
+            .client(&login.client_id)
+            .is_some_and(|client| client.may(crate::Grant::RefreshToken));
         Ok(Tokens {
             access,
             expires_in: u64::try_from(ttl).unwrap_or(1),
-            refresh: may_refresh.then(|| refresh_token::make(&self.master, login.family, family.generation)),
-            refresh_expires_in: ends_s.filter(|_| may_refresh).and_then(|s| u64::try_from(s).ok()),
-            session_expires_in: session_s.filter(|_| may_refresh).and_then(|s| u64::try_from(s).ok()),
+            refresh: may_refresh
+                .then(|| refresh_token::make(&self.master, login.family, family.generation)),
+            refresh_expires_in: ends_s
+                .filter(|_| may_refresh)
+                .and_then(|s| u64::try_from(s).ok()),
+            session_expires_in: session_s
+                .filter(|_| may_refresh)
+                .and_then(|s| u64::try_from(s).ok()),
             id_token,
             scope,
             sid: Some(sid),
@@ -109,7 +122,11 @@ impl Issuer {
     }
 
     /// An access token of a client that acts for itself (RFC 6749 §4.4.3: no refresh token).
-    pub(crate) fn mint_for_client(&self, client_id: &str, scope: &str) -> Result<Tokens, IssuerError> {
+    pub(crate) fn mint_for_client(
+        &self,
+        client_id: &str,
+        scope: &str,
+    ) -> Result<Tokens, IssuerError> {
         let now_s = self.now() / 1000;
         let jti = b64url(random::<12>());
         let ttl = self.access_ttl(&jti, 0).max(1);
@@ -156,7 +173,11 @@ impl Issuer {
 
     fn sign<T: Serialize>(&self, typ: &str, claims: &T) -> Result<Secret, IssuerError> {
         let key = self.signing_key();
-        key.sign(Some(typ), claims).map_err(|error| IssuerError::Key { kid: key.kid().to_owned(), why: error.to_string() })
+        key.sign(Some(typ), claims)
+            .map_err(|error| IssuerError::Key {
+                kid: key.kid().to_owned(),
+                why: error.to_string(),
+            })
     }
 
     /// Reads back an access token of this issuer; revoked ones are not accepted.
@@ -168,7 +189,9 @@ impl Issuer {
             leeway_s: LEEWAY_S,
             now_s: self.now() / 1000,
         };
-        let token = self.with_keys(|keys| verify(token, keys, &rules)).map_err(Refused::Invalid)?;
+        let token = self
+            .with_keys(|keys| verify(token, keys, &rules))
+            .map_err(Refused::Invalid)?;
         if self.revocations.is_revoked(token.jti(), token.text("sid")) {
             return Err(Refused::Revoked);
         }

@@ -38,7 +38,11 @@ impl Issuer {
     /// # Errors
     /// When the database fails.
     pub async fn revoke_client(&self, client_id: &str) -> Result<usize, IssuerError> {
-        self.end(Which::OfClient(client_id.to_owned()), Subtype::Administrator).await
+        self.end(
+            Which::OfClient(client_id.to_owned()),
+            Subtype::Administrator,
+        )
+        .await
     }
 
     /// Ends every session there is; returns how many were alive.
@@ -67,13 +71,15 @@ impl Issuer {
 
     /// From now on the session's access tokens are refused.
     pub(crate) fn refuse_access_of(&self, id: FamilyId) {
-        self.revocations.revoke_session(&id.sid(), self.access_gone_ms());
+        self.revocations
+            .revoke_session(&id.sid(), self.access_gone_ms());
     }
 
     /// When every access token issued until now is expired.
     pub(crate) fn access_gone_ms(&self) -> i64 {
         // A minute more: verifiers may allow for clocks that differ.
-        self.now().saturating_add_unsigned(self.options.access_ttl_s.saturating_mul(1000) + 60_000)
+        self.now()
+            .saturating_add_unsigned(self.options.access_ttl_s.saturating_mul(1000) + 60_000)
     }
 
     /// Refuses one access token until it expires.
@@ -82,7 +88,10 @@ impl Issuer {
         let name = jti.to_owned();
         self.db
             .write(move |tx| {
-                tx.execute("INSERT OR IGNORE INTO revoked_tokens (jti, expires_ms) VALUES (?1, ?2)", params![name, until])
+                tx.execute(
+                    "INSERT OR IGNORE INTO revoked_tokens (jti, expires_ms) VALUES (?1, ?2)",
+                    params![name, until],
+                )
             })
             .await?;
         self.revocations.revoke_token(jti, until);

@@ -5,7 +5,9 @@ use tenure_core::Secret;
 use tenure_jose::{JwkSet, KeySet};
 use url::Url;
 
-use crate::error::IssuerError;
+use crate::error::{IssuerError, OAuthError};
+use crate::params::printable;
+use crate::scope;
 
 /// What a client may ask the token endpoint for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,8 +26,13 @@ pub enum Grant {
 }
 
 impl Grant {
-    pub(crate) const ALL: [Grant; 5] =
-        [Grant::AuthorizationCode, Grant::RefreshToken, Grant::ClientCredentials, Grant::DeviceCode, Grant::Password];
+    pub(crate) const ALL: [Grant; 5] = [
+        Grant::AuthorizationCode,
+        Grant::RefreshToken,
+        Grant::ClientCredentials,
+        Grant::DeviceCode,
+        Grant::Password,
+    ];
 
     /// The value of `grant_type`.
     pub fn as_str(self) -> &'static str {
@@ -75,29 +82,53 @@ impl ClientRegistration {
             secret: None,
             keys: None,
             redirect_uris: Vec::new(),
-            grants: vec![Grant::AuthorizationCode, Grant::RefreshToken, Grant::DeviceCode],
+            grants: vec![
+                Grant::AuthorizationCode,
+                Grant::RefreshToken,
+                Grant::DeviceCode,
+            ],
             scopes: Vec::new(),
         }
     }
 
     /// A confidential client for programs: client credentials.
     pub fn confidential(id: impl Into<String>, name: impl Into<String>, secret: Secret) -> Self {
-        Self { secret: Some(secret), grants: vec![Grant::ClientCredentials], ..Self::public(id, name) }
+        Self {
+            secret: Some(secret),
+            grants: vec![Grant::ClientCredentials],
+            ..Self::public(id, name)
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), IssuerError> {
         let setting = |name, why: String| Err(IssuerError::Setting { name, why });
         if self.id.is_empty() || !self.id.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
-            return setting("client id", "must be printable ASCII, at least one character (RFC 6749 appendix A.1)".into());
+            return setting(
+                "client id",
+                "must be printable ASCII, at least one character (RFC 6749 appendix A.1)".into(),
+            );
         }
         for uri in &self.redirect_uris {
             match Url::parse(uri) {
                 Ok(url) if url.fragment().is_none() => {}
-                _ => return setting("redirect_uris", format!("`{uri}` is not an absolute URL without fragment (RFC 6749 §3.1.2)")),
+                _ => {
+                    return setting(
+                        "redirect_uris",
+                        format!(
+                            "`{uri}` is not an absolute URL without fragment (RFC 6749 §3.1.2)"
+                        ),
+                    );
+                }
             }
         }
-        if self.secret.is_none() && self.keys.is_none() && self.grants.contains(&Grant::ClientCredentials) {
-            return setting("grants", "client_credentials needs a client with a secret or keys (RFC 6749 §4.4)".into());
+        if self.secret.is_none()
+            && self.keys.is_none()
+            && self.grants.contains(&Grant::ClientCredentials)
+        {
+            return setting(
+                "grants",
+                "client_credentials needs a client with a secret or keys (RFC 6749 §4.4)".into(),
+            );
         }
         Ok(())
     }
@@ -113,7 +144,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(registration: ClientRegistration, secret_mac: Option<Vec<u8>>) -> Self {
         let keys = registration.keys.as_ref().map(KeySet::from_jwks);
-        Self { registration, secret_mac, keys }
+        Self {
+            registration,
+            secret_mac,
+            keys,
+        }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -129,9 +164,26 @@ impl Client {
         self.registration.grants.contains(&grant)
     }
 
+    /// The scope it gets for what it asked; everything it may have when it asked for nothing.
+    pub(crate) fn allowed_scope(&self, asked: Option<&str>) -> Result<String, OAuthError> {
+        let own = &self.registration.scopes;
+        let Some(asked) = asked else {
+            return Ok(own.join(" "));
+        };
+        for word in scope::words(asked) {
+            if !own.iter().any(|known| known == word) && !scope::BUILT_IN.contains(&word) {
+                return Err(OAuthError::invalid_scope(&printable(word)));
+            }
+        }
+        Ok(scope::normal(asked))
+    }
+
     /// Whether a code may be sent to `uri`.
     pub(crate) fn redirects_to(&self, uri: &str) -> bool {
-        self.registration.redirect_uris.iter().any(|known| known == uri || same_but_loopback_port(known, uri))
+        self.registration
+            .redirect_uris
+            .iter()
+            .any(|known| known == uri || same_but_loopback_port(known, uri))
     }
 }
 
@@ -140,9 +192,13 @@ fn same_but_loopback_port(known: &str, uri: &str) -> bool {
     let (Ok(mut known), Ok(mut asked)) = (Url::parse(known), Url::parse(uri)) else {
         return false;
     };
-    let loopback = matches!(known.host_str(), Some("127.0.0.1" | "[::1]" | "localhost")) && known.scheme() == "http";
+    let loopback = matches!(known.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"))
+        && known.scheme() == "http";
     // The text must be in normal form, or two parsers might read two different places out of it.
-    let plain = asked.as_str() == uri && asked.username().is_empty() && asked.password().is_none() && asked.fragment().is_none();
+    let plain = asked.as_str() == uri
+        && asked.username().is_empty()
+        && asked.password().is_none()
+        && asked.fragment().is_none();
     if !loopback || !plain {
         return false;
     }
@@ -155,7 +211,13 @@ mod tests {
     use super::*;
 
     fn client(uri: &str) -> Client {
-        Client::new(ClientRegistration { redirect_uris: vec![uri.into()], ..ClientRegistration::public("c", "C") }, None)
+        Client::new(
+            ClientRegistration {
+                redirect_uris: vec![uri.into()],
+                ..ClientRegistration::public("c", "C")
+            },
+            None,
+        )
     }
 
     #[test]
@@ -178,14 +240,23 @@ mod tests {
         }
         let web = client("https://app.example/cb");
         assert!(web.redirects_to("https://app.example/cb"));
-        assert!(!web.redirects_to("https://app.example:8443/cb") && !web.redirects_to("https://app.example/cb/"));
+        assert!(
+            !web.redirects_to("https://app.example:8443/cb")
+                && !web.redirects_to("https://app.example/cb/")
+        );
     }
 
     #[test]
     fn registrations_that_cannot_work_are_refused() {
-        let relative = ClientRegistration { redirect_uris: vec!["/cb".into()], ..ClientRegistration::public("c", "C") };
+        let relative = ClientRegistration {
+            redirect_uris: vec!["/cb".into()],
+            ..ClientRegistration::public("c", "C")
+        };
         assert!(relative.check().is_err());
-        let public = ClientRegistration { grants: vec![Grant::ClientCredentials], ..ClientRegistration::public("c", "C") };
+        let public = ClientRegistration {
+            grants: vec![Grant::ClientCredentials],
+            ..ClientRegistration::public("c", "C")
+        };
         assert!(public.check().is_err());
         assert!(ClientRegistration::public("", "C").check().is_err());
         assert!(ClientRegistration::public("c", "C").check().is_ok());

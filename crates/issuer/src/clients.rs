@@ -56,7 +56,10 @@ impl Issuer {
     pub async fn ensure_client(&self, registration: ClientRegistration) -> Result<(), IssuerError> {
         registration.check()?;
         let id = registration.id.clone();
-        let mac = registration.secret.as_ref().map(|secret| self.master.client_secret(&id, secret.expose()).to_vec());
+        let mac = registration
+            .secret
+            .as_ref()
+            .map(|secret| self.master.client_secret(&id, secret.expose()).to_vec());
         let json = serde_json::to_string(&registration).map_err(|error| IssuerError::Setting {
             name: "client",
             why: error.to_string(),
@@ -72,7 +75,10 @@ impl Issuer {
             })
             .await?;
         // What is held in memory must be what a restart would read.
-        let held = ClientRegistration { secret: None, ..registration };
+        let held = ClientRegistration {
+            secret: None,
+            ..registration
+        };
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
         clients.insert(id, Arc::new(Client::new(held, mac)));
         Ok(())
@@ -87,11 +93,20 @@ impl Issuer {
     }
 
     pub(crate) fn client(&self, id: &str) -> Option<Arc<Client>> {
-        self.clients.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.clients
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
     }
 
     /// Who the client of a request is, proven as its registration asks.
-    pub(crate) fn authenticate(&self, headers: &HeaderMap, params: &Params, address: Option<&str>) -> Result<Arc<Client>, OAuthError> {
+    pub(crate) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        params: &Params,
+        address: Option<&str>,
+    ) -> Result<Arc<Client>, OAuthError> {
         match offered(headers, params)? {
             Offered::Nothing(id) => {
                 let client = self.known(&id)?;
@@ -106,9 +121,16 @@ impl Issuer {
                     .secret_mac
                     .as_deref()
                     .ok_or_else(|| OAuthError::invalid_client("This client has no secret."))?;
-                if !bool::from(self.master.client_secret(&id, secret.expose()).as_slice().ct_eq(expected)) {
+                if !bool::from(
+                    self.master
+                        .client_secret(&id, secret.expose())
+                        .as_slice()
+                        .ct_eq(expected),
+                ) {
                     let key = format!("client {} {id}", address.unwrap_or_default());
-                    self.throttle.begin(&key, PER_ADDRESS, self.now()).map_err(OAuthError::throttled)?;
+                    self.throttle
+                        .begin(&key, PER_ADDRESS, self.now())
+                        .map_err(OAuthError::throttled)?;
                     return Err(OAuthError::invalid_client("The client secret is wrong."));
                 }
                 Ok(client)
@@ -118,21 +140,41 @@ impl Issuer {
     }
 
     fn known(&self, id: &str) -> Result<Arc<Client>, OAuthError> {
-        self.client(id)
-            .ok_or_else(|| OAuthError::invalid_client(format!("The client `{}` is not registered here.", printable(id))))
+        self.client(id).ok_or_else(|| {
+            OAuthError::invalid_client(format!(
+                "The client `{}` is not registered here.",
+                printable(id)
+            ))
+        })
     }
 
     /// RFC 7523 §3: issuer and subject are the client, the audience is this server, used once.
     fn asserted(&self, assertion: &Secret) -> Result<Arc<Client>, OAuthError> {
-        let refused = |why: &str| OAuthError::invalid_client(format!("The client assertion is not accepted: {why}."));
+        let refused = |why: &str| {
+            OAuthError::invalid_client(format!("The client assertion is not accepted: {why}."))
+        };
         let claimed = peek(assertion.expose()).map_err(|_| refused("it is no JWT"))?;
         let client = self.known(claimed.iss().unwrap_or_default())?;
-        let keys = client.keys.as_ref().ok_or_else(|| refused("this client has no keys"))?;
+        let keys = client
+            .keys
+            .as_ref()
+            .ok_or_else(|| refused("this client has no keys"))?;
         let now_s = self.now() / 1000;
-        let rules = Rules { issuer: Some(client.id()), audience: None, typ: None, leeway_s: LEEWAY_S, now_s };
-        let proven = verify(assertion.expose(), keys, &rules).map_err(|reason| refused(&printable(&reason.to_string())))?;
+        let rules = Rules {
+            issuer: Some(client.id()),
+            audience: None,
+            typ: None,
+            leeway_s: LEEWAY_S,
+            now_s,
+        };
+        let proven = verify(assertion.expose(), keys, &rules)
+            .map_err(|reason| refused(&printable(&reason.to_string())))?;
         let endpoint = self.url("/token");
-        if !proven.aud().iter().any(|aud| *aud == endpoint || *aud == self.id()) {
+        if !proven
+            .aud()
+            .iter()
+            .any(|aud| *aud == endpoint || *aud == self.id())
+        {
             return Err(refused("its audience is not this server"));
         }
         if proven.sub() != Some(client.id()) {
@@ -143,12 +185,18 @@ impl Issuer {
             return Err(refused("it lives longer than an hour"));
         }
         let jti = proven.jti().ok_or_else(|| refused("it has no jti"))?;
-        let mut seen = self.assertions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self
+            .assertions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         seen.retain(|_, until| *until > now_s);
         if seen.len() >= MOST_ASSERTIONS {
             return Err(OAuthError::throttled(1));
         }
-        if seen.insert((client.id().to_owned(), jti.to_owned()), exp + LEEWAY_S).is_some() {
+        if seen
+            .insert((client.id().to_owned(), jti.to_owned()), exp + LEEWAY_S)
+            .is_some()
+        {
             return Err(refused("it was used before"));
         }
         Ok(client)
@@ -163,20 +211,30 @@ enum Offered {
 
 /// What the request offers as proof; more than one at a time is not allowed (RFC 6749 §2.3).
 fn offered(headers: &HeaderMap, params: &Params) -> Result<Offered, OAuthError> {
-    let basic = headers.get(header::AUTHORIZATION).map(|value| basic(value.as_bytes())).transpose()?;
+    let basic = headers
+        .get(header::AUTHORIZATION)
+        .map(|value| basic(value.as_bytes()))
+        .transpose()?;
     let secret = params.secret("client_secret");
     let assertion = params.secret("client_assertion");
     match (basic, secret, assertion) {
         (Some((id, secret)), None, None) => {
             if params.get("client_id").is_some_and(|other| other != id) {
-                return Err(OAuthError::invalid_request("`client_id` and the Authorization header name different clients."));
+                return Err(OAuthError::invalid_request(
+                    "`client_id` and the Authorization header name different clients.",
+                ));
             }
             Ok(Offered::Secret(id, secret))
         }
-        (None, Some(secret), None) => Ok(Offered::Secret(params.need("client_id")?.to_owned(), secret.clone())),
+        (None, Some(secret), None) => Ok(Offered::Secret(
+            params.need("client_id")?.to_owned(),
+            secret.clone(),
+        )),
         (None, None, Some(assertion)) => {
             if params.get("client_assertion_type") != Some(ASSERTION_TYPE) {
-                return Err(OAuthError::invalid_client(format!("`client_assertion_type` must be {ASSERTION_TYPE}.")));
+                return Err(OAuthError::invalid_client(format!(
+                    "`client_assertion_type` must be {ASSERTION_TYPE}."
+                )));
             }
             Ok(Offered::Assertion(assertion.clone()))
         }
@@ -184,24 +242,36 @@ fn offered(headers: &HeaderMap, params: &Params) -> Result<Offered, OAuthError> 
             .get("client_id")
             .map(|id| Offered::Nothing(id.to_owned()))
             .ok_or_else(|| OAuthError::invalid_client("The request names no client.")),
-        _ => Err(OAuthError::invalid_request("More than one way of client authentication is used.")),
+        _ => Err(OAuthError::invalid_request(
+            "More than one way of client authentication is used.",
+        )),
     }
 }
 
 /// RFC 6749 §2.3.1: id and secret are form-encoded, then joined and put into Basic.
 fn basic(header: &[u8]) -> Result<(String, Secret), OAuthError> {
     let bad = || OAuthError::invalid_client("The Authorization header is no valid Basic header.");
-    let (scheme, value) = std::str::from_utf8(header).ok().and_then(|text| text.split_once(' ')).ok_or_else(bad)?;
+    let (scheme, value) = std::str::from_utf8(header)
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(bad)?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(bad());
     }
     let bytes = zeroize::Zeroizing::new(
-        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, value.trim()).map_err(|_| bad())?,
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, value.trim())
+            .map_err(|_| bad())?,
     );
-    let (id, secret) = std::str::from_utf8(&bytes).ok().and_then(|text| text.split_once(':')).ok_or_else(bad)?;
+    let (id, secret) = std::str::from_utf8(&bytes)
+        .ok()
+        .and_then(|text| text.split_once(':'))
+        .ok_or_else(bad)?;
     let decode = |text: &str| -> Result<String, OAuthError> {
         let spaced = text.replace('+', " ");
-        Ok(percent_decode_str(&spaced).decode_utf8().map_err(|_| bad())?.into_owned())
+        Ok(percent_decode_str(&spaced)
+            .decode_utf8()
+            .map_err(|_| bad())?
+            .into_owned())
     };
     Ok((decode(id)?, Secret::new(decode(secret)?)))
 }

@@ -26,7 +26,11 @@ pub(crate) struct Code {
 
 /// How a code's redemption ended.
 pub(crate) enum Redeemed {
-    Granted { code: Code, login: Login, family: Family },
+    Granted {
+        nonce: Option<String>,
+        login: Login,
+        family: Family,
+    },
     /// It was redeemed before: the family it began has been ended now (its id, for the revocation list).
     Replayed(Option<FamilyId>),
     WrongClient,
@@ -48,7 +52,9 @@ impl Issuer {
     pub(crate) async fn make_code(&self, code: Code) -> Result<Secret, StoreError> {
         let secret = Secret::new(b64url(random::<32>()));
         let hash = sha256(secret.expose().as_bytes());
-        let expires = self.now().saturating_add_unsigned(self.options.code_ttl_s.saturating_mul(1000));
+        let expires = self
+            .now()
+            .saturating_add_unsigned(self.options.code_ttl_s.saturating_mul(1000));
         self.db
             .write(move |tx| {
                 tx.execute(
@@ -103,14 +109,23 @@ fn redeem_in(tx: &Transaction<'_>, ask: &Redeem, now: i64) -> rusqlite::Result<R
             Ok(Row { code, expires_ms: row.get(7)?, family: row.get(8)? })
         })
         .optional()?;
-    let Some(Row { code, expires_ms, family }) = row else {
+    let Some(Row {
+        code,
+        expires_ms,
+        family,
+    }) = row
+    else {
         return Ok(Redeemed::Unknown);
     };
     if code.client_id != ask.client_id {
         return Ok(Redeemed::WrongClient);
     }
     // RFC 6749 §4.1.3 wants the parameter; OAuth 2.1 dropped it. Given, it must be the same.
-    if ask.redirect_uri.as_ref().is_some_and(|uri| *uri != code.redirect_uri) {
+    if ask
+        .redirect_uri
+        .as_ref()
+        .is_some_and(|uri| *uri != code.redirect_uri)
+    {
         return Ok(Redeemed::WrongRedirect);
     }
     let challenge = b64url(sha256(ask.verifier.expose().as_bytes()));
@@ -126,11 +141,18 @@ fn redeem_in(tx: &Transaction<'_>, ask: &Redeem, now: i64) -> rusqlite::Result<R
     }
     let login = Login {
         family: FamilyId::random(),
-        user_id: code.user_id.clone(),
-        client_id: code.client_id.clone(),
-        scope: code.scope.clone(),
+        user_id: code.user_id,
+        client_id: code.client_id,
+        scope: code.scope,
     };
     let family = families::begin(tx, &login, now)?;
-    tx.execute("UPDATE codes SET family = ?2 WHERE hash = ?1", params![hash, login.family.0])?;
-    Ok(Redeemed::Granted { code, login, family })
+    tx.execute(
+        "UPDATE codes SET family = ?2 WHERE hash = ?1",
+        params![hash, login.family.0],
+    )?;
+    Ok(Redeemed::Granted {
+        nonce: code.nonce,
+        login,
+        family,
+    })
 }

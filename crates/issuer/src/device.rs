@@ -46,12 +46,21 @@ fn user_code() -> String {
         .map(|byte| char::from(LETTERS[usize::from(byte % 20)]))
         .take(8)
         .collect();
-    format!("{}-{}", letters.get(..4).unwrap_or_default(), letters.get(4..).unwrap_or_default())
+    format!(
+        "{}-{}",
+        letters.get(..4).unwrap_or_default(),
+        letters.get(4..).unwrap_or_default()
+    )
 }
 
 /// The code as stored, however it was typed: case, spaces and hyphens do not matter.
 pub(crate) fn normal_user_code(typed: &str) -> String {
-    let letters: String = typed.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_uppercase()).take(16).collect();
+    let letters: String = typed
+        .chars()
+        .filter(char::is_ascii_alphabetic)
+        .map(|c| c.to_ascii_uppercase())
+        .take(16)
+        .collect();
     match letters.split_at_checked(4) {
         Some((front, back)) if letters.len() == 8 => format!("{front}-{back}"),
         _ => letters,
@@ -59,12 +68,18 @@ pub(crate) fn normal_user_code(typed: &str) -> String {
 }
 
 impl Issuer {
-    pub(crate) async fn begin_device(&self, client_id: &str, scope: &str) -> Result<Begun, StoreError> {
+    pub(crate) async fn begin_device(
+        &self,
+        client_id: &str,
+        scope: &str,
+    ) -> Result<Begun, StoreError> {
         let device_code = Secret::new(b64url(random::<32>()));
         let hash = sha256(device_code.expose().as_bytes());
         let (client_id, scope) = (client_id.to_owned(), scope.to_owned());
         let interval = i64::try_from(self.options.device_interval_s).unwrap_or(i64::MAX);
-        let expires = self.now().saturating_add_unsigned(self.options.device_ttl_s.saturating_mul(1000));
+        let expires = self
+            .now()
+            .saturating_add_unsigned(self.options.device_ttl_s.saturating_mul(1000));
         let code = user_code();
         let shown = code.clone();
         self.db
@@ -76,7 +91,10 @@ impl Issuer {
                 )
             })
             .await?;
-        Ok(Begun { device_code, user_code: shown })
+        Ok(Begun {
+            device_code,
+            user_code: shown,
+        })
     }
 
     /// The login that waits under this user code.
@@ -95,7 +113,11 @@ impl Issuer {
     }
 
     /// A person's answer; `user` is `None` for a refusal. Returns whether the code was still waiting.
-    pub(crate) async fn answer_device(&self, user_code: &str, user: Option<String>) -> Result<bool, StoreError> {
+    pub(crate) async fn answer_device(
+        &self,
+        user_code: &str,
+        user: Option<String>,
+    ) -> Result<bool, StoreError> {
         let (code, now) = (user_code.to_owned(), self.now());
         self.db
             .write(move |tx| {
@@ -110,10 +132,16 @@ impl Issuer {
             .await
     }
 
-    pub(crate) async fn poll_device(&self, device_code: &Secret, client_id: &str) -> Result<Polled, StoreError> {
+    pub(crate) async fn poll_device(
+        &self,
+        device_code: &Secret,
+        client_id: &str,
+    ) -> Result<Polled, StoreError> {
         let hash = sha256(device_code.expose().as_bytes());
         let (client_id, now) = (client_id.to_owned(), self.now());
-        self.db.write(move |tx| poll_in(tx, &hash, &client_id, now)).await
+        self.db
+            .write(move |tx| poll_in(tx, &hash, &client_id, now))
+            .await
     }
 }
 
@@ -139,7 +167,12 @@ fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
     })
 }
 
-fn poll_in(tx: &Transaction<'_>, hash: &[u8; 32], client_id: &str, now: i64) -> rusqlite::Result<Polled> {
+fn poll_in(
+    tx: &Transaction<'_>,
+    hash: &[u8; 32],
+    client_id: &str,
+    now: i64,
+) -> rusqlite::Result<Polled> {
     let found = tx
         .prepare_cached(
             "SELECT client_id, scope, state, user_id, interval_s, polled_ms, expires_ms FROM device_codes WHERE hash = ?1",
@@ -157,17 +190,34 @@ fn poll_in(tx: &Transaction<'_>, hash: &[u8; 32], client_id: &str, now: i64) -> 
     }
     match (device.state.as_str(), device.user_id) {
         ("approved", Some(user_id)) => {
-            let login = Login { family: FamilyId::random(), user_id, client_id: device.client_id, scope: device.scope };
+            let login = Login {
+                family: FamilyId::random(),
+                user_id,
+                client_id: device.client_id,
+                scope: device.scope,
+            };
             let family = families::begin(tx, &login, now)?;
-            tx.execute("UPDATE device_codes SET state = 'spent' WHERE hash = ?1", params![hash])?;
+            tx.execute(
+                "UPDATE device_codes SET state = 'spent' WHERE hash = ?1",
+                params![hash],
+            )?;
             Ok(Polled::Granted { login, family })
         }
         ("denied", _) => Ok(Polled::Denied),
         ("pending", _) => {
-            let too_fast = device.polled_ms.is_some_and(|last| now - last < device.interval_s * 1000);
+            let too_fast = device
+                .polled_ms
+                .is_some_and(|last| now - last < device.interval_s * 1000);
             let interval = device.interval_s + if too_fast { SLOW_DOWN_S } else { 0 };
-            tx.execute("UPDATE device_codes SET polled_ms = ?2, interval_s = ?3 WHERE hash = ?1", params![hash, now, interval])?;
-            Ok(if too_fast { Polled::SlowDown } else { Polled::Pending })
+            tx.execute(
+                "UPDATE device_codes SET polled_ms = ?2, interval_s = ?3 WHERE hash = ?1",
+                params![hash, now, interval],
+            )?;
+            Ok(if too_fast {
+                Polled::SlowDown
+            } else {
+                Polled::Pending
+            })
         }
         _ => Ok(Polled::Unknown),
     }
@@ -181,7 +231,10 @@ mod tests {
     fn user_codes_are_typed_in_any_way() {
         let code = user_code();
         assert_eq!(code.len(), 9, "{code}");
-        assert_eq!(normal_user_code(&code.to_lowercase().replace('-', " ")), code);
+        assert_eq!(
+            normal_user_code(&code.to_lowercase().replace('-', " ")),
+            code
+        );
         assert_eq!(normal_user_code(" bcdf ghjk "), "BCDF-GHJK");
         assert_eq!(normal_user_code("x"), "X");
     }

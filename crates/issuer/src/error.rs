@@ -79,7 +79,13 @@ pub struct OAuthError {
 }
 
 impl OAuthError {
-    fn new(error: &'static str, code: Code, class: Class, heal: Heal, description: impl Into<String>) -> Self {
+    fn new(
+        error: &'static str,
+        code: Code,
+        class: Class,
+        heal: Heal,
+        description: impl Into<String>,
+    ) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
             error,
@@ -108,26 +114,57 @@ impl OAuthError {
     }
 
     pub(crate) fn invalid_request(description: impl Into<String>) -> Self {
-        Self::new("invalid_request", Code::InvalidRequest, Class::BadRequest, Heal::FixConfig, description)
+        Self::new(
+            "invalid_request",
+            Code::InvalidRequest,
+            Class::BadRequest,
+            Heal::FixConfig,
+            description,
+        )
     }
 
     pub(crate) fn invalid_client(description: impl Into<String>) -> Self {
-        Self::new("invalid_client", Code::ClientRejected, Class::ClientInvalid, Heal::FixConfig, description)
-            .status(StatusCode::UNAUTHORIZED)
+        Self::new(
+            "invalid_client",
+            Code::ClientRejected,
+            Class::ClientInvalid,
+            Heal::FixConfig,
+            description,
+        )
+        .status(StatusCode::UNAUTHORIZED)
     }
 
     pub(crate) fn unauthorized_client(description: impl Into<String>) -> Self {
-        Self::new("unauthorized_client", Code::ClientNotAllowed, Class::ClientUnauthorized, Heal::FixConfig, description)
+        Self::new(
+            "unauthorized_client",
+            Code::ClientNotAllowed,
+            Class::ClientUnauthorized,
+            Heal::FixConfig,
+            description,
+        )
     }
 
     pub(crate) fn unsupported_grant_type() -> Self {
-        let text = "This grant type does not exist here; the discovery document lists those that do.";
-        Self::new("unsupported_grant_type", Code::InvalidRequest, Class::BadRequest, Heal::FixConfig, text)
+        let text =
+            "This grant type does not exist here; the discovery document lists those that do.";
+        Self::new(
+            "unsupported_grant_type",
+            Code::InvalidRequest,
+            Class::BadRequest,
+            Heal::FixConfig,
+            text,
+        )
     }
 
     pub(crate) fn invalid_scope(scope: &str) -> Self {
         let text = format!("The scope `{scope}` is unknown or goes beyond what was granted.");
-        Self::new("invalid_scope", Code::InvalidRequest, Class::BadRequest, Heal::FixConfig, text)
+        Self::new(
+            "invalid_scope",
+            Code::InvalidRequest,
+            Class::BadRequest,
+            Heal::FixConfig,
+            text,
+        )
     }
 
     pub(crate) fn refresh_unknown() -> Self {
@@ -146,30 +183,58 @@ impl OAuthError {
             Limit::Idle => ("was not used for too long", "idle"),
             Limit::Absolute => ("reached the end of its login", "absolute"),
         };
-        let text = format!("The refresh token {why}; it expired {} s ago.", by_ms.div_ceil(1000));
-        Self::new("invalid_grant", Code::RefreshExpired, Class::RefreshExpired, Heal::Relogin, text).subtype(subtype)
+        let text = format!(
+            "The refresh token {why}; it expired {} s ago.",
+            by_ms.div_ceil(1000)
+        );
+        Self::new(
+            "invalid_grant",
+            Code::RefreshExpired,
+            Class::RefreshExpired,
+            Heal::Relogin,
+            text,
+        )
+        .subtype(subtype)
     }
 
     pub(crate) fn refresh_revoked(subtype: Subtype) -> Self {
         let text = match subtype {
             Subtype::ClientRequest => "The session was logged out.",
-            Subtype::Administrator => "The session was ended by an administrator or a changed password.",
-            Subtype::CodeReplayed => "The session was ended because its authorization code was used twice.",
+            Subtype::Administrator => {
+                "The session was ended by an administrator or a changed password."
+            }
+            Subtype::CodeReplayed => {
+                "The session was ended because its authorization code was used twice."
+            }
             _ => "The session was ended because one of its refresh tokens was used by two holders.",
         };
-        Self::new("invalid_grant", Code::RefreshRevoked, Class::RefreshRevoked, Heal::Relogin, text)
-            .subtype(subtype.as_str())
+        Self::new(
+            "invalid_grant",
+            Code::RefreshRevoked,
+            Class::RefreshRevoked,
+            Heal::Relogin,
+            text,
+        )
+        .subtype(subtype.as_str())
     }
 
     pub(crate) fn refresh_reused(subtype: Subtype) -> Self {
         let text = match subtype {
-            Subtype::StaleGeneration => "The refresh token was replaced at least two generations ago.",
+            Subtype::StaleGeneration => {
+                "The refresh token was replaced at least two generations ago."
+            }
             Subtype::SuccessorUsed => "The refresh token was replaced and its successor is in use.",
             _ => "Replaced refresh tokens came back late too often.",
         };
         let text = format!("{text} The session has been ended.");
-        Self::new("invalid_grant", Code::RefreshReused, Class::RefreshReused, Heal::Relogin, text)
-            .subtype(subtype.as_str())
+        Self::new(
+            "invalid_grant",
+            Code::RefreshReused,
+            Class::RefreshReused,
+            Heal::Relogin,
+            text,
+        )
+        .subtype(subtype.as_str())
     }
 
     pub(crate) fn wrong_client() -> Self {
@@ -194,7 +259,13 @@ impl OAuthError {
     }
 
     pub(crate) fn invalid_code(description: &str) -> Self {
-        Self::new("invalid_grant", Code::InvalidCredentials, Class::LoginRejected, Heal::Relogin, description)
+        Self::new(
+            "invalid_grant",
+            Code::InvalidCredentials,
+            Class::LoginRejected,
+            Heal::Relogin,
+            description,
+        )
     }
 
     pub(crate) fn login_rejected() -> Self {
@@ -203,40 +274,76 @@ impl OAuthError {
 
     pub(crate) fn throttled(seconds: u64) -> Self {
         let text = format!("Too many attempts; try again in {seconds} s.");
-        Self::new("temporarily_unavailable", Code::RateLimited, Class::RateLimited, Heal::RetryLater, text)
-            .status(StatusCode::TOO_MANY_REQUESTS)
-            .retry_after(seconds)
+        Self::new(
+            "temporarily_unavailable",
+            Code::RateLimited,
+            Class::RateLimited,
+            Heal::RetryLater,
+            text,
+        )
+        .status(StatusCode::TOO_MANY_REQUESTS)
+        .retry_after(seconds)
     }
 
     /// A device's login that is not finished (RFC 8628 §3.5); not a failure.
     pub(crate) fn device_waits(error: &'static str, description: &str) -> Self {
         Self {
             code: None,
-            ..Self::new(error, Code::Unrecognised, Class::NotAuth, Heal::RetryLater, description)
+            ..Self::new(
+                error,
+                Code::Unrecognised,
+                Class::NotAuth,
+                Heal::RetryLater,
+                description,
+            )
         }
     }
 
     pub(crate) fn device_expired() -> Self {
         let text = "The device code expired before anybody entered it.";
-        Self::new("expired_token", Code::InvalidCredentials, Class::LoginRejected, Heal::Relogin, text)
+        Self::new(
+            "expired_token",
+            Code::InvalidCredentials,
+            Class::LoginRejected,
+            Heal::Relogin,
+            text,
+        )
     }
 
     pub(crate) fn access_denied() -> Self {
         let text = "The person refused the login.";
-        Self::new("access_denied", Code::ConsentRequired, Class::ConsentRequired, Heal::Relogin, text)
+        Self::new(
+            "access_denied",
+            Code::ConsentRequired,
+            Class::ConsentRequired,
+            Heal::Relogin,
+            text,
+        )
     }
 
     pub(crate) fn unavailable() -> Self {
         let text = "The server cannot reach its database; nothing was spent that a retry would not give again.";
-        Self::new("temporarily_unavailable", Code::WebsiteUnavailable, Class::ServerUnavailable, Heal::RetryLater, text)
-            .status(StatusCode::SERVICE_UNAVAILABLE)
-            .retry_after(1)
+        Self::new(
+            "temporarily_unavailable",
+            Code::WebsiteUnavailable,
+            Class::ServerUnavailable,
+            Heal::RetryLater,
+            text,
+        )
+        .status(StatusCode::SERVICE_UNAVAILABLE)
+        .retry_after(1)
     }
 
     pub(crate) fn server_error() -> Self {
         let text = "The server failed. The same request may be tried again.";
-        Self::new("server_error", Code::ServerError, Class::ServerError, Heal::RetryLater, text)
-            .status(StatusCode::INTERNAL_SERVER_ERROR)
+        Self::new(
+            "server_error",
+            Code::ServerError,
+            Class::ServerError,
+            Heal::RetryLater,
+            text,
+        )
+        .status(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The JSON object of RFC 6749 §5.2, with `error_uri` below `pages` and the `tenure` member.
@@ -262,7 +369,10 @@ impl OAuthError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"tenure\", charset=\"UTF-8\""));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"tenure\", charset=\"UTF-8\""),
+            );
         }
         response
     }

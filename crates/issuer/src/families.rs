@@ -34,12 +34,21 @@ pub(crate) struct Login {
 
 /// How a refresh ended.
 pub(crate) enum Refreshed {
-    Granted { login: Login, family: Family, rotated: bool },
+    Granted {
+        login: Login,
+        family: Family,
+        rotated: bool,
+    },
     WrongClient,
     ScopeTooWide,
-    Expired { limit: Limit, by_ms: u64 },
+    Expired {
+        limit: Limit,
+        by_ms: u64,
+    },
     Revoked(Subtype),
-    Killed { subtype: Subtype },
+    Killed {
+        subtype: Subtype,
+    },
     AccountDisabled,
     Unknown,
 }
@@ -77,15 +86,30 @@ fn find(conn: &Connection, id: FamilyId) -> rusqlite::Result<Option<(Family, Log
     );
     conn.prepare_cached(&sql)?
         .query_row([id.0.as_slice()], |row| {
-            let login = Login { family: id, user_id: row.get(7)?, client_id: row.get(8)?, scope: row.get(9)? };
+            let login = Login {
+                family: id,
+                user_id: row.get(7)?,
+                client_id: row.get(8)?,
+                scope: row.get(9)?,
+            };
             // A user who is gone is as good as disabled.
-            Ok((family_of(row)?, login, row.get::<_, Option<bool>>(10)?.unwrap_or(true)))
+            Ok((
+                family_of(row)?,
+                login,
+                row.get::<_, Option<bool>>(10)?.unwrap_or(true),
+            ))
         })
         .optional()
 }
 
 /// Stores what the rule made of a family: one compare-and-swap on the generation it was decided for.
-fn store(tx: &Transaction<'_>, id: FamilyId, expect: &Family, family: &Family, now_ms: i64) -> rusqlite::Result<()> {
+fn store(
+    tx: &Transaction<'_>,
+    id: FamilyId,
+    expect: &Family,
+    family: &Family,
+    now_ms: i64,
+) -> rusqlite::Result<()> {
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let changed = tx
         .prepare_cached(
@@ -104,7 +128,11 @@ fn store(tx: &Transaction<'_>, id: FamilyId, expect: &Family, family: &Family, n
             family.revoked.map(|_| now_ms),
         ])?;
     // Reading and writing share one write transaction, so nobody can have come between.
-    if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(rusqlite::Error::StatementChangedRows(changed))
+    }
 }
 
 /// Begins a family for a login.
@@ -127,22 +155,36 @@ fn refresh_in(tx: &Transaction<'_>, ask: &Ask) -> rusqlite::Result<Refreshed> {
     let Some((family, login, disabled)) = find(tx, ask.family)? else {
         return Ok(Refreshed::Unknown);
     };
-    let presented = Presented { generation: ask.generation, matches: login.client_id == ask.client_id };
+    let presented = Presented {
+        generation: ask.generation,
+        matches: login.client_id == ask.client_id,
+    };
     let decision = family::decide(&family, presented, ask.now_ms, &ask.options);
     if let Decision::Rotate(_) | Decision::SameSuccessor(_) = decision {
         if disabled {
             return Ok(Refreshed::AccountDisabled);
         }
-        if ask.scope.as_deref().is_some_and(|asked| !scope::within(asked, &login.scope)) {
+        if ask
+            .scope
+            .as_deref()
+            .is_some_and(|asked| !scope::within(asked, &login.scope))
+        {
             return Ok(Refreshed::ScopeTooWide);
         }
     }
     Ok(match decision {
         Decision::Rotate(next) | Decision::SameSuccessor(next) => {
             store(tx, ask.family, &family, &next, ask.now_ms)?;
-            Refreshed::Granted { login, family: next, rotated: next.generation != family.generation }
+            Refreshed::Granted {
+                login,
+                family: next,
+                rotated: next.generation != family.generation,
+            }
         }
-        Decision::Kill { subtype, family: dead } => {
+        Decision::Kill {
+            subtype,
+            family: dead,
+        } => {
             store(tx, ask.family, &family, &dead, ask.now_ms)?;
             Refreshed::Killed { subtype }
         }
@@ -154,7 +196,10 @@ fn refresh_in(tx: &Transaction<'_>, ask: &Ask) -> rusqlite::Result<Refreshed> {
 }
 
 /// The family and its login, as stored.
-pub(crate) async fn look(db: &Db, id: FamilyId) -> Result<Option<(Family, Login, bool)>, StoreError> {
+pub(crate) async fn look(
+    db: &Db,
+    id: FamilyId,
+) -> Result<Option<(Family, Login, bool)>, StoreError> {
     db.read(move |conn| find(conn, id)).await
 }
 
@@ -181,30 +226,60 @@ pub(crate) enum Which {
 }
 
 /// Ends families; returns those that were alive.
-pub(crate) async fn revoke(db: &Db, which: Which, subtype: Subtype, now_ms: i64) -> Result<Vec<FamilyId>, StoreError> {
-    db.write(move |tx| revoke_in(tx, &which, subtype, now_ms)).await
+pub(crate) async fn revoke(
+    db: &Db,
+    which: Which,
+    subtype: Subtype,
+    now_ms: i64,
+) -> Result<Vec<FamilyId>, StoreError> {
+    db.write(move |tx| revoke_in(tx, &which, subtype, now_ms))
+        .await
 }
 
-pub(crate) fn revoke_in(tx: &Transaction<'_>, which: &Which, subtype: Subtype, now_ms: i64) -> rusqlite::Result<Vec<FamilyId>> {
+pub(crate) fn revoke_in(
+    tx: &Transaction<'_>,
+    which: &Which,
+    subtype: Subtype,
+    now_ms: i64,
+) -> rusqlite::Result<Vec<FamilyId>> {
     let sql = |filter: &str| {
-        format!("UPDATE families SET revoked = ?1, revoked_ms = ?2 WHERE revoked IS NULL AND {filter} RETURNING id")
+        format!(
+            "UPDATE families SET revoked = ?1, revoked_ms = ?2 WHERE revoked IS NULL AND {filter} RETURNING id"
+        )
     };
     let word = subtype.as_str();
     let id = |row: &Row<'_>| row.get::<_, [u8; 16]>(0).map(FamilyId);
     match which {
-        Which::One(one) => tx.prepare(&sql("id = ?3"))?.query_map(params![word, now_ms, one.0.as_slice()], id)?.collect(),
-        Which::OfUser(user) => tx.prepare(&sql("user_id = ?3"))?.query_map(params![word, now_ms, user], id)?.collect(),
-        Which::OfClient(client) => tx.prepare(&sql("client_id = ?3"))?.query_map(params![word, now_ms, client], id)?.collect(),
-        Which::All => tx.prepare(&sql("1"))?.query_map(params![word, now_ms], id)?.collect(),
+        Which::One(one) => tx
+            .prepare(&sql("id = ?3"))?
+            .query_map(params![word, now_ms, one.0.as_slice()], id)?
+            .collect(),
+        Which::OfUser(user) => tx
+            .prepare(&sql("user_id = ?3"))?
+            .query_map(params![word, now_ms, user], id)?
+            .collect(),
+        Which::OfClient(client) => tx
+            .prepare(&sql("client_id = ?3"))?
+            .query_map(params![word, now_ms, client], id)?
+            .collect(),
+        Which::All => tx
+            .prepare(&sql("1"))?
+            .query_map(params![word, now_ms], id)?
+            .collect(),
     }
 }
 
 /// Sessions revoked since `since_ms`: those whose access tokens may still be alive.
-pub(crate) async fn revoked_since(db: &Db, since_ms: i64) -> Result<Vec<(FamilyId, i64)>, StoreError> {
+pub(crate) async fn revoked_since(
+    db: &Db,
+    since_ms: i64,
+) -> Result<Vec<(FamilyId, i64)>, StoreError> {
     db.read(move |conn| {
-        conn.prepare("SELECT id, revoked_ms FROM families WHERE revoked_ms IS NOT NULL AND revoked_ms >= ?1")?
-            .query_map([since_ms], |row| Ok((FamilyId(row.get(0)?), row.get(1)?)))?
-            .collect()
+        conn.prepare(
+            "SELECT id, revoked_ms FROM families WHERE revoked_ms IS NOT NULL AND revoked_ms >= ?1",
+        )?
+        .query_map([since_ms], |row| Ok((FamilyId(row.get(0)?), row.get(1)?)))?
+        .collect()
     })
     .await
 }

@@ -9,7 +9,7 @@ use tenure_store::sqlite::Db;
 use url::Url;
 
 use crate::clients::{self, Registry, SeenAssertions};
-use crate::error::{IssuerError, OAuthError};
+use crate::error::IssuerError;
 use crate::families::{self, Login};
 use crate::keys::{self, Keyring};
 use crate::master::Master;
@@ -19,7 +19,7 @@ use crate::refresh_token::FamilyId;
 use crate::revocations::Revocations;
 use crate::stats::{Counters, Stats};
 use crate::throttle::Throttle;
-use crate::{endpoints, schema, scope};
+use crate::{endpoints, schema};
 
 /// The token server. Made with [`Issuer::open`]; its endpoints are [`Issuer::router`].
 pub struct Issuer {
@@ -75,8 +75,14 @@ impl Issuer {
             None => format!("{id}/error-codes/"),
         };
         let path = options.data.clone();
-        let opened = tokio::task::spawn_blocking(move || Db::open(path, schema::MIGRATIONS, schema::APPLICATION_ID)).await;
-        let db = opened.map_err(|error| IssuerError::Setting { name: "data", why: error.to_string() })??;
+        let opened = tokio::task::spawn_blocking(move || {
+            Db::open(path, schema::MIGRATIONS, schema::APPLICATION_ID)
+        })
+        .await;
+        let db = opened.map_err(|error| IssuerError::Setting {
+            name: "data",
+            why: error.to_string(),
+        })??;
         let master = Master::open(&db, &options.seal).await?;
         let keyring = keys::open(&db, &options).await?;
         let registry = clients::load(&db).await?;
@@ -128,13 +134,25 @@ impl Issuer {
     ///
     /// # Errors
     /// When the user or the client does not exist, a scope is not allowed, or the database fails.
-    pub async fn issue(&self, user: &str, client_id: &str, scope: &str) -> Result<Tokens, IssuerError> {
+    pub async fn issue(
+        &self,
+        user: &str,
+        client_id: &str,
+        scope: &str,
+    ) -> Result<Tokens, IssuerError> {
         let user_id = self.need_user(user).await?;
-        let client =
-            self.client(client_id).ok_or_else(|| IssuerError::NotFound { kind: "client", name: client_id.to_owned() })?;
-        let scope = self
-            .allowed_scope(&client, Some(scope))
-            .map_err(|error| IssuerError::Setting { name: "scope", why: error.description })?;
+        let client = self
+            .client(client_id)
+            .ok_or_else(|| IssuerError::NotFound {
+                kind: "client",
+                name: client_id.to_owned(),
+            })?;
+        let scope = client
+            .allowed_scope(Some(scope))
+            .map_err(|error| IssuerError::Setting {
+                name: "scope",
+                why: error.description,
+            })?;
         self.begin(user_id, client_id, scope, None).await
     }
 
@@ -146,25 +164,19 @@ impl Issuer {
         scope: String,
         nonce: Option<&str>,
     ) -> Result<Tokens, IssuerError> {
-        let login = Login { family: FamilyId::random(), user_id, client_id: client_id.to_owned(), scope };
+        let login = Login {
+            family: FamilyId::random(),
+            user_id,
+            client_id: client_id.to_owned(),
+            scope,
+        };
         let (stored, now) = (login.clone(), self.now());
-        let family = self.db.write(move |tx| families::begin(tx, &stored, now)).await?;
+        let family = self
+            .db
+            .write(move |tx| families::begin(tx, &stored, now))
+            .await?;
         self.counters.count(|stats| stats.logins += 1);
         self.mint(&login, &family, None, nonce)
-    }
-
-    /// The scope a client gets for what it asked; everything it may have when it asked for nothing.
-    pub(crate) fn allowed_scope(&self, client: &crate::client::Client, asked: Option<&str>) -> Result<String, OAuthError> {
-        let own = &client.registration.scopes;
-        let Some(asked) = asked else {
-            return Ok(own.join(" "));
-        };
-        for word in scope::words(asked) {
-            if !own.iter().any(|known| known == word) && !scope::BUILT_IN.contains(&word) {
-                return Err(OAuthError::invalid_scope(&crate::params::printable(word)));
-            }
-        }
-        Ok(scope::normal(asked))
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -197,7 +209,8 @@ impl Issuer {
         let rest_ms = self.options.access_ttl_s.saturating_mul(1000) + 60_000;
         let since = self.now().saturating_sub_unsigned(rest_ms);
         for (id, revoked_ms) in families::revoked_since(&self.db, since).await? {
-            self.revocations.revoke_session(&id.sid(), revoked_ms.saturating_add_unsigned(rest_ms));
+            self.revocations
+                .revoke_session(&id.sid(), revoked_ms.saturating_add_unsigned(rest_ms));
         }
         let tokens: Vec<(String, i64)> = self
             .db
@@ -217,11 +230,20 @@ impl Issuer {
 /// RFC 8414 §2: an https URL without query and fragment; http is accepted for loopback and by explicit choice
 /// of whoever configures it.
 fn identifier(url: &Url) -> Result<String, IssuerError> {
-    let wrong = |why: &str| Err(IssuerError::Setting { name: "issuer_url", why: format!("`{url}` {why}") });
+    let wrong = |why: &str| {
+        Err(IssuerError::Setting {
+            name: "issuer_url",
+            why: format!("`{url}` {why}"),
+        })
+    };
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return wrong("must begin with https:// or http://");
     }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+    if url.path() != "/"
+        || url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+    {
         return wrong("must be scheme, host and port only");
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
@@ -229,10 +251,16 @@ fn identifier(url: &Url) -> Result<String, IssuerError> {
 
 fn check_scopes(options: &Options) -> Result<(), IssuerError> {
     for scope in &options.scopes {
-        let fine = !scope.is_empty() && scope.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+        let fine = !scope.is_empty()
+            && scope
+                .bytes()
+                .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
         if !fine {
             let why = format!("`{scope}` has a character that no scope may have (RFC 6749 §3.3)");
-            return Err(IssuerError::Setting { name: "scopes", why });
+            return Err(IssuerError::Setting {
+                name: "scopes",
+                why,
+            });
         }
     }
     Ok(())

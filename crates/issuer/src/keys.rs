@@ -38,7 +38,9 @@ impl KeyState {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Next, Self::Active, Self::Retiring, Self::Revoked].into_iter().find(|state| state.as_str() == text)
+        [Self::Next, Self::Active, Self::Retiring, Self::Revoked]
+            .into_iter()
+            .find(|state| state.as_str() == text)
     }
 }
 
@@ -73,12 +75,22 @@ fn aad(kid: &str) -> Vec<u8> {
     format!("tenure issuer signing key {kid}").into_bytes()
 }
 
-fn key_error(kid: &str, why: impl ToString) -> IssuerError {
-    IssuerError::Key { kid: kid.to_owned(), why: why.to_string() }
+fn key_error(kid: &str, why: &impl ToString) -> IssuerError {
+    IssuerError::Key {
+        kid: kid.to_owned(),
+        why: why.to_string(),
+    }
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<(String, String, Vec<u8>, String, i64, i64)> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+        row.get(5)?,
+    ))
 }
 
 /// Reads every key; makes the first one for a new database.
@@ -86,8 +98,16 @@ pub(crate) async fn open(db: &Db, options: &Options) -> Result<Keyring, IssuerEr
     let fresh = Fresh::make(options)?;
     let now = (options.clock)();
     db.write(move |tx| {
-        let any: bool = tx.query_row("SELECT EXISTS (SELECT 1 FROM signing_keys WHERE state = 'active')", [], |row| row.get(0))?;
-        if any { Ok(()) } else { fresh.insert(tx, KeyState::Active, now) }
+        let any: bool = tx.query_row(
+            "SELECT EXISTS (SELECT 1 FROM signing_keys WHERE state = 'active')",
+            [],
+            |row| row.get(0),
+        )?;
+        if any {
+            Ok(())
+        } else {
+            fresh.insert(tx, KeyState::Active, now)
+        }
     })
     .await?;
     load(db, options).await
@@ -104,8 +124,18 @@ pub(crate) async fn load(db: &Db, options: &Options) -> Result<Keyring, IssuerEr
         .await?;
     let mut parsed = Vec::new();
     for (kid, alg, sealed, state, created_ms, changed_ms) in rows {
-        let state = KeyState::parse(&state).ok_or_else(|| key_error(&kid, format!("unknown state `{state}`")))?;
-        let stored = Stored { info: KeyInfo { kid, state, created_ms, changed_ms }, alg, sealed };
+        let state = KeyState::parse(&state)
+            .ok_or_else(|| key_error(&kid, &format!("unknown state `{state}`")))?;
+        let stored = Stored {
+            info: KeyInfo {
+                kid,
+                state,
+                created_ms,
+                changed_ms,
+            },
+            alg,
+            sealed,
+        };
         parsed.push((unseal(&stored, options)?, stored.info));
     }
     keyring(parsed)
@@ -113,26 +143,44 @@ pub(crate) async fn load(db: &Db, options: &Options) -> Result<Keyring, IssuerEr
 
 fn unseal(stored: &Stored, options: &Options) -> Result<SigningKey, IssuerError> {
     let kid = &stored.info.kid;
-    let alg = Alg::parse(&stored.alg).ok_or_else(|| key_error(kid, format!("unknown algorithm `{}`", stored.alg)))?;
-    let der = options
-        .seal
-        .open(&aad(kid), &stored.sealed)
-        .map_err(|_| IssuerError::Unsealable { what: format!("the signing key {kid}") })?;
-    SigningKey::from_pkcs8(alg, kid, &der).map_err(|error| key_error(kid, error))
+    let alg = Alg::parse(&stored.alg)
+        .ok_or_else(|| key_error(kid, &format!("unknown algorithm `{}`", stored.alg)))?;
+    let der =
+        options
+            .seal
+            .open(&aad(kid), &stored.sealed)
+            .map_err(|_| IssuerError::Unsealable {
+                what: format!("the signing key {kid}"),
+            })?;
+    SigningKey::from_pkcs8(alg, kid, &der).map_err(|error| key_error(kid, &error))
 }
 
 fn keyring(parsed: Vec<(SigningKey, KeyInfo)>) -> Result<Keyring, IssuerError> {
     let published = |info: &KeyInfo| info.state != KeyState::Revoked;
     let jwks = JwkSet {
-        keys: parsed.iter().filter(|(_, info)| published(info)).filter_map(|(key, _)| key.public_jwk()).collect(),
+        keys: parsed
+            .iter()
+            .filter(|(_, info)| published(info))
+            .filter_map(|(key, _)| key.public_jwk())
+            .collect(),
     };
     let infos = parsed.iter().map(|(_, info)| info.clone()).collect();
     let active = parsed
         .into_iter()
         .find(|(_, info)| info.state == KeyState::Active)
-        .ok_or_else(|| key_error("(none)", "the database has no active signing key; run `tenure issuer keys rotate`"))?
+        .ok_or_else(|| {
+            key_error(
+                "(none)",
+                &"the database has no active signing key; run `tenure issuer keys rotate`",
+            )
+        })?
         .0;
-    Ok(Keyring { active: Arc::new(active), verify: KeySet::from_jwks(&jwks), jwks, infos })
+    Ok(Keyring {
+        active: Arc::new(active),
+        verify: KeySet::from_jwks(&jwks),
+        jwks,
+        infos,
+    })
 }
 
 /// A key just made, ready to be stored.
@@ -145,9 +193,17 @@ struct Fresh {
 impl Fresh {
     fn make(options: &Options) -> Result<Self, IssuerError> {
         let kid = b64url(random::<9>());
-        let key = SigningKey::generate(Alg::Es256, &kid).map_err(|error| key_error(&kid, error))?;
-        let sealed = options.seal.seal(&aad(&kid), &key.to_pkcs8()).map_err(|error| key_error(&kid, error))?;
-        Ok(Self { kid, alg: Alg::Es256.as_str(), sealed })
+        let key =
+            SigningKey::generate(Alg::Es256, &kid).map_err(|error| key_error(&kid, &error))?;
+        let sealed = options
+            .seal
+            .seal(&aad(&kid), &key.to_pkcs8())
+            .map_err(|error| key_error(&kid, &error))?;
+        Ok(Self {
+            kid,
+            alg: Alg::Es256.as_str(),
+            sealed,
+        })
     }
 
     fn insert(&self, tx: &Transaction<'_>, state: KeyState, now: i64) -> rusqlite::Result<()> {
@@ -164,8 +220,16 @@ pub(crate) async fn add_next(db: &Db, options: &Options) -> Result<(), IssuerErr
     let fresh = Fresh::make(options)?;
     let now = (options.clock)();
     db.write(move |tx| {
-        let any: bool = tx.query_row("SELECT EXISTS (SELECT 1 FROM signing_keys WHERE state = 'next')", [], |row| row.get(0))?;
-        if any { Ok(()) } else { fresh.insert(tx, KeyState::Next, now) }
+        let any: bool = tx.query_row(
+            "SELECT EXISTS (SELECT 1 FROM signing_keys WHERE state = 'next')",
+            [],
+            |row| row.get(0),
+        )?;
+        if any {
+            Ok(())
+        } else {
+            fresh.insert(tx, KeyState::Next, now)
+        }
     })
     .await?;
     Ok(())
@@ -178,15 +242,28 @@ pub(crate) async fn promote(db: &Db, options: &Options, ring: &Keyring) -> Resul
         .infos
         .iter()
         .find(|info| info.state == KeyState::Next)
-        .ok_or_else(|| IssuerError::NotFound { kind: "key", name: "next".into() })?;
-    let ready = next.changed_ms.saturating_add_unsigned(options.jwks_max_age_s.saturating_mul(1000));
+        .ok_or_else(|| IssuerError::NotFound {
+            kind: "key",
+            name: "next".into(),
+        })?;
+    let ready = next
+        .changed_ms
+        .saturating_add_unsigned(options.jwks_max_age_s.saturating_mul(1000));
     if let Ok(wait_ms @ 1..) = u64::try_from(ready - now) {
-        return Err(IssuerError::TooEarly { wait_s: wait_ms.div_ceil(1000) });
+        return Err(IssuerError::TooEarly {
+            wait_s: wait_ms.div_ceil(1000),
+        });
     }
     let kid = next.kid.clone();
     db.write(move |tx| {
-        tx.execute("UPDATE signing_keys SET state = 'retiring', changed_ms = ?1 WHERE state = 'active'", [now])?;
-        tx.execute("UPDATE signing_keys SET state = 'active', changed_ms = ?1 WHERE kid = ?2", params![now, kid])?;
+        tx.execute(
+            "UPDATE signing_keys SET state = 'retiring', changed_ms = ?1 WHERE state = 'active'",
+            [now],
+        )?;
+        tx.execute(
+            "UPDATE signing_keys SET state = 'active', changed_ms = ?1 WHERE kid = ?2",
+            params![now, kid],
+        )?;
         Ok(())
     })
     .await?;
@@ -211,7 +288,14 @@ pub(crate) async fn revoke(db: &Db, options: &Options, kid: &str) -> Result<(), 
             Ok(changed > 0)
         })
         .await?;
-    if found { Ok(()) } else { Err(IssuerError::NotFound { kind: "key", name: kid.to_owned() }) }
+    if found {
+        Ok(())
+    } else {
+        Err(IssuerError::NotFound {
+            kind: "key",
+            name: kid.to_owned(),
+        })
+    }
 }
 
 /// Takes retiring keys out once no token they signed can be alive and no verifier can need them.
@@ -219,7 +303,12 @@ pub(crate) async fn drop_retired(db: &Db, options: &Options) -> Result<usize, Is
     let rest_ms = (options.access_ttl_s + options.jwks_max_age_s).saturating_mul(1000);
     let before = (options.clock)().saturating_sub_unsigned(rest_ms);
     let dropped = db
-        .write(move |tx| tx.execute("DELETE FROM signing_keys WHERE state = 'retiring' AND changed_ms < ?1", [before]))
+        .write(move |tx| {
+            tx.execute(
+                "DELETE FROM signing_keys WHERE state = 'retiring' AND changed_ms < ?1",
+                [before],
+            )
+        })
         .await?;
     Ok(dropped)
 }

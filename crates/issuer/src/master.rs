@@ -34,16 +34,32 @@ impl Master {
     /// Opens the master key of the database, or makes one for a new database.
     pub(crate) async fn open(db: &Db, seal: &Seal) -> Result<Self, IssuerError> {
         let fresh = Zeroizing::new(random::<32>());
-        let candidate = seal.seal(AAD, fresh.as_slice()).map_err(|_| IssuerError::Unsealable { what: "the new master key".into() })?;
+        let candidate = seal
+            .seal(AAD, fresh.as_slice())
+            .map_err(|_| IssuerError::Unsealable {
+                what: "the new master key".into(),
+            })?;
         // Two processes may open a new database at once: the first insert wins, both read it back.
         let sealed = db
             .write(move |tx| {
-                tx.execute("INSERT OR IGNORE INTO secrets (name, sealed) VALUES (?1, ?2)", params![NAME, candidate])?;
-                tx.query_row("SELECT sealed FROM secrets WHERE name = ?1", [NAME], |row| row.get::<_, Vec<u8>>(0)).optional()
+                tx.execute(
+                    "INSERT OR IGNORE INTO secrets (name, sealed) VALUES (?1, ?2)",
+                    params![NAME, candidate],
+                )?;
+                tx.query_row(
+                    "SELECT sealed FROM secrets WHERE name = ?1",
+                    [NAME],
+                    |row| row.get::<_, Vec<u8>>(0),
+                )
+                .optional()
             })
             .await?
             .unwrap_or_default();
-        let plain = seal.open(AAD, &sealed).map_err(|_| IssuerError::Unsealable { what: "the master key".into() })?;
+        let plain = seal
+            .open(AAD, &sealed)
+            .map_err(|_| IssuerError::Unsealable {
+                what: "the master key".into(),
+            })?;
         Ok(Self::derive(&plain))
     }
 

@@ -60,7 +60,12 @@ pub struct Options {
 
 impl Options {
     /// Defaults for an issuer at `issuer_url` with its database at `data`.
-    pub fn new(issuer_url: Url, data: PathBuf, seal: Arc<Seal>, audience: impl Into<String>) -> Self {
+    pub fn new(
+        issuer_url: Url,
+        data: PathBuf,
+        seal: Arc<Seal>,
+        audience: impl Into<String>,
+    ) -> Self {
         Self {
             issuer_url,
             data,

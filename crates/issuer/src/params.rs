@@ -32,7 +32,10 @@ impl Params {
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split(';').next())
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+            .is_some_and(|kind| {
+                kind.trim()
+                    .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+            });
         if !is_form {
             return Err(OAuthError::invalid_request(
                 "The body must be application/x-www-form-urlencoded.",
@@ -85,7 +88,10 @@ mod tests {
     fn a_parameter_twice_is_refused_and_an_empty_one_is_none() {
         assert!(Params::parse(b"a=1&b=2&a=3").is_err());
         let params = Params::parse(b"a=1&b=&c=x%20y").expect("parses");
-        assert_eq!((params.get("a"), params.get("b"), params.get("c")), (Some("1"), None, Some("x y")));
+        assert_eq!(
+            (params.get("a"), params.get("b"), params.get("c")),
+            (Some("1"), None, Some("x y"))
+        );
         assert!(params.need("b").is_err());
     }
 
@@ -93,7 +99,12 @@ mod tests {
     fn only_forms_are_read() {
         let mut headers = HeaderMap::new();
         assert!(Params::from_form(&headers, b"a=1").is_err());
-        headers.insert(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8".parse().expect("a value"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            "application/x-www-form-urlencoded; charset=utf-8"
+                .parse()
+                .expect("a value"),
+        );
         assert!(Params::from_form(&headers, b"a=1").is_ok());
     }
 }

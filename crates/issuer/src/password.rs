@@ -32,7 +32,10 @@ pub(crate) struct Busy;
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { running: Arc::new(Semaphore::new(AT_ONCE)), waiting: Arc::new(Semaphore::new(QUEUE)) }
+        Self {
+            running: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: Arc::new(Semaphore::new(QUEUE)),
+        }
     }
 }
 
@@ -41,14 +44,25 @@ impl Passwords {
     pub(crate) async fn hash(&self, password: &Secret) -> Result<String, IssuerError> {
         let password = password.clone();
         let salt = random::<16>();
-        let done = self.run(move || compute(&password, &salt, MEMORY_KIB, PASSES, LANES)).await;
-        let hash = done.map_err(|Busy| IssuerError::Password("too many logins wait; try again".into()))??;
-        Ok(format!("argon2id$m={MEMORY_KIB},t={PASSES},p={LANES}${}${}", b64url(salt), b64url(hash)))
+        let done = self
+            .run(move || compute(&password, &salt, MEMORY_KIB, PASSES, LANES))
+            .await;
+        let hash =
+            done.map_err(|Busy| IssuerError::Password("too many logins wait; try again".into()))??;
+        Ok(format!(
+            "argon2id$m={MEMORY_KIB},t={PASSES},p={LANES}${}${}",
+            b64url(salt),
+            b64url(hash)
+        ))
     }
 
     /// Whether `password` is the one stored. With nothing stored the same work is done, so that the time taken
     /// does not tell whether a user exists.
-    pub(crate) async fn verify(&self, password: &Secret, stored: Option<&str>) -> Result<bool, Busy> {
+    pub(crate) async fn verify(
+        &self,
+        password: &Secret,
+        stored: Option<&str>,
+    ) -> Result<bool, Busy> {
         let password = password.clone();
         let stored = stored.map(str::to_owned);
         self.run(move || match stored.as_deref().and_then(parse) {
@@ -58,9 +72,17 @@ impl Passwords {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
-        let _place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| Busy)?;
-        let turn = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Busy)?;
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let _place = Arc::clone(&self.waiting)
+            .try_acquire_owned()
+            .map_err(|_| Busy)?;
+        let turn = Arc::clone(&self.running)
+            .acquire_owned()
+            .await
+            .map_err(|_| Busy)?;
         // The permit goes along, so that a caller who leaves does not free it before the work is done.
         tokio::task::spawn_blocking(move || {
             let done = work();
@@ -82,7 +104,10 @@ struct Stored {
 
 fn parse(stored: &str) -> Option<Stored> {
     let mut parts = stored.strip_prefix("argon2id$")?.split('$');
-    let mut costs = parts.next()?.split(',').map(|cost| cost.split_once('=')?.1.parse().ok());
+    let mut costs = parts
+        .next()?
+        .split(',')
+        .map(|cost| cost.split_once('=')?.1.parse().ok());
     Some(Stored {
         memory: costs.next()??,
         passes: costs.next()??,
@@ -93,11 +118,23 @@ fn parse(stored: &str) -> Option<Stored> {
 }
 
 fn matches(password: &Secret, stored: &Stored) -> bool {
-    compute(password, &stored.salt, stored.memory, stored.passes, stored.lanes)
-        .is_ok_and(|hash| hash.as_slice().ct_eq(&stored.hash).into())
+    compute(
+        password,
+        &stored.salt,
+        stored.memory,
+        stored.passes,
+        stored.lanes,
+    )
+    .is_ok_and(|hash| hash.as_slice().ct_eq(&stored.hash).into())
 }
 
-fn compute(password: &Secret, salt: &[u8], memory: u32, passes: u32, lanes: u32) -> Result<[u8; 32], IssuerError> {
+fn compute(
+    password: &Secret,
+    salt: &[u8],
+    memory: u32,
+    passes: u32,
+    lanes: u32,
+) -> Result<[u8; 32], IssuerError> {
     let mut hash = [0; 32];
     Params::new(memory, passes, lanes, Some(hash.len()))
         .and_then(|params| {
@@ -114,7 +151,10 @@ fn compute(password: &Secret, salt: &[u8], memory: u32, passes: u32, lanes: u32)
 /// A password of 20 characters (about 98 bits) that can be typed.
 pub(crate) fn generate() -> Secret {
     let bytes = random::<20>();
-    let text: String = bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
+    let text: String = bytes
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
+        .collect();
     Secret::new(text)
 }
 
@@ -125,12 +165,31 @@ mod tests {
     #[tokio::test]
     async fn the_right_password_and_no_other() {
         let passwords = Passwords::default();
-        let stored = passwords.hash(&Secret::new("correct horse")).await.expect("hashes");
+        let stored = passwords
+            .hash(&Secret::new("correct horse"))
+            .await
+            .expect("hashes");
         assert!(stored.starts_with("argon2id$m=19456,t=2,p=1$"));
-        assert!(matches!(passwords.verify(&Secret::new("correct horse"), Some(&stored)).await, Ok(true)));
-        assert!(matches!(passwords.verify(&Secret::new("correct hors"), Some(&stored)).await, Ok(false)));
-        assert!(matches!(passwords.verify(&Secret::new("x"), Some("nonsense")).await, Ok(false)));
-        assert!(matches!(passwords.verify(&Secret::new("x"), None).await, Ok(false)));
+        assert!(matches!(
+            passwords
+                .verify(&Secret::new("correct horse"), Some(&stored))
+                .await,
+            Ok(true)
+        ));
+        assert!(matches!(
+            passwords
+                .verify(&Secret::new("correct hors"), Some(&stored))
+                .await,
+            Ok(false)
+        ));
+        assert!(matches!(
+            passwords.verify(&Secret::new("x"), Some("nonsense")).await,
+            Ok(false)
+        ));
+        assert!(matches!(
+            passwords.verify(&Secret::new("x"), None).await,
+            Ok(false)
+        ));
     }
 
     #[test]

@@ -24,8 +24,14 @@ impl Issuer {
         if gone > 0 {
             self.reload_keys().await?;
         }
-        for (table, column) in [("codes", "expires_ms"), ("device_codes", "expires_ms"), ("revoked_tokens", "expires_ms")] {
-            gone += self.prune_by_time(table, column, now.saturating_sub_unsigned(self.tail_ms())).await?;
+        for (table, column) in [
+            ("codes", "expires_ms"),
+            ("device_codes", "expires_ms"),
+            ("revoked_tokens", "expires_ms"),
+        ] {
+            gone += self
+                .prune_by_time(table, column, now.saturating_sub_unsigned(self.tail_ms()))
+                .await?;
         }
         gone += self.prune_families(now).await?;
         Ok(gone)
@@ -36,7 +42,12 @@ impl Issuer {
         self.options.access_ttl_s.saturating_mul(1000)
     }
 
-    async fn prune_by_time(&self, table: &'static str, column: &'static str, before: i64) -> Result<usize, IssuerError> {
+    async fn prune_by_time(
+        &self,
+        table: &'static str,
+        column: &'static str,
+        before: i64,
+    ) -> Result<usize, IssuerError> {
         let mut gone = 0;
         loop {
             let deleted = self
@@ -58,8 +69,16 @@ impl Issuer {
     /// Walks the families by id: an index on their last use would cost a page write at every refresh.
     async fn prune_families(&self, now: i64) -> Result<usize, IssuerError> {
         let rotation = self.options.rotation;
-        let limit = |ms: Option<u64>| ms.map_or(i64::MIN, |ms| now.saturating_sub_unsigned(ms.saturating_add(KEEP_DEAD_MS)));
-        let (idle, absolute, revoked) = (limit(rotation.idle_ms), limit(rotation.absolute_ms), limit(Some(0)));
+        let limit = |ms: Option<u64>| {
+            ms.map_or(i64::MIN, |ms| {
+                now.saturating_sub_unsigned(ms.saturating_add(KEEP_DEAD_MS))
+            })
+        };
+        let (idle, absolute, revoked) = (
+            limit(rotation.idle_ms),
+            limit(rotation.absolute_ms),
+            limit(Some(0)),
+        );
         let (mut from, mut gone) = (Vec::new(), 0);
         loop {
             let start = from.clone();

@@ -54,7 +54,10 @@ pub(crate) fn open(master: &Master, token: &str) -> Option<(FamilyId, u64)> {
     let family: [u8; 16] = family.try_into().ok()?;
     let expected = hmac_sha256(master.family_key(&family).as_slice(), body);
     let genuine = bool::from(expected.as_slice().ct_eq(mac)) && *version == VERSION;
-    genuine.then_some((FamilyId(family), u64::from_be_bytes(generation.try_into().ok()?)))
+    genuine.then_some((
+        FamilyId(family),
+        u64::from_be_bytes(generation.try_into().ok()?),
+    ))
 }
 
 #[cfg(test)]

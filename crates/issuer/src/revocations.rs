@@ -23,7 +23,8 @@ impl Revocations {
     /// Whether a token with this `jti` and `sid` is revoked.
     pub fn is_revoked(&self, jti: Option<&str>, sid: Option<&str>) -> bool {
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
-        jti.is_some_and(|jti| set.tokens.contains_key(jti)) || sid.is_some_and(|sid| set.sessions.contains_key(sid))
+        jti.is_some_and(|jti| set.tokens.contains_key(jti))
+            || sid.is_some_and(|sid| set.sessions.contains_key(sid))
     }
 
     /// How many revocations are remembered.

@@ -43,6 +43,9 @@ impl Counters {
     }
 
     pub(crate) fn snapshot(&self) -> Stats {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

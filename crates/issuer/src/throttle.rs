@@ -18,9 +18,15 @@ pub(crate) struct Limit {
 }
 
 /// A person's own mistakes are few, and an outsider must not lock somebody out for long.
-pub(crate) const PER_USER: Limit = Limit { free: 5, longest_s: 60 };
+pub(crate) const PER_USER: Limit = Limit {
+    free: 5,
+    longest_s: 60,
+};
 /// Many people may share an address; a machine that tries on is slowed down much.
-pub(crate) const PER_ADDRESS: Limit = Limit { free: 20, longest_s: 900 };
+pub(crate) const PER_ADDRESS: Limit = Limit {
+    free: 20,
+    longest_s: 900,
+};
 
 struct Tries {
     failures: u32,
@@ -41,13 +47,20 @@ impl Throttle {
         if all.len() >= CAPACITY && !all.contains_key(key) {
             make_room(&mut all, now_ms);
         }
-        let tries = all.entry(key.to_owned()).or_insert(Tries { failures: 0, last_ms: now_ms, until_ms: now_ms });
+        let tries = all.entry(key.to_owned()).or_insert(Tries {
+            failures: 0,
+            last_ms: now_ms,
+            until_ms: now_ms,
+        });
         if now_ms - tries.last_ms > FORGET_MS {
             tries.failures = 0;
         }
         let left_ms = tries.until_ms - now_ms;
         if left_ms > 0 && tries.failures > 0 {
-            return Err(u64::try_from(left_ms).unwrap_or(0).div_ceil(1000).min(limit.longest_s));
+            return Err(u64::try_from(left_ms)
+                .unwrap_or(0)
+                .div_ceil(1000)
+                .min(limit.longest_s));
         }
         tries.failures = tries.failures.saturating_add(1);
         tries.last_ms = now_ms;
@@ -57,7 +70,10 @@ impl Throttle {
 
     /// The attempt was right: its key starts anew.
     pub(crate) fn succeeded(&self, key: &str) {
-        self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.tries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
     }
 
     /// The attempt was right, and its key is shared with others: only this attempt is taken back.
@@ -74,7 +90,10 @@ fn wait_ms(failures: u32, limit: Limit) -> i64 {
     if failures <= limit.free {
         return 0;
     }
-    let seconds = 1u64.checked_shl(failures - limit.free - 1).unwrap_or(u64::MAX).min(limit.longest_s);
+    let seconds = 1u64
+        .checked_shl(failures - limit.free - 1)
+        .unwrap_or(u64::MAX)
+        .min(limit.longest_s);
     i64::try_from(seconds).unwrap_or(i64::MAX / 1000) * 1000
 }
 
@@ -117,7 +136,10 @@ mod tests {
     fn memory_is_bounded() {
         let throttle = Throttle::default();
         for n in 0..CAPACITY * 2 {
-            assert_eq!(throttle.begin(&format!("a{n}"), PER_ADDRESS, n as i64), Ok(()));
+            assert_eq!(
+                throttle.begin(&format!("a{n}"), PER_ADDRESS, n as i64),
+                Ok(())
+            );
         }
         assert!(throttle.tries.lock().expect("not poisoned").len() <= CAPACITY);
     }

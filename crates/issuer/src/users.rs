@@ -29,21 +29,23 @@ impl Issuer {
     ///
     /// # Errors
     /// When the password cannot be hashed or the database fails.
-    pub async fn ensure_user(&self, name: &str, password: Option<Secret>) -> Result<Option<Secret>, IssuerError> {
+    pub async fn ensure_user(
+        &self,
+        name: &str,
+        password: Option<Secret>,
+    ) -> Result<Option<Secret>, IssuerError> {
         if name.is_empty() || name.len() > LONGEST_NAME {
             let why = format!("must have 1 to {LONGEST_NAME} bytes");
-            return Err(IssuerError::Setting { name: "user name", why });
+            return Err(IssuerError::Setting {
+                name: "user name",
+                why,
+            });
         }
         if self.user_id(name).await?.is_some() {
             return Ok(None);
         }
-        let (chosen, generated) = match password {
-            Some(password) => (password, None),
-            None => {
-                let made = password::generate();
-                (made.clone(), Some(made))
-            }
-        };
+        let made = password.is_none();
+        let chosen = password.unwrap_or_else(password::generate);
         let hash = self.passwords.hash(&chosen).await?;
         let (id, name, now) = (b64url(random::<12>()), name.to_owned(), self.now());
         let inserted = self
@@ -55,7 +57,7 @@ impl Issuer {
                 )
             })
             .await?;
-        Ok(generated.filter(|_| inserted == 1))
+        Ok((made && inserted == 1).then_some(chosen))
     }
 
     /// Sets a new password and ends every session of the user.
@@ -67,14 +69,19 @@ impl Issuer {
         let id = self.need_user(name).await?;
         let user = id.clone();
         self.db
-            .write(move |tx| tx.execute("UPDATE users SET password = ?1 WHERE id = ?2", params![hash, user]))
+            .write(move |tx| {
+                tx.execute(
+                    "UPDATE users SET password = ?1 WHERE id = ?2",
+                    params![hash, user],
+                )
+            })
             .await?;
         self.end(Which::OfUser(id), Subtype::Administrator).await?;
         Ok(())
     }
 
-    /// Disables or enables an account. A disabled one can neither log in nor refresh; its access tokens are
-    /// refused at once by verifiers in this process.
+    /// Disables or enables an account. A disabled one can neither log in nor refresh, and its sessions wait for
+    /// it; access tokens already out live until they expire, unless [`Issuer::revoke_user`] ends them too.
     ///
     /// # Errors
     /// When there is no such user or the database fails.
@@ -82,7 +89,12 @@ impl Issuer {
         let id = self.need_user(name).await?;
         let user = id.clone();
         self.db
-            .write(move |tx| tx.execute("UPDATE users SET disabled = ?1 WHERE id = ?2", params![disabled, user]))
+            .write(move |tx| {
+                tx.execute(
+                    "UPDATE users SET disabled = ?1 WHERE id = ?2",
+                    params![disabled, user],
+                )
+            })
             .await?;
         Ok(())
     }
@@ -94,33 +106,57 @@ impl Issuer {
     pub async fn users(&self) -> Result<Vec<String>, IssuerError> {
         let names = self
             .db
-            .read(|conn| conn.prepare("SELECT name FROM users ORDER BY name")?.query_map([], |row| row.get(0))?.collect())
+            .read(|conn| {
+                conn.prepare("SELECT name FROM users ORDER BY name")?
+                    .query_map([], |row| row.get(0))?
+                    .collect()
+            })
             .await?;
         Ok(names)
     }
 
     pub(crate) async fn need_user(&self, name: &str) -> Result<String, IssuerError> {
         let found = self.user_id(name).await?;
-        found.ok_or_else(|| IssuerError::NotFound { kind: "user", name: name.to_owned() })
+        found.ok_or_else(|| IssuerError::NotFound {
+            kind: "user",
+            name: name.to_owned(),
+        })
     }
 
     async fn user_id(&self, name: &str) -> Result<Option<String>, StoreError> {
         let name = name.to_owned();
         self.db
-            .read(move |conn| conn.query_row("SELECT id FROM users WHERE name = ?1", [name], |row| row.get(0)).optional())
+            .read(move |conn| {
+                conn.query_row("SELECT id FROM users WHERE name = ?1", [name], |row| {
+                    row.get(0)
+                })
+                .optional()
+            })
             .await
     }
 
-    /// The name of a user.
+    /// The name of a user, unless the account is disabled.
     pub(crate) async fn user_name(&self, id: &str) -> Result<Option<String>, StoreError> {
         let id = id.to_owned();
         self.db
-            .read(move |conn| conn.query_row("SELECT name FROM users WHERE id = ?1", [id], |row| row.get(0)).optional())
+            .read(move |conn| {
+                conn.query_row(
+                    "SELECT name FROM users WHERE id = ?1 AND disabled = 0",
+                    [id],
+                    |row| row.get(0),
+                )
+                .optional()
+            })
             .await
     }
 
     /// Checks a user's password, as slowly for names that do not exist as for those that do.
-    pub(crate) async fn log_in(&self, name: &str, password: &Secret, address: Option<&str>) -> Result<LoggedIn, OAuthError> {
+    pub(crate) async fn log_in(
+        &self,
+        name: &str,
+        password: &Secret,
+        address: Option<&str>,
+    ) -> Result<LoggedIn, OAuthError> {
         if name.len() > LONGEST_NAME || password.len() > LONGEST_PASSWORD {
             return Err(OAuthError::login_rejected());
         }
@@ -128,22 +164,31 @@ impl Issuer {
         let per_user = format!("user {}", name.to_lowercase());
         let per_address = address.map(|address| format!("login {address}"));
         if let Some(key) = &per_address {
-            self.throttle.begin(key, PER_ADDRESS, now).map_err(OAuthError::throttled)?;
+            self.throttle
+                .begin(key, PER_ADDRESS, now)
+                .map_err(OAuthError::throttled)?;
         }
-        self.throttle.begin(&per_user, PER_USER, now).map_err(OAuthError::throttled)?;
+        self.throttle
+            .begin(&per_user, PER_USER, now)
+            .map_err(OAuthError::throttled)?;
         let wanted = name.to_owned();
         let found: Option<(String, String, bool)> = self
             .db
             .read(move |conn| {
-                conn.query_row("SELECT id, password, disabled FROM users WHERE name = ?1", [wanted], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                })
+                conn.query_row(
+                    "SELECT id, password, disabled FROM users WHERE name = ?1",
+                    [wanted],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                )
                 .optional()
             })
             .await?;
         let stored = found.as_ref().map(|(_, hash, _)| hash.as_str());
-        let right =
-            self.passwords.verify(password, stored).await.map_err(|password::Busy| OAuthError::throttled(BUSY_S))?;
+        let right = self
+            .passwords
+            .verify(password, stored)
+            .await
+            .map_err(|password::Busy| OAuthError::throttled(BUSY_S))?;
         match found {
             Some((_, _, true)) if right => Err(OAuthError::account_disabled()),
             Some((user_id, _, false)) if right => {

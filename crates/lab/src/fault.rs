@@ -199,14 +199,12 @@ async fn half(reply: Reply, conn: Conn) -> Reply {
     let chunks = stream::unfold(Some(first), move |first| {
         let conn = conn.clone();
         async move {
-            match first {
-                Some(first) => Some((Ok::<Bytes, std::io::Error>(first), None)),
-                // Yield once, so that the first half is written out before the connection ends.
-                None => {
-                    tokio::task::yield_now().await;
-                    conn.close().await
-                }
+            if let Some(first) = first {
+                return Some((Ok::<Bytes, std::io::Error>(first), None));
             }
+            // Yield once, so that the first half is written out before the connection ends.
+            tokio::task::yield_now().await;
+            conn.close().await
         }
     });
     Reply::from_parts(parts, Body::from_stream(chunks))

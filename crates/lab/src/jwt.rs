@@ -113,7 +113,11 @@ pub(crate) fn random_hex(bytes: usize) -> String {
     for (byte, n) in random.iter_mut().zip(n.iter().rev()) {
         *byte ^= n;
     }
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    random
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 /// A random UUID (version 4).

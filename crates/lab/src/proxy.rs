@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -180,44 +180,47 @@ enum End {
     Cut,
 }
 
-async fn connection(client: TcpStream, shared: Arc<Shared>) {
+async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
     shared.accepted.fetch_add(1, Ordering::SeqCst);
     shared.open.fetch_add(1, Ordering::SeqCst);
     let mut cuts = shared.cuts.subscribe();
     // A target that cannot be reached looks to the client like a connection closed at once.
-    if let Ok(server) = TcpStream::connect(shared.target).await {
-        let handles = [rustix::io::dup(&client), rustix::io::dup(&server)];
+    if let Ok(mut server) = TcpStream::connect(shared.target).await {
         let end = tokio::select! {
-            end = pump_both(client, server, &shared) => end,
+            end = pump_both(&mut client, &mut server, &shared) => end,
             _ = cuts.changed() => End::Cut,
             () = shared.stop.cancelled() => End::Cut,
         };
         if matches!(end, End::Cut) {
-            for handle in handles.iter().flatten() {
+            for stream in [&client, &server] {
                 // A linger time of zero turns the close into a reset; should it fail, a close cuts as well.
-                let _ = rustix::net::sockopt::set_socket_linger(
-                    handle,
-                    Some(std::time::Duration::ZERO),
-                );
+                drop(stream.set_zero_linger());
             }
         }
     }
     shared.open.fetch_sub(1, Ordering::SeqCst);
 }
 
-async fn pump_both(client: TcpStream, server: TcpStream, shared: &Shared) -> End {
-    let (client_read, client_write) = client.into_split();
-    let (server_read, server_write) = server.into_split();
+async fn pump_both(client: &mut TcpStream, server: &mut TcpStream, shared: &Shared) -> End {
+    let (client_read, client_write) = client.split();
+    let (server_read, server_write) = server.split();
     let up = pump_up(client_read, server_write, shared);
     let down = pump_down(server_read, client_write, shared);
-    let (_, end) = tokio::join!(up, down);
-    end
+    tokio::pin!(up, down);
+    tokio::select! {
+        () = &mut up => down.await,
+        end = &mut down => {
+            if matches!(end, End::Orderly) {
+                up.await;
+            }
+            end
+        }
+    }
 }
 
-async fn pump_up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) {
+async fn pump_up(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared) {
     let mut mode = shared.mode.subscribe();
     let mut buffer = vec![0; 16 * 1024];
-    // An end or a fault of one side ends this direction; the writer's drop tells the other side.
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
         if mode
             .wait_for(|mode| !matches!(mode, Mode::BlackHole))
@@ -231,22 +234,21 @@ async fn pump_up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Share
             return;
         }
     }
+    // Tells the other side that this direction has ended; it fails only where nobody listens any more.
+    drop(to.shutdown().await);
 }
 
-async fn pump_down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) -> End {
+async fn pump_down(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, shared: &Shared) -> End {
     let mut mode = shared.mode.subscribe();
     let mut buffer = vec![0; 16 * 1024];
     let mut passed = 0;
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
         shared.down.fetch_add(n, Ordering::SeqCst);
-        let Ok(now) = mode
-            .wait_for(|mode| !matches!(mode, Mode::BlackHole))
-            .await
-            .map(|mode| mode.clone())
-        else {
+        let changed = mode.wait_for(|mode| !matches!(mode, Mode::BlackHole));
+        let Ok(now) = changed.await.map(|mode| mode.clone()) else {
             return End::Cut;
         };
-        let n = match now {
+        let n = match &now {
             Mode::LoseReplies => continue,
             Mode::CutRepliesAfter(limit) => n.min(limit.saturating_sub(passed)),
             Mode::DelayReplies(gate) => {
@@ -259,9 +261,10 @@ async fn pump_down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Sha
             return End::Orderly;
         }
         passed += n;
-        if matches!(*mode.borrow(), Mode::CutRepliesAfter(limit) if passed >= limit) {
+        if matches!(now, Mode::CutRepliesAfter(limit) if passed >= limit) {
             return End::Cut;
         }
     }
+    drop(to.shutdown().await);
     End::Orderly
 }

@@ -237,6 +237,10 @@ impl StoreError {
                 StoreError::Full { path, detail }
             }
             std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path, detail },
+            std::io::ErrorKind::WouldBlock => StoreError::Busy {
+                path,
+                waited_ms: crate::sqlite::BUSY_MS,
+            },
             _ => StoreError::Unavailable { path, detail },
         }
     }

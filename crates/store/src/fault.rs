@@ -4,8 +4,11 @@
 //! A plan is written `store.commit.after:abort@3,store.intent.before:full`: at the third passing of
 //! `store.commit.after` the process dies without unwinding, as by SIGKILL; at the first passing of
 //! `store.intent.before` the disk is full. `@3+` means the third and every later time.
-
-use std::path::PathBuf;
+//!
+//! The store's own points: `store.load`, `store.probe`, `store.renew`, `store.release`,
+//! `store.claim.before|after`, `store.intent.before|after`, `store.clear.before`, `store.commit.before|after`,
+//! `store.latch.before|after`, `store.login.before|after`, `store.logout.before|after`, `store.info.before`,
+//! `store.event.before`, `store.spare.before|after`, `store.rekey.made|sealed`. "After" means durable.
 
 use crate::error::StoreError;
 
@@ -33,9 +36,10 @@ pub enum Kind {
     Unavailable,
 }
 
+#[cfg(any(test, debug_assertions))]
 impl Kind {
     fn error(self, point: &str) -> StoreError {
-        let path = PathBuf::from(format!("(fault point {point})"));
+        let path = std::path::PathBuf::from(format!("(fault point {point})"));
         let detail = "asked for by the fault plan".to_owned();
         match self {
             Kind::Error => StoreError::Fault {

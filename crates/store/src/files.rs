@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// `tenure.db` + `.key` = `tenure.db.key`.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -41,7 +42,7 @@ pub(crate) fn open_private(path: &Path) -> io::Result<File> {
 
 /// Writes a whole private file durably: temporary file, sync, rename, sync of the directory.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = beside(path, &format!(".{}.tmp", std::process::id()));
+    let temporary = temporary(path);
     let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // The first error is the one to tell; a temporary file that was never made is no second one.
@@ -53,13 +54,20 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Writes a private file that must not exist yet, durably. `AlreadyExists` tells that somebody was faster.
 pub(crate) fn create_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = beside(path, &format!(".{}.tmp", std::process::id()));
+    let temporary = temporary(path);
     // A hard link appears with its whole content or not at all, and never replaces a file.
     let made = write_new(&temporary, bytes).and_then(|()| fs::hard_link(&temporary, path));
     let removed = fs::remove_file(&temporary);
     made?;
     removed?;
     sync_dir(parent(path))
+}
+
+/// A name beside `path` that nobody else uses: no other process, and no other thread of this one.
+fn temporary(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    beside(path, &format!(".{}-{count}.tmp", std::process::id()))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {

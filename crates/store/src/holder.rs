@@ -68,6 +68,7 @@ pub(crate) fn is_dead(dir: &Path, holder: &str) -> bool {
     match File::open(&path) {
         Ok(file) => match file.try_lock() {
             Ok(()) => {
+                // If it stays, the next one to ask removes it; the answer is the same.
                 let _ = fs::remove_file(&path);
                 true
             }

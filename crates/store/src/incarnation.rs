@@ -4,11 +4,14 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::files;
 
-/// How often a lock that another process holds for a moment is asked for.
-const TRIES: u32 = 100;
+/// How long to wait for the lock at the opening of a store. Others hold it for microseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for it after a commit: the next commit makes up for a count that was not written.
+const HASTE: Duration = Duration::from_millis(20);
 
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +41,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Incarnation>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    lock(&file)?;
+    lock(&file, PATIENCE)?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;
     Ok(Incarnation::parse(&text))
@@ -48,7 +51,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Incarnation>> {
 /// that lags behind after a power cut raises no false alarm, and one ahead is never written.
 pub(crate) fn advance(path: &Path, store_id: &str, saves: u64) -> io::Result<()> {
     let mut file = files::open_private(path)?;
-    lock(&file)?;
+    lock(&file, HASTE)?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;
     let stored = Incarnation::parse(&text).filter(|stored| stored.store_id == store_id);
@@ -66,15 +69,20 @@ pub(crate) fn advance(path: &Path, store_id: &str, saves: u64) -> io::Result<()>
 }
 
 /// Takes the lock without ever hanging on a stopped process.
-fn lock(file: &File) -> io::Result<()> {
-    for _ in 0..TRIES {
+fn lock(file: &File, patience: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::from(io::ErrorKind::WouldBlock));
+            }
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
-    Err(io::Error::from(io::ErrorKind::WouldBlock))
 }
 
 #[cfg(test)]

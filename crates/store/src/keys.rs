@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::error::StoreError;
 use crate::files;
 use crate::helper;
+use crate::keyring::Keyring;
 use crate::seal::{KEY_LEN, KeyId, Seal, decode_hex, encode_hex, random};
 
 /// Name of the systemd credential.
@@ -26,7 +27,7 @@ const COMMAND_TIME: Duration = Duration::from_secs(30);
 /// How long the keyring may take when it is only one of the usual places.
 const KEYRING_PROBE: Duration = Duration::from_secs(2);
 /// How long it may take when it was asked for; it may ask a person to unlock it.
-const KEYRING_TIME: Duration = Duration::from_secs(60);
+const KEYRING_TIME: Duration = Duration::from_mins(1);
 /// Nothing that holds a key is longer, in bytes.
 const INPUT_MAX: u64 = 4096;
 
@@ -358,7 +359,7 @@ pub(crate) fn file_text(key: &Key) -> Zeroizing<Vec<u8>> {
 }
 
 /// Reads a key as 64 hex digits, base64, or 32 raw bytes.
-fn parse(bytes: &[u8]) -> Option<Key> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Key> {
     let exact = |bytes: &[u8]| <[u8; KEY_LEN]>::try_from(bytes).ok().map(Zeroizing::new);
     if let Ok(text) = std::str::from_utf8(bytes) {
         let text = text.trim();
@@ -405,51 +406,6 @@ fn run(argv: &[String]) -> io::Result<Vec<u8>> {
         )));
     }
     Ok(said.stdout.to_vec())
-}
-
-/// The OS keyring by way of libsecret's `secret-tool`, which speaks to whatever Secret Service the desktop has.
-struct Keyring<'a> {
-    tool: &'a Path,
-    store_id: &'a str,
-    limit: Duration,
-}
-
-impl Keyring<'_> {
-    fn ask(&self, verb: &[&str], input: &[u8]) -> io::Result<helper::Output> {
-        let tool = self.tool.to_string_lossy().into_owned();
-        let attributes = ["application", "tenure", "store", self.store_id];
-        let argv: Vec<String> = std::iter::once(tool)
-            .chain(verb.iter().chain(&attributes).map(|arg| (*arg).to_owned()))
-            .collect();
-        helper::run(&argv, input, self.limit)
-    }
-
-    /// The key, `None` when the keyring has none for this store.
-    fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        let said = self.ask(&["lookup"], b"")?;
-        if said.status.success() {
-            return Ok(Some(said.stdout.to_vec()));
-        }
-        // "Not there" and "failed" have the same status; only a failure says something.
-        if said.stderr.is_empty() {
-            return Ok(None);
-        }
-        Err(io::Error::other(said.stderr))
-    }
-
-    fn write(&self, key: &Key) -> io::Result<()> {
-        let said = self.ask(&["store", "--label=Tenure session store"], &file_text(key))?;
-        if !said.status.success() {
-            return Err(io::Error::other(format!(
-                "it did not take the key: {}",
-                said.stderr
-            )));
-        }
-        match self.read()?.and_then(|bytes| parse(&bytes)) {
-            Some(kept) if kept == *key => Ok(()),
-            _ => Err(io::Error::other("it did not keep the key")),
-        }
-    }
 }
 
 #[cfg(test)]

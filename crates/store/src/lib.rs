@@ -15,6 +15,7 @@ mod files;
 mod helper;
 mod holder;
 mod incarnation;
+mod keyring;
 pub mod keys;
 pub mod record;
 pub mod rekey;

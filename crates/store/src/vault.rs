@@ -41,7 +41,6 @@ pub(crate) struct Vault {
 pub(crate) struct PairOut<'a> {
     access: &'a str,
     refresh: Option<&'a str>,
-    #[serde(flatten)]
     facts: Facts,
 }
 
@@ -50,11 +49,10 @@ pub(crate) struct PairOut<'a> {
 pub(crate) struct PairIn {
     access: String,
     refresh: Option<String>,
-    #[serde(flatten)]
     facts: Facts,
 }
 
-/// What a pair has beside its secrets.
+/// What a pair has beside its secrets. Nested, for a flattened boot id (128 bits) would not read back.
 #[derive(Serialize, Deserialize)]
 struct Facts {
     scope: Option<String>,

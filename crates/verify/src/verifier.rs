@@ -228,8 +228,10 @@ impl Builder {
             return Err(BuildError::Leeway(self.leeway_s));
         }
         let keys = match self.keys.0 {
-            Source::Url(url) => Source::Cache(JwksCache::new(url)?),
-            other => other,
+            Source::Fixed(keys) => Keys::Fixed(keys),
+            Source::Shared(keys) => Keys::Shared(keys),
+            Source::Url(url) => Keys::Cache(JwksCache::new(url)?),
+            Source::Cache(cache) => Keys::Cache(cache),
         };
         Ok(Verifier(Arc::new(Settings {
             keys,
@@ -246,8 +248,14 @@ impl Builder {
     }
 }
 
+enum Keys {
+    Fixed(Arc<KeySet>),
+    Shared(Arc<dyn Fn() -> Arc<KeySet> + Send + Sync>),
+    Cache(Arc<JwksCache>),
+}
+
 struct Settings {
-    keys: Source,
+    keys: Keys,
     issuer: Option<String>,
     audience: Option<String>,
     typ: Option<String>,
@@ -290,7 +298,7 @@ impl Verifier {
     /// # Errors
     /// [`Refusal::Unavailable`]; requests will try again.
     pub async fn warm_up(&self) -> Result<(), Refusal> {
-        if let Source::Cache(cache) = &self.0.keys {
+        if let Keys::Cache(cache) = &self.0.keys {
             cache.current((self.0.clock)()).await?;
         }
         Ok(())
@@ -303,11 +311,9 @@ impl Verifier {
     pub async fn verify(&self, token: &str) -> Result<Verified, Refusal> {
         let now_s = (self.0.clock)();
         match &self.0.keys {
-            Source::Fixed(keys) => self.judge(token, keys, now_s),
-            Source::Shared(keys) => self.judge(token, &keys(), now_s),
-            Source::Cache(cache) => self.verify_cached(token, cache, now_s).await,
-            // Builder::build has turned it into a cache; without keys nothing can be said.
-            Source::Url(_) => Err(Refusal::Unavailable { retry_after_s: 1 }),
+            Keys::Fixed(keys) => self.judge(token, keys, now_s),
+            Keys::Shared(keys) => self.judge(token, &keys(), now_s),
+            Keys::Cache(cache) => self.verify_cached(token, cache, now_s).await,
         }
     }
 

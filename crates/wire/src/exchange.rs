@@ -4,7 +4,7 @@ use std::fmt;
 
 use tenure_core::Secret;
 
-use crate::answer::{Granted, Reading, TokenAnswer, Unusable, sort, unusable};
+use crate::answer::{Granted, Reading, TokenAnswer, Unusable, object, sort, unusable};
 use crate::client_auth::Client;
 use crate::error::WireError;
 use crate::mask::Known;
@@ -236,7 +236,7 @@ impl Exchange {
     /// Adds the new cookie to the grant. Without one the grant still stands; the failure is kept beside it.
     fn rotated(&mut self, mut granted: Granted, response: &Response, ctx: &Ctx) -> TokenAnswer {
         match usefulteam::refresh_cookie(response.headers(), ctx) {
-            Some(cookie) if response.status().is_success() => {
+            Some(cookie) if self.is_yes(response) => {
                 granted.refresh = Some(cookie.value);
                 granted.refresh_expires_in = cookie.expires_in;
             }
@@ -245,8 +245,14 @@ impl Exchange {
         TokenAnswer::Granted(granted)
     }
 
+    /// Whether the server carried out what it was asked, whatever else its body holds.
+    fn is_yes(&self, response: &Response) -> bool {
+        response.status().is_success()
+            && object(response, self.reading()).is_ok_and(|value| !refusal::says_no(&value))
+    }
+
     fn no_cookie(&self, response: &Response) -> TokenAnswer {
-        match crate::answer::object(response, self.reading()) {
+        match object(response, self.reading()) {
             Ok(value) if !response.status().is_success() || refusal::says_no(&value) => {
                 TokenAnswer::Refused(refusal::read(response, &value, self.reading(), &self.known))
             }

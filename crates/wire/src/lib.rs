@@ -5,6 +5,26 @@
 //!
 //! **Never print a [`Request`] or a [`Response`] with `{:?}`**: their bodies hold tokens and passwords.
 //! Every type of this crate is safe to print.
+//!
+//! ```
+//! use tenure_core::Secret;
+//! use tenure_wire::{Client, Ctx, Dialect, Exchange, Response, Server, Step, TokenAnswer};
+//!
+//! let server = Server::new(Dialect::OAuth2, "https://id.example/token".parse()?);
+//! let client = Client::public("till-7");
+//! let ctx = Ctx { now_s: 1_715_678_813, jti: "not used by a public client".into() };
+//! let held = Secret::new("the refresh token held");
+//! let (mut exchange, request) = Exchange::refresh(&server, &client, &held, None, false, &ctx)?;
+//! assert_eq!(request.uri().host(), Some("id.example"));
+//!
+//! // … the caller sends the request; this came back:
+//! let response = Response::new(r#"{"access_token":"new","expires_in":300}"#.into());
+//! match exchange.on_response(&response, &ctx) {
+//!     Step::Done(TokenAnswer::Granted(granted)) => assert_eq!(granted.stated.expires_in, Some(300)),
+//!     other => panic!("{other:?}"),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod answer;

@@ -1,6 +1,6 @@
 //! Takes secrets out of texts that servers wrote, before anybody sees them.
 //!
-//! Three nets, from the surest to the widest: what this exchange itself sent ([`Known`]), what is named as a
+//! Three nets, from the surest to the widest: what this exchange itself sent (`Known`), what is named as a
 //! secret (`"refresh_token":"…"`, `password=…`), and what looks like a token.
 
 use std::fmt::Write;
@@ -11,6 +11,8 @@ use tenure_core::Secret;
 pub const MASKED: &str = "[masked]";
 /// Shorter secrets are not searched for: they would take out half the text.
 const KNOWN_FROM: usize = 4;
+/// Secrets below this length are masked only where they stand alone.
+const ALONE_BELOW: usize = 16;
 /// Runs of token characters from this length on are judged by their looks.
 const RANDOM_FROM: usize = 20;
 
@@ -33,18 +35,42 @@ impl Known {
         for other in spellings(secret.expose()) {
             self.0.push(Secret::new(other));
         }
+        // Longest first, so that one that begins like another leaves no rest behind.
+        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
 
     /// Masks the known secrets, then everything [`mask`] finds.
     pub(crate) fn mask(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in &self.0 {
-            if text.contains(secret.expose()) {
-                text = text.replace(secret.expose(), MASKED);
-            }
-        }
-        mask(&text)
+        let known = self.0.iter().fold(text.to_owned(), |text, secret| {
+            replace(text, secret.expose())
+        });
+        mask(&known)
     }
+}
+
+/// Takes `secret` out of `text`; a short one only where it stands alone, because a password such as `token`
+/// must not take `invalid_token` apart.
+fn replace(text: String, secret: &str) -> String {
+    if !text.contains(secret) {
+        return text;
+    }
+    if secret.len() >= ALONE_BELOW {
+        return text.replace(secret, MASKED);
+    }
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (at, _) in text.match_indices(secret) {
+        let end = at + secret.len();
+        if text[..at].ends_with(word) || text[end..].starts_with(word) {
+            continue;
+        }
+        out.push_str(&text[done..at]);
+        out.push_str(MASKED);
+        done = end;
+    }
+    out.push_str(&text[done..]);
+    out
 }
 
 /// The other ways a body can spell the same text: form-urlencoded, and escaped for JSON as most servers do it
@@ -319,6 +345,20 @@ mod tests {
             r#"a [masked] b [masked] c {"x":"[masked]","y":"[masked]"}"#
         );
         assert!(!format!("{known:?}").contains("rd"));
+    }
+
+    #[test]
+    fn short_passwords_leave_codes_alone_and_long_ones_leave_no_rest() {
+        let mut known = Known::default();
+        known.add(&Secret::new("token"));
+        known.add(&Secret::new("pass"));
+        known.add(&Secret::new("pass/word"));
+        assert_eq!(
+            known.mask("invalid_token: 'token' pass/word token"),
+            "invalid_token: '[masked]' [masked] [masked]"
+        );
+        known.add(&Secret::new("a-long-secret-of-words"));
+        assert_eq!(known.mask("xa-long-secret-of-wordsx"), "x[masked]x");
     }
 
     #[test]

@@ -251,6 +251,21 @@ fn usefulteam_keeps_the_access_token_when_the_rotation_fails() {
         }
         other => panic!("{other:?}"),
     }
+    // A cookie beside a refusal is not the new one, whatever the status.
+    for status in [200, 401] {
+        let (mut exchange, _) = rotating();
+        second(&mut exchange);
+        let answer = response(status, &[("set-cookie", COOKIE)], refusal);
+        assert_eq!(
+            granted(end(&mut exchange, &answer)).refresh,
+            None,
+            "{status}"
+        );
+        assert!(matches!(
+            exchange.second_step_failure(),
+            Some(TokenAnswer::Refused(_))
+        ));
+    }
     // A 200 that sets no cookie, and a connection that broke.
     let (mut exchange, _) = rotating();
     second(&mut exchange);

@@ -97,5 +97,5 @@ fn own_profile(path: &Path) -> Result<tenure_diagnose::Profile, Problem> {
     Ok(profile)
 }
 
-#[cfg(test)]
-mod tests;
+
+

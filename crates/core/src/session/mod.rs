@@ -834,9 +834,15 @@ impl Machine {
             self.finish(out);
             return;
         };
-        if stored.generation >= held.generation || stored.held.is_none() {
+        let logged_out = stored.held.is_none() && stored.unreadable.is_none();
+        if stored.generation >= held.generation || logged_out {
             self.unsaved = false;
+            let came_home = stored.generation == held.generation && stored.held.is_some();
             self.take_over(stored, out);
+            if came_home {
+                // The store found the spare slot by itself.
+                out.push(Action::Emit(Event::SavedLate(held.generation)));
+            }
             self.finish(out);
             return;
         }
@@ -926,8 +932,12 @@ impl Machine {
 
     /// Takes the row as the truth: a newer pair, a logout, or a login after one.
     fn take_over(&mut self, stored: Stored, out: &mut Vec<Action>) {
-        self.unknown = false;
         self.unreadable.clone_from(&stored.unreadable);
+        if stored.unreadable.is_some() && stored.held.is_none() {
+            // Nothing is known of the row but that it is there; what is in memory goes on while it is valid.
+            return;
+        }
+        self.unknown = false;
         self.intent = stored.intent;
         match stored.held.clone() {
             Some(held) => {
@@ -957,10 +967,12 @@ impl Machine {
         self.intent = stored.intent;
         self.unreadable.clone_from(&stored.unreadable);
         let ours = self.held.as_ref().and_then(|held| held.fingerprint);
-        self.ended = match &stored.latch {
-            Some((fingerprint, failure)) if Some(*fingerprint) == ours => Some(failure.clone()),
-            _ => None,
-        };
+        // Never unset here: only a login or a logout clears a latch, and a row without it may be an old reading.
+        if let Some((fingerprint, failure)) = &stored.latch
+            && Some(*fingerprint) == ours
+        {
+            self.ended = Some(failure.clone());
+        }
     }
 
     fn install(&mut self, held: Held) {

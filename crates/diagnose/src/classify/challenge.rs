@@ -16,12 +16,18 @@ pub struct Challenge {
 impl Challenge {
     /// The first parameter with this (lower-case) name.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.params
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Whether the scheme carries tokens of the kind that can be refreshed.
     pub fn carries_tokens(&self) -> bool {
-        matches!(self.scheme.as_str(), "bearer" | "dpop" | "jwt" | "jwt-auth" | "oauth" | "oauth2" | "token")
+        matches!(
+            self.scheme.as_str(),
+            "bearer" | "dpop" | "jwt" | "jwt-auth" | "oauth" | "oauth2" | "token"
+        )
     }
 }
 
@@ -57,7 +63,10 @@ pub fn parse(text: &str) -> Vec<Challenge> {
             }
             _ if after.starts_with('=') => after.trim_start_matches('='), // token68 with padding
             _ => {
-                found.push(Challenge { scheme: word.to_ascii_lowercase(), params: Vec::new() });
+                found.push(Challenge {
+                    scheme: word.to_ascii_lowercase(),
+                    params: Vec::new(),
+                });
                 after
             }
         };
@@ -70,7 +79,9 @@ fn value(after: &str) -> Option<(String, &str)> {
     if let Some(quoted) = value.strip_prefix('"') {
         return Some(unquote(quoted));
     }
-    let end = value.find(|c: char| c == ',' || c.is_whitespace()).unwrap_or(value.len());
+    let end = value
+        .find(|c: char| c == ',' || c.is_whitespace())
+        .unwrap_or(value.len());
     let (value, after) = value.split_at(end);
     (!value.is_empty() && !value.starts_with('=')).then(|| (value.to_owned(), after))
 }
@@ -99,12 +110,17 @@ mod tests {
     use super::*;
 
     fn schemes(text: &str) -> Vec<String> {
-        parse(text).into_iter().map(|challenge| challenge.scheme).collect()
+        parse(text)
+            .into_iter()
+            .map(|challenge| challenge.scheme)
+            .collect()
     }
 
     #[test]
     fn the_example_of_rfc_9110() {
-        let found = parse(r#"Basic realm="simple", Newauth realm="apps", type=1, title="Login to \"apps\"""#);
+        let found = parse(
+            r#"Basic realm="simple", Newauth realm="apps", type=1, title="Login to \"apps\"""#,
+        );
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].param("realm"), Some("simple"));
         assert_eq!(found[1].scheme, "newauth");
@@ -114,16 +130,28 @@ mod tests {
 
     #[test]
     fn quoted_commas_token68_and_bare_schemes() {
-        assert_eq!(schemes(r"Negotiate oYIBhg==, NTLM, Bearer"), ["negotiate", "oyibhg", "ntlm", "bearer"][..1].iter().chain(["ntlm", "bearer"].iter()).map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            schemes(r"Negotiate oYIBhg==, NTLM, Bearer"),
+            ["negotiate", "oyibhg", "ntlm", "bearer"][..1]
+                .iter()
+                .chain(["ntlm", "bearer"].iter())
+                .map(|s| (*s).to_owned())
+                .collect::<Vec<_>>()
+        );
         let found = parse(r#"Bearer error="invalid_token", error_description="expired, at 10:00""#);
-        assert_eq!(found[0].param("error_description"), Some("expired, at 10:00"));
+        assert_eq!(
+            found[0].param("error_description"),
+            Some("expired, at 10:00")
+        );
         assert_eq!(schemes("Bearer"), ["bearer"]);
         assert_eq!(schemes(""), Vec::<String>::new());
     }
 
     #[test]
     fn slips_of_the_field() {
-        let found = parse(r#"Bearer scope="orders.read" error="insufficient_scope" error_description="Insufficient scopes""#);
+        let found = parse(
+            r#"Bearer scope="orders.read" error="insufficient_scope" error_description="Insufficient scopes""#,
+        );
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].param("error"), Some("insufficient_scope"));
         let found = parse(r#"bearer error=invalid_token,error_description="never closed"#);
@@ -133,9 +161,20 @@ mod tests {
 
     #[test]
     fn rubbish_ends() {
-        for text in ["===", "\"\"\"", ",,,=", "Bearer =", "é=é, Bearer", "\\", "a=\\"] {
+        for text in [
+            "===",
+            "\"\"\"",
+            ",,,=",
+            "Bearer =",
+            "é=é, Bearer",
+            "\\",
+            "a=\\",
+        ] {
             let _ = parse(text);
         }
-        assert_eq!(schemes("é=é, Bearer").last().map(String::as_str), Some("bearer"));
+        assert_eq!(
+            schemes("é=é, Bearer").last().map(String::as_str),
+            Some("bearer")
+        );
     }
 }

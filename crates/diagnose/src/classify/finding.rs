@@ -25,12 +25,21 @@ pub(crate) struct Finding {
 impl Finding {
     /// A finding that proves nothing final.
     pub fn passing(class: Class, cause: &'static str, rule: &'static str) -> Self {
-        Self { class, cause, rule, heal: None, proven: false }
+        Self {
+            class,
+            cause,
+            rule,
+            heal: None,
+            proven: false,
+        }
     }
 
     /// A finding that ends the session.
     pub fn proven(class: Class, cause: &'static str, rule: &'static str) -> Self {
-        Self { proven: true, ..Self::passing(class, cause, rule) }
+        Self {
+            proven: true,
+            ..Self::passing(class, cause, rule)
+        }
     }
 
     /// Says who does what.
@@ -44,10 +53,17 @@ impl Finding {
         let (heal, who) = self.heal.unwrap_or_else(|| usual_heal(self.class, local));
         let mut detail = sentence(self.class, local).to_owned();
         if let Some(said) = said.map(shown).filter(|said| !said.is_empty()) {
-            detail.push_str(&format!(" The server said: \"{said}\"."));
+            detail = format!("{detail} The server said: \"{said}\".");
         }
-        let mut failure = Failure::new(code(self.class, self.cause), self.class, self.cause, heal, who, detail)
-            .with_rule(self.rule);
+        let mut failure = Failure::new(
+            code(self.class, self.cause),
+            self.class,
+            self.cause,
+            heal,
+            who,
+            detail,
+        )
+        .with_rule(self.rule);
         failure.evidence = facts;
         if heal == Heal::Relogin && !local.session.is_empty() {
             failure = failure.with_command(format!("tenure login {}", local.session));
@@ -58,7 +74,11 @@ impl Finding {
 
 /// One fact, masked.
 pub(crate) fn fact(kind: &str, value: &str, source: &str) -> Evidence {
-    Evidence { kind: kind.to_owned(), value: shown(value), source: source.to_owned() }
+    Evidence {
+        kind: kind.to_owned(),
+        value: shown(value),
+        source: source.to_owned(),
+    }
 }
 
 /// A server's text as it may be shown: masked, on one line, cut.
@@ -201,7 +221,9 @@ fn sentence(class: Class, local: &Local) -> &'static str {
         Class::AccessExpired => "The access token is past its lifetime.",
         Class::AccessInvalid => "The API refused the access token.",
         Class::AccessRevoked => "The access token was revoked.",
-        Class::AccessMissing if local.token_sent => "The API saw no token although one was sent: it was lost on the way.",
+        Class::AccessMissing if local.token_sent => {
+            "The API saw no token although one was sent: it was lost on the way."
+        }
         Class::AccessMissing => "The request carried no access token.",
         Class::NotYetValid => "The token's not-before time has not come by the server's clock.",
         Class::InsufficientScope => "The token is good, but it does not allow this.",
@@ -223,7 +245,9 @@ fn sentence(class: Class, local: &Local) -> &'static str {
         Class::BadRequest => "The server finds the request itself wrong.",
         Class::LoginRejected => "User name or password was not accepted.",
         Class::WrongIssuer => "The wrong server was asked, or the token is another server's.",
-        Class::KeyMismatch => "The token's signature does not fit the server's keys: the keys changed, or the token is another server's.",
+        Class::KeyMismatch => {
+            "The token's signature does not fit the server's keys: the keys changed, or the token is another server's."
+        }
         Class::HeaderLost => "The Authorization header was lost on the way to the API.",
         Class::ClockSkew => "The clocks of this host and the server differ too much.",
         Class::RateLimited => "The server asks for fewer requests.",

@@ -39,20 +39,48 @@ pub struct TransportFault {
 
 pub(super) fn classify(fault: &TransportFault, local: &Local) -> Verdict {
     let finding = match fault.kind {
-        TransportKind::Timeout => Finding::passing(Class::Timeout, "no_answer_in_time", "transport.timeout"),
-        TransportKind::Refused => Finding::passing(Class::ConnectionRefused, "connection_refused", "transport.refused"),
-        TransportKind::Reset => Finding::passing(Class::ConnectionReset, "connection_reset", "transport.reset"),
-        TransportKind::Dns => Finding::passing(Class::DnsFailed, "name_not_resolved", "transport.dns"),
+        TransportKind::Timeout => {
+            Finding::passing(Class::Timeout, "no_answer_in_time", "transport.timeout")
+        }
+        TransportKind::Refused => Finding::passing(
+            Class::ConnectionRefused,
+            "connection_refused",
+            "transport.refused",
+        ),
+        TransportKind::Reset => Finding::passing(
+            Class::ConnectionReset,
+            "connection_reset",
+            "transport.reset",
+        ),
+        TransportKind::Dns => {
+            Finding::passing(Class::DnsFailed, "name_not_resolved", "transport.dns")
+        }
         TransportKind::Tls => Finding::passing(Class::TlsError, "tls_failed", "transport.tls"),
-        TransportKind::Unreachable => Finding::passing(Class::NetworkUnreachable, "no_route", "transport.unreachable"),
+        TransportKind::Unreachable => Finding::passing(
+            Class::NetworkUnreachable,
+            "no_route",
+            "transport.unreachable",
+        ),
         // Its own code: nobody but the person at the device can plug the cable in.
-        TransportKind::Offline => Finding::passing(Class::NetworkUnreachable, "device_offline", "transport.offline")
-            .heal(Heal::RetryLater, Who::User),
-        TransportKind::Other => Finding::passing(Class::ConnectionReset, "transport_failed", "transport.other"),
+        TransportKind::Offline => Finding::passing(
+            Class::NetworkUnreachable,
+            "device_offline",
+            "transport.offline",
+        )
+        .heal(Heal::RetryLater, Who::User),
+        TransportKind::Other => Finding::passing(
+            Class::ConnectionReset,
+            "transport_failed",
+            "transport.other",
+        ),
     };
     let facts = vec![
         fact("transport", &fault.detail, "network"),
-        fact("request_sent", if fault.sent { "maybe" } else { "no" }, "network"),
+        fact(
+            "request_sent",
+            if fault.sent { "maybe" } else { "no" },
+            "network",
+        ),
     ];
     let mut failure = finding.failure(facts, None, local);
     if fault.kind == TransportKind::Offline {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
-use tenure_wire::{ClientAuth, Dialect, JsonFields};
+use tenure_wire::{ClientAuth, Dialect, JsonFields, Server};
 use url::Url;
 
 pub use parse::{ProfileError, parse_profile};
@@ -113,8 +113,7 @@ pub struct JsonNames {
 
 /// Endpoint templates: absolute URLs in which `{issuer}` stands for the issuer without a trailing slash and
 /// `{rest}` for the root of a WordPress REST API (`{issuer}/wp-json` unless discovery says otherwise).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
     /// Where renewal goes.
     pub token: Option<String>,
@@ -224,15 +223,24 @@ impl Recognise {
     pub fn issuer(&self, issuer: &Url) -> bool {
         let host = issuer.host_str().unwrap_or_default();
         let by_host = self.issuer_hosts.iter().any(|want| {
-            want.strip_prefix('.')
-                .map_or(host == want, |bare| host == bare || host.ends_with(want.as_str()))
+            want.strip_prefix('.').map_or(host == want, |bare| {
+                host == bare || host.ends_with(want.as_str())
+            })
         });
-        by_host || self.issuer_path.iter().any(|part| issuer.path().contains(part.as_str()))
+        by_host
+            || self
+                .issuer_path
+                .iter()
+                .any(|part| issuer.path().contains(part.as_str()))
     }
 
     /// Whether the index of a WordPress REST API gives this kind of server away.
     pub fn namespaces<S: AsRef<str>>(&self, found: &[S]) -> bool {
-        found.iter().any(|name| self.rest_namespaces.iter().any(|want| want == name.as_ref()))
+        found.iter().any(|name| {
+            self.rest_namespaces
+                .iter()
+                .any(|want| want == name.as_ref())
+        })
     }
 }
 
@@ -252,7 +260,11 @@ impl Profile {
 
     /// The client authentication to use when the config names none.
     pub fn default_client_auth(&self) -> ClientAuth {
-        self.client_auth.first().copied().unwrap_or(AuthMethod::None).into()
+        self.client_auth
+            .first()
+            .copied()
+            .unwrap_or(AuthMethod::None)
+            .into()
     }
 
     /// An endpoint template as a URL.
@@ -262,7 +274,9 @@ impl Profile {
     pub fn resolve(&self, template: &str, issuer: Option<&Url>, rest: Option<&Url>) -> Option<Url> {
         let bare = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
         let issuer = issuer.map(bare);
-        let rest = rest.map(bare).or_else(|| issuer.as_ref().map(|issuer| format!("{issuer}/wp-json")));
+        let rest = rest
+            .map(bare)
+            .or_else(|| issuer.as_ref().map(|issuer| format!("{issuer}/wp-json")));
         let mut text = template.to_owned();
         for (mark, value) in [("{issuer}", issuer), ("{rest}", rest)] {
             if text.contains(mark) {
@@ -270,6 +284,27 @@ impl Profile {
             }
         }
         Url::parse(&text).ok()
+    }
+
+    /// The server as the templates describe it; what discovery finds is then put over it.
+    ///
+    /// `None` when the profile has no token endpoint of its own, or its template needs an issuer that is missing.
+    pub fn server(&self, issuer: Option<&Url>, rest: Option<&Url>) -> Option<Server> {
+        let url = |template: &Option<String>| self.resolve(template.as_deref()?, issuer, rest);
+        let from = &self.endpoints;
+        let mut server = Server::new(self.wire_dialect(), url(&from.token)?);
+        server.issuer = issuer.map(|issuer| issuer.as_str().trim_end_matches('/').to_owned());
+        server.login_endpoint = url(&from.login);
+        server.authorization_endpoint = url(&from.authorization);
+        server.device_authorization_endpoint = url(&from.device_authorization);
+        server.revocation_endpoint = url(&from.revocation);
+        server.introspection_endpoint = url(&from.introspection);
+        server.validate_endpoint = url(&from.validate);
+        server.expires_in_default = self
+            .lifetimes
+            .access_s
+            .and_then(|seconds| i64::try_from(seconds).ok());
+        Some(server)
     }
 
     fn named(&self, name: &str) -> bool {
@@ -346,7 +381,10 @@ embedded![
 
 static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
     // A shipped profile that does not parse is left out here and fails the test `every_shipped_profile_parses`.
-    EMBEDDED.iter().filter_map(|(file, text)| parse_profile(text, file).ok()).collect()
+    EMBEDDED
+        .iter()
+        .filter_map(|(file, text)| parse_profile(text, file).ok())
+        .collect()
 });
 
 /// The shipped profile with this name or alias.
@@ -358,7 +396,11 @@ pub fn profile(name: &str) -> Option<&'static Profile> {
 pub fn profile_names() -> Vec<&'static str> {
     PROFILES
         .iter()
-        .flat_map(|profile| std::iter::once(&profile.name).chain(&profile.aliases).map(String::as_str))
+        .flat_map(|profile| {
+            std::iter::once(&profile.name)
+                .chain(&profile.aliases)
+                .map(String::as_str)
+        })
         .collect()
 }
 
@@ -366,4 +408,3 @@ pub fn profile_names() -> Vec<&'static str> {
 pub fn profiles() -> impl Iterator<Item = &'static Profile> {
     PROFILES.iter()
 }
-

@@ -42,7 +42,7 @@ struct Raw {
     #[serde(default)]
     discovery: bool,
     #[serde(default)]
-    endpoints: Option<Spanned<Endpoints>>,
+    endpoints: RawEndpoints,
     client_auth: Vec<AuthMethod>,
     flows: Vec<Flow>,
     rotation: Spanned<RawRotation>,
@@ -60,6 +60,18 @@ struct Raw {
     docs: Vec<String>,
     #[serde(default)]
     claims: Vec<Spanned<Claim>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEndpoints {
+    token: Option<Spanned<String>>,
+    login: Option<Spanned<String>>,
+    authorization: Option<Spanned<String>>,
+    device_authorization: Option<Spanned<String>>,
+    revocation: Option<Spanned<String>>,
+    introspection: Option<Spanned<String>>,
+    validate: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -85,10 +97,7 @@ pub fn parse_profile(text: &str, file: &str) -> Result<Profile, ProfileError> {
     let raw: Raw = toml::from_str(text).map_err(|error| at.toml(&error))?;
     check_names(&raw, &at)?;
     let rotation = rotation(&raw.rotation, &at)?;
-    let endpoints = match raw.endpoints {
-        Some(endpoints) => check_endpoints(endpoints, &at)?,
-        None => Endpoints::default(),
-    };
+    let endpoints = check_endpoints(raw.endpoints, &at)?;
     let json = match raw.json {
         Some(json) if raw.dialect != DialectName::JsonRefresh => {
             return Err(at.error(
@@ -111,7 +120,11 @@ pub fn parse_profile(text: &str, file: &str) -> Result<Profile, ProfileError> {
             ));
         }
     }
-    let claims = raw.claims.into_iter().map(|claim| check_claim(claim, &at)).collect::<Result<Vec<_>, _>>()?;
+    let claims = raw
+        .claims
+        .into_iter()
+        .map(|claim| check_claim(claim, &at))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut sources: Vec<String> = Vec::new();
     for source in claims.iter().flat_map(|claim| &claim.sources) {
         if !sources.contains(source) {
@@ -131,7 +144,11 @@ pub fn parse_profile(text: &str, file: &str) -> Result<Profile, ProfileError> {
         rotation,
         retry_unknown: raw.retry_unknown,
         lifetimes: raw.lifetimes,
-        refused_statuses: raw.refused_statuses.into_iter().map(Spanned::into_inner).collect(),
+        refused_statuses: raw
+            .refused_statuses
+            .into_iter()
+            .map(Spanned::into_inner)
+            .collect(),
         recognise: raw.recognise,
         quirks: raw.quirks,
         status_page: raw.status_page,
@@ -143,9 +160,14 @@ pub fn parse_profile(text: &str, file: &str) -> Result<Profile, ProfileError> {
 
 fn check_names(raw: &Raw, at: &Place<'_>) -> Result<(), ProfileError> {
     let plain = |name: &str| {
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
-    for (key, name) in std::iter::once(("name", &raw.name)).chain(raw.aliases.iter().map(|alias| ("aliases", alias))) {
+    for (key, name) in std::iter::once(("name", &raw.name))
+        .chain(raw.aliases.iter().map(|alias| ("aliases", alias)))
+    {
         if !plain(name.get_ref()) {
             return Err(at.error(
                 name.span(),
@@ -156,13 +178,21 @@ fn check_names(raw: &Raw, at: &Place<'_>) -> Result<(), ProfileError> {
         }
     }
     if raw.title.get_ref().trim().is_empty() {
-        return Err(at.error(raw.title.span(), "title", "the title is empty", "Name the product"));
+        return Err(at.error(
+            raw.title.span(),
+            "title",
+            "the title is empty",
+            "Name the product",
+        ));
     }
     Ok(())
 }
 
 fn rotation(raw: &Spanned<RawRotation>, at: &Place<'_>) -> Result<Rotation, ProfileError> {
-    let RawRotation { kind, grace_seconds } = raw.get_ref();
+    let RawRotation {
+        kind,
+        grace_seconds,
+    } = raw.get_ref();
     if let Some(grace) = grace_seconds
         && *kind != Kind::Rotates
     {
@@ -184,34 +214,32 @@ fn rotation(raw: &Spanned<RawRotation>, at: &Place<'_>) -> Result<Rotation, Prof
     })
 }
 
-fn check_endpoints(endpoints: Spanned<Endpoints>, at: &Place<'_>) -> Result<Endpoints, ProfileError> {
-    let span = endpoints.span();
-    let found = endpoints.into_inner();
-    let all = [
-        ("token", &found.token),
-        ("login", &found.login),
-        ("authorization", &found.authorization),
-        ("device_authorization", &found.device_authorization),
-        ("revocation", &found.revocation),
-        ("introspection", &found.introspection),
-        ("validate", &found.validate),
-    ];
-    for (key, template) in all {
-        let Some(template) = template else { continue };
-        let filled = template.replace("{issuer}", "https://issuer.example").replace("{rest}", "https://issuer.example/wp-json");
-        let usable = !filled.contains(['{', '}']) && url::Url::parse(&filled).is_ok();
-        if !usable {
-            // The table's span covers the line; the value's own place is found in it.
-            let start = at.text[span.clone()].find(template.as_str()).map_or(span.start, |offset| span.start + offset);
-            return Err(at.error(
-                start..start,
-                key,
-                &format!("{template:?} is no endpoint template"),
-                "Write an absolute URL; `{issuer}` and `{rest}` may stand in it",
-            ));
-        }
-    }
-    Ok(found)
+fn check_endpoints(raw: RawEndpoints, at: &Place<'_>) -> Result<Endpoints, ProfileError> {
+    let check = |key: &str, template: Option<Spanned<String>>| match template {
+        Some(template) if !is_template(template.get_ref()) => Err(at.error(
+            template.span(),
+            key,
+            &format!("{:?} is no endpoint template", template.get_ref()),
+            "Write an absolute URL; `{issuer}` and `{rest}` may stand in it",
+        )),
+        template => Ok(template.map(Spanned::into_inner)),
+    };
+    Ok(Endpoints {
+        token: check("token", raw.token)?,
+        login: check("login", raw.login)?,
+        authorization: check("authorization", raw.authorization)?,
+        device_authorization: check("device_authorization", raw.device_authorization)?,
+        revocation: check("revocation", raw.revocation)?,
+        introspection: check("introspection", raw.introspection)?,
+        validate: check("validate", raw.validate)?,
+    })
+}
+
+fn is_template(text: &str) -> bool {
+    let filled = text
+        .replace("{issuer}", "https://issuer.example")
+        .replace("{rest}", "https://issuer.example/wp-json");
+    !filled.contains(['{', '}']) && url::Url::parse(&filled).is_ok_and(|url| url.has_host())
 }
 
 fn check_claim(claim: Spanned<Claim>, at: &Place<'_>) -> Result<Claim, ProfileError> {
@@ -252,7 +280,9 @@ impl Place<'_> {
         let message = error.message();
         let mut quoted = message.split('`').skip(1).step_by(2);
         let unknown = message.starts_with("unknown ");
-        let key = quoted.next().filter(|_| unknown || message.starts_with("missing field"));
+        let key = quoted
+            .next()
+            .filter(|_| unknown || message.starts_with("missing field"));
         let expected: Vec<&str> = quoted.collect();
         let fix = match (key, unknown) {
             (Some(key), true) => match nearest(key, expected.iter().copied()) {
@@ -273,8 +303,14 @@ impl Place<'_> {
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset.min(self.text.len())).unwrap_or_default();
+        let before = self
+            .text
+            .get(..offset.min(self.text.len()))
+            .unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        (
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
     }
 }

@@ -52,10 +52,21 @@ impl Back {
         match HeaderValue::from_str(url.as_str()) {
             Ok(location) => response.headers_mut().insert(header::LOCATION, location),
             // A URL is printable ASCII once parsed; this cannot be.
-            Err(_) => return pages::message(StatusCode::BAD_REQUEST, "This link cannot be followed", "The redirect address is not valid."),
+            Err(_) => {
+                return pages::message(
+                    StatusCode::BAD_REQUEST,
+                    "This link cannot be followed",
+                    "The redirect address is not valid.",
+                );
+            }
         };
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        );
         response
     }
 
@@ -68,24 +79,27 @@ impl Back {
 /// (RFC 6749 §4.1.2.1).
 type Refusal = Box<Response>;
 
-fn to_person(text: &str) -> Refusal {
-    Box::new(pages::message(StatusCode::BAD_REQUEST, "This login link is not valid", text))
+fn to_person(text: &str) -> Response {
+    pages::message(
+        StatusCode::BAD_REQUEST,
+        "This login link is not valid",
+        text,
+    )
 }
 
 fn read(issuer: &Issuer, query: &str) -> Result<Request, Refusal> {
-    let params = Params::parse(query.as_bytes()).map_err(|error| to_person(&error.description))?;
-    let client = params
-        .get("client_id")
-        .and_then(|id| issuer.client(id))
-        .ok_or_else(|| to_person("The application that sent you here is not registered. Nothing was shared with it."))?;
-    let redirect_uri = match (params.get("redirect_uri"), client.registration.redirect_uris.as_slice()) {
-        (Some(uri), _) if client.redirects_to(uri) => uri.to_owned(),
-        (None, [only]) => only.clone(),
-        _ => return Err(to_person("The address to return to is not one the application registered. Nothing was shared with it.")),
+    let (client, redirect_uri, params) =
+        addressee(issuer, query).map_err(|text| Box::new(to_person(&text)))?;
+    let url = Url::parse(&redirect_uri)
+        .map_err(|_| Box::new(to_person("The address to return to is not valid.")))?;
+    let state = params.get("state").map(str::to_owned);
+    let back = Back {
+        url,
+        state,
+        issuer: issuer.id().to_owned(),
     };
-    let url = Url::parse(&redirect_uri).map_err(|_| to_person("The address to return to is not valid."))?;
-    let back = Back { url, state: params.get("state").map(str::to_owned), issuer: issuer.id().to_owned() };
-    let (scope, challenge) = check(issuer, &client, &params).map_err(|(error, text)| Box::new(back.error(error, &text)))?;
+    let (scope, challenge) =
+        check(&client, &params).map_err(|(error, text)| Box::new(back.error(error, &text)))?;
     Ok(Request {
         nonce: params.get("nonce").map(str::to_owned),
         login_hint: params.get("login_hint").map(str::to_owned),
@@ -97,43 +111,92 @@ fn read(issuer: &Issuer, query: &str) -> Result<Request, Refusal> {
     })
 }
 
+/// The client and its redirect URI, or what to tell the person.
+fn addressee(issuer: &Issuer, query: &str) -> Result<(Arc<Client>, String, Params), String> {
+    let params = Params::parse(query.as_bytes()).map_err(|error| error.description)?;
+    let client = params
+        .get("client_id")
+        .and_then(|id| issuer.client(id))
+        .ok_or_else(|| {
+            "The application that sent you here is not registered. Nothing was shared with it."
+                .to_owned()
+        })?;
+    let known = client.registration.redirect_uris.as_slice();
+    let redirect_uri = match (params.get("redirect_uri"), known) {
+        (Some(uri), _) if client.redirects_to(uri) => uri.to_owned(),
+        (None, [only]) => only.clone(),
+        _ => {
+            let text = "The address to return to is not one the application registered. Nothing was shared with it.";
+            return Err(text.to_owned());
+        }
+    };
+    Ok((client, redirect_uri, params))
+}
+
 /// The checks whose failure the client is told; returns scope and challenge.
-fn check(issuer: &Issuer, client: &Client, params: &Params) -> Result<(String, String), (&'static str, String)> {
+fn check(client: &Client, params: &Params) -> Result<(String, String), (&'static str, String)> {
     let fail = |error: &'static str, text: &str| Err((error, text.to_owned()));
     match params.get("response_type") {
         Some("code") => {}
-        Some(_) => return fail("unsupported_response_type", "Only response_type=code exists here."),
+        Some(_) => {
+            return fail(
+                "unsupported_response_type",
+                "Only response_type=code exists here.",
+            );
+        }
         None => return fail("invalid_request", "The parameter response_type is missing."),
     }
     if !client.may(Grant::AuthorizationCode) {
-        return fail("unauthorized_client", "The client is not registered for authorization codes.");
+        return fail(
+            "unauthorized_client",
+            "The client is not registered for authorization codes.",
+        );
     }
-    if params.get("response_mode").is_some_and(|mode| mode != "query") {
+    if params
+        .get("response_mode")
+        .is_some_and(|mode| mode != "query")
+    {
         return fail("invalid_request", "Only response_mode=query exists here.");
     }
     if params.get("request").is_some() {
-        return fail("request_not_supported", "Request objects are not supported.");
+        return fail(
+            "request_not_supported",
+            "Request objects are not supported.",
+        );
     }
     if params.get("request_uri").is_some() {
-        return fail("request_uri_not_supported", "Request objects are not supported.");
+        return fail(
+            "request_uri_not_supported",
+            "Request objects are not supported.",
+        );
     }
     if params.get("prompt") == Some("none") {
         return fail("login_required", "A person must log in.");
     }
     if params.get("code_challenge_method") != Some("S256") {
-        return fail("invalid_request", "PKCE is required, with code_challenge_method=S256 (RFC 7636).");
+        return fail(
+            "invalid_request",
+            "PKCE is required, with code_challenge_method=S256 (RFC 7636).",
+        );
     }
     let challenge = params.get("code_challenge").unwrap_or_default();
-    if !from_b64url(challenge).is_some_and(|bytes| bytes.len() == 32) {
-        return fail("invalid_request", "code_challenge must be the base64url SHA-256 of the verifier.");
+    if from_b64url(challenge).is_none_or(|bytes| bytes.len() != 32) {
+        return fail(
+            "invalid_request",
+            "code_challenge must be the base64url SHA-256 of the verifier.",
+        );
     }
-    match issuer.allowed_scope(client, params.get("scope")) {
+    match client.allowed_scope(params.get("scope")) {
         Ok(scope) => Ok((scope, challenge.to_owned())),
         Err(error) => Err(("invalid_scope", error.description)),
     }
 }
 
-pub(super) async fn show(State(issuer): State<Arc<Issuer>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn show(
+    State(issuer): State<Arc<Issuer>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
     begin(&issuer, &headers, &query.unwrap_or_default())
 }
 
@@ -144,7 +207,13 @@ fn begin(issuer: &Issuer, headers: &HeaderMap, query: &str) -> Response {
     }
 }
 
-fn page(issuer: &Issuer, headers: &HeaderMap, query: &str, request: &Request, error: Option<&OAuthError>) -> Response {
+fn page(
+    issuer: &Issuer,
+    headers: &HeaderMap,
+    query: &str,
+    request: &Request,
+    error: Option<&OAuthError>,
+) -> Response {
     let form = pages::form(issuer, headers, query);
     let login = Login {
         action: "/authorize",
@@ -156,32 +225,65 @@ fn page(issuer: &Issuer, headers: &HeaderMap, query: &str, request: &Request, er
         error: error.map(|error| error.description.as_str()),
         returns_to: Some(place(&request.back.url)),
     };
-    pages::login(&login, &Shown { form: &form, error, goes_to: Some(&request.back.url) })
+    pages::login(
+        &login,
+        &Shown {
+            form: &form,
+            error,
+            goes_to: Some(&request.back.url),
+        },
+    )
 }
 
 /// What a person may compare: the host, or the scheme of an app.
 fn place(url: &Url) -> String {
-    url.host_str().map_or_else(|| format!("{}: (an app on this device)", url.scheme()), str::to_owned)
+    url.host_str().map_or_else(
+        || format!("{}: (an app on this device)", url.scheme()),
+        str::to_owned,
+    )
 }
 
-pub(super) async fn submit(State(issuer): State<Arc<Issuer>>, peer: Peer, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn submit(
+    State(issuer): State<Arc<Issuer>>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let params = match Params::from_form(&headers, &body) {
         Ok(params) => params,
-        Err(error) => return pages::message(StatusCode::BAD_REQUEST, "This form cannot be read", &error.description),
+        Err(error) => {
+            return pages::message(
+                StatusCode::BAD_REQUEST,
+                "This form cannot be read",
+                &error.description,
+            );
+        }
     };
     let (Some(query), Some(token)) = (params.get("asked"), params.get("token")) else {
         // An authorization request may itself be sent as a form (OpenID Connect Core §3.1.2.1).
-        return begin(&issuer, &headers, std::str::from_utf8(&body).unwrap_or_default());
+        return begin(
+            &issuer,
+            &headers,
+            std::str::from_utf8(&body).unwrap_or_default(),
+        );
     };
     let request = match read(&issuer, query) {
         Ok(request) => request,
         Err(refusal) => return *refusal,
     };
     if !pages::is_genuine(&issuer, &headers, query, token) {
-        return page(&issuer, &headers, query, &request, Some(&pages::stale_form()));
+        return page(
+            &issuer,
+            &headers,
+            query,
+            &request,
+            Some(&pages::stale_form()),
+        );
     }
     if params.get("decision") == Some("deny") {
-        return request.back.error("access_denied", "The person refused the login.");
+        return request
+            .back
+            .error("access_denied", "The person refused the login.");
     }
     let (server, query) = (Arc::clone(&issuer), query.to_owned());
     owned(&issuer, async move {
@@ -193,8 +295,19 @@ pub(super) async fn submit(State(issuer): State<Arc<Issuer>>, peer: Peer, header
     .await
 }
 
-async fn log_in(issuer: &Issuer, request: &Request, params: &Params, peer: Option<&str>) -> Result<Response, OAuthError> {
-    let user = issuer.log_in(params.need("username")?, params.need_secret("password")?, peer).await?;
+async fn log_in(
+    issuer: &Issuer,
+    request: &Request,
+    params: &Params,
+    peer: Option<&str>,
+) -> Result<Response, OAuthError> {
+    let user = issuer
+        .log_in(
+            params.need("username")?,
+            params.need_secret("password")?,
+            peer,
+        )
+        .await?;
     let code = issuer
         .make_code(Code {
             client_id: request.client.id().to_owned(),

@@ -19,7 +19,12 @@ use crate::scope;
 use crate::throttle::PER_ADDRESS;
 
 /// `POST /device_authorization`.
-pub(super) async fn begin(State(issuer): State<Arc<Issuer>>, peer: Peer, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn begin(
+    State(issuer): State<Arc<Issuer>>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
         match begun(&server, &headers, &body, peer.text().as_deref()).await {
@@ -30,13 +35,20 @@ pub(super) async fn begin(State(issuer): State<Arc<Issuer>>, peer: Peer, headers
     .await
 }
 
-async fn begun(issuer: &Issuer, headers: &HeaderMap, body: &[u8], peer: Option<&str>) -> Result<Response, OAuthError> {
+async fn begun(
+    issuer: &Issuer,
+    headers: &HeaderMap,
+    body: &[u8],
+    peer: Option<&str>,
+) -> Result<Response, OAuthError> {
     let params = Params::from_form(headers, body)?;
     let client = issuer.authenticate(headers, &params, peer)?;
     if !client.may(Grant::DeviceCode) {
-        return Err(OAuthError::unauthorized_client("The client is not registered for the device flow."));
+        return Err(OAuthError::unauthorized_client(
+            "The client is not registered for the device flow.",
+        ));
     }
-    let scope = issuer.allowed_scope(&client, params.get("scope"))?;
+    let scope = client.allowed_scope(params.get("scope"))?;
     let begun = issuer.begin_device(client.id(), &scope).await?;
     let page = issuer.url("/device");
     let body = json!({
@@ -48,12 +60,19 @@ async fn begun(issuer: &Issuer, headers: &HeaderMap, body: &[u8], peer: Option<&
         "interval": issuer.options.device_interval_s,
     });
     let mut response = axum::Json(body).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
 /// `GET /device`: asks for the code, then for the login.
-pub(super) async fn show(State(issuer): State<Arc<Issuer>>, peer: Peer, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn show(
+    State(issuer): State<Arc<Issuer>>,
+    peer: Peer,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
     let Some(typed) = params.get("user_code") else {
         return pages::device(StatusCode::OK, "", None);
@@ -68,7 +87,10 @@ pub(super) async fn show(State(issuer): State<Arc<Issuer>>, peer: Peer, headers:
 /// The login that waits under a code; guesses are slowed down.
 async fn find(issuer: &Issuer, code: &str, peer: Option<&str>) -> Result<Waiting, OAuthError> {
     let key = format!("device {}", peer.unwrap_or_default());
-    issuer.throttle.begin(&key, PER_ADDRESS, issuer.now()).map_err(OAuthError::throttled)?;
+    issuer
+        .throttle
+        .begin(&key, PER_ADDRESS, issuer.now())
+        .map_err(OAuthError::throttled)?;
     let waiting = issuer.waiting(code).await?;
     let waiting = waiting.ok_or_else(|| OAuthError::invalid_code("No login waits under this code. Compare it with the device; codes expire after a few minutes."))?;
     issuer.throttle.refund(&key);
@@ -78,17 +100,29 @@ async fn find(issuer: &Issuer, code: &str, peer: Option<&str>) -> Result<Waiting
 fn refused(code: &str, error: &OAuthError) -> Response {
     let mut response = pages::device(error.status, code, Some(&error.description));
     if let Some(seconds) = error.retry_after_s {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
-fn page(issuer: &Issuer, headers: &HeaderMap, code: &str, waiting: &Waiting, error: Option<&OAuthError>) -> Response {
+fn page(
+    issuer: &Issuer,
+    headers: &HeaderMap,
+    code: &str,
+    waiting: &Waiting,
+    error: Option<&OAuthError>,
+) -> Response {
     let form = pages::form(issuer, headers, &format!("device {code}"));
     let client = issuer.client(&waiting.client_id);
     let login = Login {
         action: "/device",
-        client: client.as_ref().map_or(waiting.client_id.as_str(), |client| client.registration.name.as_str()),
+        client: client
+            .as_ref()
+            .map_or(waiting.client_id.as_str(), |client| {
+                client.registration.name.as_str()
+            }),
         scopes: scope::words(&waiting.scope).collect(),
         hidden: &[("user_code", code)],
         token: &form.token,
@@ -96,14 +130,32 @@ fn page(issuer: &Issuer, headers: &HeaderMap, code: &str, waiting: &Waiting, err
         error: error.map(|error| error.description.as_str()),
         returns_to: None,
     };
-    pages::login(&login, &Shown { form: &form, error, goes_to: None })
+    pages::login(
+        &login,
+        &Shown {
+            form: &form,
+            error,
+            goes_to: None,
+        },
+    )
 }
 
 /// `POST /device`: the person's answer.
-pub(super) async fn submit(State(issuer): State<Arc<Issuer>>, peer: Peer, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn submit(
+    State(issuer): State<Arc<Issuer>>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let params = match Params::from_form(&headers, &body) {
         Ok(params) => params,
-        Err(error) => return pages::message(StatusCode::BAD_REQUEST, "This form cannot be read", &error.description),
+        Err(error) => {
+            return pages::message(
+                StatusCode::BAD_REQUEST,
+                "This form cannot be read",
+                &error.description,
+            );
+        }
     };
     let code = normal_user_code(params.get("user_code").unwrap_or_default());
     let peer = peer.text();
@@ -113,7 +165,13 @@ pub(super) async fn submit(State(issuer): State<Arc<Issuer>>, peer: Peer, header
     };
     let token = params.get("token").unwrap_or_default();
     if !pages::is_genuine(&issuer, &headers, &format!("device {code}"), token) {
-        return page(&issuer, &headers, &code, &waiting, Some(&pages::stale_form()));
+        return page(
+            &issuer,
+            &headers,
+            &code,
+            &waiting,
+            Some(&pages::stale_form()),
+        );
     }
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
@@ -125,14 +183,35 @@ pub(super) async fn submit(State(issuer): State<Arc<Issuer>>, peer: Peer, header
     .await
 }
 
-async fn decide(issuer: &Issuer, params: &Params, code: &str, peer: Option<&str>) -> Result<Response, OAuthError> {
+async fn decide(
+    issuer: &Issuer,
+    params: &Params,
+    code: &str,
+    peer: Option<&str>,
+) -> Result<Response, OAuthError> {
     if params.get("decision") == Some("deny") {
         issuer.answer_device(code, None).await?;
-        return Ok(pages::message(StatusCode::OK, "Refused", "The device gets no access. You can close this page."));
+        return Ok(pages::message(
+            StatusCode::OK,
+            "Refused",
+            "The device gets no access. You can close this page.",
+        ));
     }
-    let user = issuer.log_in(params.need("username")?, params.need_secret("password")?, peer).await?;
+    let user = issuer
+        .log_in(
+            params.need("username")?,
+            params.need_secret("password")?,
+            peer,
+        )
+        .await?;
     if issuer.answer_device(code, Some(user.user_id)).await? {
-        return Ok(pages::message(StatusCode::OK, "Signed in", "The device is signed in. You can close this page."));
+        return Ok(pages::message(
+            StatusCode::OK,
+            "Signed in",
+            "The device is signed in. You can close this page.",
+        ));
     }
-    Err(OAuthError::invalid_code("The code expired or was answered before. Start again on the device."))
+    Err(OAuthError::invalid_code(
+        "The code expired or was answered before. Start again on the device.",
+    ))
 }

@@ -18,23 +18,37 @@ use crate::issuer::Issuer;
 use crate::params::Params;
 use crate::refresh_token::{self, FamilyId};
 
-pub(super) async fn introspect(State(issuer): State<Arc<Issuer>>, peer: Peer, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn introspect(
+    State(issuer): State<Arc<Issuer>>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     match answer(&issuer, &headers, &body, peer.text().as_deref()).await {
         Ok(body) => {
             let mut response = axum::Json(body).into_response();
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
         Err(error) => error.response(&issuer.pages),
     }
 }
 
-async fn answer(issuer: &Issuer, headers: &HeaderMap, body: &[u8], peer: Option<&str>) -> Result<Value, OAuthError> {
+async fn answer(
+    issuer: &Issuer,
+    headers: &HeaderMap,
+    body: &[u8],
+    peer: Option<&str>,
+) -> Result<Value, OAuthError> {
     let params = Params::from_form(headers, body)?;
     let client = issuer.authenticate(headers, &params, peer)?;
     if !client.is_confidential() {
         // §2.1: whoever asks must be authorised, or tokens could be tried out.
-        return Err(OAuthError::invalid_client("Only clients that authenticate may introspect."));
+        return Err(OAuthError::invalid_client(
+            "Only clients that authenticate may introspect.",
+        ));
     }
     let token = params.need_secret("token")?.expose();
     let found = match refresh_token::open(&issuer.master, token) {
@@ -61,7 +75,19 @@ async fn access(issuer: &Issuer, token: &Peek) -> Result<Option<Value>, OAuthErr
         }
     }
     let mut body = json!({ "active": true, "token_type": "Bearer" });
-    for name in ["scope", "client_id", "sub", "aud", "iss", "jti", "iat", "exp", "sid", "generation", "auth_time"] {
+    for name in [
+        "scope",
+        "client_id",
+        "sub",
+        "aud",
+        "iss",
+        "jti",
+        "iat",
+        "exp",
+        "sid",
+        "generation",
+        "auth_time",
+    ] {
         if let Some(value) = token.claims.get(name) {
             body[name] = value.clone();
         }
@@ -70,11 +96,19 @@ async fn access(issuer: &Issuer, token: &Peek) -> Result<Option<Value>, OAuthErr
 }
 
 /// A refresh token concerns its own client only. Looking changes nothing.
-async fn refresh(issuer: &Issuer, client: &Client, id: FamilyId, generation: u64) -> Result<Option<Value>, OAuthError> {
+async fn refresh(
+    issuer: &Issuer,
+    client: &Client,
+    id: FamilyId,
+    generation: u64,
+) -> Result<Option<Value>, OAuthError> {
     let Some((state, login, disabled)) = families::look(&issuer.db, id).await? else {
         return Ok(None);
     };
-    let presented = Presented { generation, matches: login.client_id == client.id() };
+    let presented = Presented {
+        generation,
+        matches: login.client_id == client.id(),
+    };
     let decision = family::decide(&state, presented, issuer.now(), &issuer.options.rotation);
     let good = matches!(decision, Decision::Rotate(_) | Decision::SameSuccessor(_)) && !disabled;
     Ok(good.then(|| {

@@ -17,7 +17,12 @@ const DOCUMENT_MAX_AGE_S: u64 = 300;
 pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
     let mut scopes: Vec<&str> = scope::BUILT_IN.to_vec();
     scopes.extend(issuer.options.scopes.iter().map(String::as_str));
-    let authentication = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
+    let authentication = [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+        "none",
+    ];
     let confidential = &authentication[..3];
     let algorithms = ["ES256", "ES384", "RS256", "PS256", "EdDSA"];
     let body = json!({

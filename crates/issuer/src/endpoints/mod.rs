@@ -29,7 +29,10 @@ const LARGEST_BODY: usize = 64 * 1024;
 pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
     Router::new()
         .route("/.well-known/openid-configuration", get(metadata::document))
-        .route("/.well-known/oauth-authorization-server", get(metadata::document))
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(metadata::document),
+        )
         .route("/jwks.json", get(metadata::jwks))
         .route("/token", post(token::token))
         .route("/authorize", get(authorize::show).post(authorize::submit))
@@ -37,7 +40,10 @@ pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
         .route("/device", get(device::show).post(device::submit))
         .route("/revoke", post(revoke::revoke))
         .route("/introspect", post(introspect::introspect))
-        .route("/userinfo", get(userinfo::userinfo).post(userinfo::userinfo))
+        .route(
+            "/userinfo",
+            get(userinfo::userinfo).post(userinfo::userinfo),
+        )
         .route("/error-codes/{code}", get(pages::error_code))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(Arc::clone(issuer))

@@ -21,7 +21,8 @@ const STYLE: &str = include_str!("../../templates/style.css");
 const COOKIE: &str = "tenure_form";
 
 /// The one style sheet stands in the page; its hash is what the policy allows (CSP 3 §2.3.1).
-static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| format!("'sha256-{}'", STANDARD.encode(sha256(STYLE.as_bytes()))));
+static STYLE_SOURCE: LazyLock<String> =
+    LazyLock::new(|| format!("'sha256-{}'", STANDARD.encode(sha256(STYLE.as_bytes()))));
 
 /// The login form.
 #[derive(Template)]
@@ -92,26 +93,47 @@ pub(super) fn is_genuine(issuer: &Issuer, headers: &HeaderMap, request: &str, to
     let (Some(cookie), Some(token)) = (cookie(headers), from_b64url(token)) else {
         return false;
     };
-    issuer.master.form_token(&cookie, request).as_slice().ct_eq(&token).into()
+    issuer
+        .master
+        .form_token(&cookie, request)
+        .as_slice()
+        .ct_eq(&token)
+        .into()
 }
 
 pub(super) fn stale_form() -> OAuthError {
-    OAuthError::invalid_request("This page was open for too long or in another browser. Please try again.")
+    OAuthError::invalid_request(
+        "This page was open for too long or in another browser. Please try again.",
+    )
 }
 
 fn cookie(headers: &HeaderMap) -> Option<String> {
     let all = headers.get_all(header::COOKIE);
-    let mut pairs = all.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    let mut pairs = all
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'));
     let value = pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
-    from_b64url(value).filter(|bytes| bytes.len() == 16).map(|_| value.to_owned())
+    from_b64url(value)
+        .filter(|bytes| bytes.len() == 16)
+        .map(|_| value.to_owned())
 }
 
 pub(super) fn login(login: &Login<'_>, shown: &Shown<'_>) -> Response {
-    let status = shown.error.map_or(StatusCode::OK, |error| match error.status {
-        StatusCode::UNAUTHORIZED => StatusCode::BAD_REQUEST,
-        status => status,
-    });
-    let mut response = render(status, &LoginPage { style: STYLE, login }, shown.goes_to);
+    let status = shown
+        .error
+        .map_or(StatusCode::OK, |error| match error.status {
+            StatusCode::UNAUTHORIZED => StatusCode::BAD_REQUEST,
+            status => status,
+        });
+    let mut response = render(
+        status,
+        &LoginPage {
+            style: STYLE,
+            login,
+        },
+        shown.goes_to,
+    );
     let headers = response.headers_mut();
     if let Some(seconds) = shown.error.and_then(|error| error.retry_after_s) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -123,21 +145,43 @@ pub(super) fn login(login: &Login<'_>, shown: &Shown<'_>) -> Response {
 }
 
 pub(super) fn device(status: StatusCode, code: &str, error: Option<&str>) -> Response {
-    render(status, &DevicePage { style: STYLE, code, error }, None)
+    render(
+        status,
+        &DevicePage {
+            style: STYLE,
+            code,
+            error,
+        },
+        None,
+    )
 }
 
 pub(super) fn message(status: StatusCode, title: &str, text: &str) -> Response {
-    render(status, &MessagePage { style: STYLE, title, text }, None)
+    render(
+        status,
+        &MessagePage {
+            style: STYLE,
+            title,
+            text,
+        },
+        None,
+    )
 }
 
 /// `/error-codes/API02009`: what `error_uri` names when no other place is configured.
 pub(super) async fn error_code(Path(code): Path<String>) -> Response {
     match Code::parse(&code) {
         Some(code) => {
-            let text = format!("`tenure explain {code}` tells what it means, its usual causes and what to do.");
+            let text = format!(
+                "`tenure explain {code}` tells what it means, its usual causes and what to do."
+            );
             message(StatusCode::OK, &format!("{code} {}", code.title()), &text)
         }
-        None => message(StatusCode::NOT_FOUND, "No such code", "There is no error code of that name."),
+        None => message(
+            StatusCode::NOT_FOUND,
+            "No such code",
+            "There is no error code of that name.",
+        ),
     }
 }
 
@@ -146,7 +190,11 @@ fn render(status: StatusCode, page: &impl Template, goes_to: Option<&Url>) -> Re
         Ok(html) => html,
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
-            return (StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made.").into_response();
+            return (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The page could not be made.",
+            )
+                .into_response();
         }
     };
     let mut response = (status, Html(html)).into_response();
@@ -154,7 +202,9 @@ fn render(status: StatusCode, page: &impl Template, goes_to: Option<&Url>) -> Re
     let policy = format!(
         "default-src 'none'; style-src {}; form-action 'self'{}; frame-ancestors 'none'; base-uri 'none'",
         *STYLE_SOURCE,
-        goes_to.map(|url| format!(" {}", source(url))).unwrap_or_default()
+        goes_to
+            .map(|url| format!(" {}", source(url)))
+            .unwrap_or_default()
     );
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -175,7 +225,9 @@ fn render(status: StatusCode, page: &impl Template, goes_to: Option<&Url>) -> Re
 /// are named by their scheme.
 fn source(url: &Url) -> String {
     match url.host() {
-        Some(url::Host::Domain(_) | url::Host::Ipv4(_)) if matches!(url.scheme(), "http" | "https") => {
+        Some(url::Host::Domain(_) | url::Host::Ipv4(_))
+            if matches!(url.scheme(), "http" | "https") =>
+        {
             url.origin().ascii_serialization()
         }
         _ => format!("{}:", url.scheme()),

@@ -16,7 +16,12 @@ use crate::issuer::Issuer;
 use crate::params::Params;
 use crate::refresh_token;
 
-pub(super) async fn revoke(State(issuer): State<Arc<Issuer>>, peer: Peer, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn revoke(
+    State(issuer): State<Arc<Issuer>>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
         match answer(&server, &headers, &body, peer.text().as_deref()).await {
@@ -28,7 +33,12 @@ pub(super) async fn revoke(State(issuer): State<Arc<Issuer>>, peer: Peer, header
     .await
 }
 
-async fn answer(issuer: &Issuer, headers: &HeaderMap, body: &[u8], peer: Option<&str>) -> Result<(), OAuthError> {
+async fn answer(
+    issuer: &Issuer,
+    headers: &HeaderMap,
+    body: &[u8],
+    peer: Option<&str>,
+) -> Result<(), OAuthError> {
     let params = Params::from_form(headers, body)?;
     let client = issuer.authenticate(headers, &params, peer)?;
     let token = params.need_secret("token")?.expose();
@@ -40,7 +50,9 @@ async fn answer(issuer: &Issuer, headers: &HeaderMap, body: &[u8], peer: Option<
             if login.client_id != client.id() {
                 return Err(OAuthError::wrong_client());
             }
-            issuer.end(Which::One(family), Subtype::ClientRequest).await?;
+            issuer
+                .end(Which::One(family), Subtype::ClientRequest)
+                .await?;
             Ok(())
         }
         None => revoke_access(issuer, &client, token).await,

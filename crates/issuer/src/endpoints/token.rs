@@ -20,7 +20,12 @@ use crate::params::Params;
 use crate::refresh_token::{self, FamilyId};
 use crate::stats::Exchange;
 
-pub(super) async fn token(State(issuer): State<Arc<Issuer>>, peer: Peer, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn token(
+    State(issuer): State<Arc<Issuer>>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
         match answer(&server, &headers, &body, peer.text().as_deref()).await {
@@ -39,32 +44,49 @@ fn granted(tokens: &Tokens) -> Response {
         "expires_in": tokens.expires_in,
         "scope": tokens.scope,
     });
-    let secrets = [("refresh_token", &tokens.refresh), ("id_token", &tokens.id_token)];
+    let secrets = [
+        ("refresh_token", &tokens.refresh),
+        ("id_token", &tokens.id_token),
+    ];
     for (name, secret) in secrets {
         if let Some(secret) = secret {
             body[name] = secret.expose().into();
         }
     }
-    let lifetimes =
-        [("refresh_expires_in", tokens.refresh_expires_in), ("session_expires_in", tokens.session_expires_in)];
+    let lifetimes = [
+        ("refresh_expires_in", tokens.refresh_expires_in),
+        ("session_expires_in", tokens.session_expires_in),
+    ];
     for (name, seconds) in lifetimes {
         if let Some(seconds) = seconds {
             body[name] = seconds.into();
         }
     }
     let mut response = axum::Json(body).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
 }
 
-async fn answer(issuer: &Issuer, headers: &HeaderMap, body: &[u8], peer: Option<&str>) -> Result<Tokens, OAuthError> {
+async fn answer(
+    issuer: &Issuer,
+    headers: &HeaderMap,
+    body: &[u8],
+    peer: Option<&str>,
+) -> Result<Tokens, OAuthError> {
     let params = Params::from_form(headers, body)?;
     let asked = params.need("grant_type")?;
     let grant = Grant::parse(asked).ok_or_else(OAuthError::unsupported_grant_type)?;
     let client = issuer.authenticate(headers, &params, peer)?;
     if !client.may(grant) {
-        let text = format!("The client is not registered for the grant type `{}`.", grant.as_str());
+        let text = format!(
+            "The client is not registered for the grant type `{}`.",
+            grant.as_str()
+        );
         return Err(OAuthError::unauthorized_client(text));
     }
     match grant {
@@ -72,12 +94,18 @@ async fn answer(issuer: &Issuer, headers: &HeaderMap, body: &[u8], peer: Option<
         Grant::AuthorizationCode => code(issuer, &client, &params).await,
         Grant::DeviceCode => device(issuer, &client, &params).await,
         Grant::ClientCredentials => {
-            let scope = issuer.allowed_scope(&client, params.get("scope"))?;
+            let scope = client.allowed_scope(params.get("scope"))?;
             Ok(issuer.mint_for_client(client.id(), &scope)?)
         }
         Grant::Password => {
-            let scope = issuer.allowed_scope(&client, params.get("scope"))?;
-            let user = issuer.log_in(params.need("username")?, params.need_secret("password")?, peer).await?;
+            let scope = client.allowed_scope(params.get("scope"))?;
+            let user = issuer
+                .log_in(
+                    params.need("username")?,
+                    params.need_secret("password")?,
+                    peer,
+                )
+                .await?;
             Ok(issuer.begin(user.user_id, client.id(), scope, None).await?)
         }
     }
@@ -103,28 +131,47 @@ async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<To
         options: issuer.options.rotation,
     };
     match families::refresh(&issuer.db, ask).await? {
-        Refreshed::Granted { login, family: now, rotated } => {
+        Refreshed::Granted {
+            login,
+            family: now,
+            rotated,
+        } => {
             count(issuer, family, generation, rotated);
             Ok(issuer.mint(&login, &now, scope, None)?)
         }
-        refused => Err(refusal(issuer, family, refused, scope)),
+        refused => Err(refusal(issuer, family, &refused, scope)),
     }
 }
 
 fn count(issuer: &Issuer, family: FamilyId, generation: u64, rotated: bool) {
     let record = issuer.options.record_exchanges;
     issuer.counters.count(|stats| {
-        let counter = if rotated { &mut stats.rotations } else { &mut stats.retries };
+        let counter = if rotated {
+            &mut stats.rotations
+        } else {
+            &mut stats.retries
+        };
         *counter += 1;
         if record {
-            *stats.exchanges.entry(Exchange { sid: family.sid(), generation }).or_default() += 1;
+            *stats
+                .exchanges
+                .entry(Exchange {
+                    sid: family.sid(),
+                    generation,
+                })
+                .or_default() += 1;
         }
     });
 }
 
-fn refusal(issuer: &Issuer, family: FamilyId, refused: Refreshed, scope: Option<&str>) -> OAuthError {
+fn refusal(
+    issuer: &Issuer,
+    family: FamilyId,
+    refused: &Refreshed,
+    scope: Option<&str>,
+) -> OAuthError {
     issuer.counters.count(|stats| stats.refused += 1);
-    match refused {
+    match *refused {
         Refreshed::Killed { subtype } => {
             issuer.counters.count(|stats| stats.kills += 1);
             issuer.refuse_access_of(family);
@@ -132,7 +179,9 @@ fn refusal(issuer: &Issuer, family: FamilyId, refused: Refreshed, scope: Option<
             OAuthError::refresh_reused(subtype)
         }
         Refreshed::WrongClient => OAuthError::wrong_client(),
-        Refreshed::ScopeTooWide => OAuthError::invalid_scope(&crate::params::printable(scope.unwrap_or_default())),
+        Refreshed::ScopeTooWide => {
+            OAuthError::invalid_scope(&crate::params::printable(scope.unwrap_or_default()))
+        }
         Refreshed::Expired { limit, by_ms } => OAuthError::refresh_expired(limit, by_ms),
         Refreshed::Revoked(subtype) => OAuthError::refresh_revoked(subtype),
         Refreshed::AccountDisabled => OAuthError::account_disabled(),
@@ -149,22 +198,34 @@ async fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Token
         verifier: verifier(params)?,
     };
     match issuer.redeem(redeem).await? {
-        Redeemed::Granted { code, login, family } => {
+        Redeemed::Granted {
+            nonce,
+            login,
+            family,
+        } => {
             issuer.counters.count(|stats| stats.logins += 1);
-            Ok(issuer.mint(&login, &family, None, code.nonce.as_deref())?)
+            Ok(issuer.mint(&login, &family, None, nonce.as_deref())?)
         }
         Redeemed::Replayed(ended) => {
             if let Some(family) = ended {
                 issuer.refuse_access_of(family);
                 tracing::warn!(sid = %family.sid(), "a session was ended: its authorization code came twice");
             }
-            Err(OAuthError::invalid_code("The authorization code was used before; the session it began has been ended."))
+            Err(OAuthError::invalid_code(
+                "The authorization code was used before; the session it began has been ended.",
+            ))
         }
         Redeemed::WrongClient => Err(OAuthError::wrong_client()),
-        Redeemed::WrongRedirect => Err(OAuthError::invalid_code("`redirect_uri` is not the one the code was sent to.")),
-        Redeemed::WrongVerifier => Err(OAuthError::invalid_code("`code_verifier` does not fit the code challenge.")),
+        Redeemed::WrongRedirect => Err(OAuthError::invalid_code(
+            "`redirect_uri` is not the one the code was sent to.",
+        )),
+        Redeemed::WrongVerifier => Err(OAuthError::invalid_code(
+            "`code_verifier` does not fit the code challenge.",
+        )),
         Redeemed::Expired => Err(OAuthError::invalid_code("The authorization code expired.")),
-        Redeemed::Unknown => Err(OAuthError::invalid_code("The authorization code is unknown here.")),
+        Redeemed::Unknown => Err(OAuthError::invalid_code(
+            "The authorization code is unknown here.",
+        )),
     }
 }
 
@@ -173,22 +234,35 @@ fn verifier(params: &Params) -> Result<Secret, OAuthError> {
     let verifier = params.need_secret("code_verifier")?;
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
     if !(43..=128).contains(&verifier.len()) || !verifier.expose().bytes().all(unreserved) {
-        return Err(OAuthError::invalid_request("`code_verifier` must be 43 to 128 unreserved characters."));
+        return Err(OAuthError::invalid_request(
+            "`code_verifier` must be 43 to 128 unreserved characters.",
+        ));
     }
     Ok(verifier.clone())
 }
 
 async fn device(issuer: &Issuer, client: &Client, params: &Params) -> Result<Tokens, OAuthError> {
-    match issuer.poll_device(params.need_secret("device_code")?, client.id()).await? {
+    match issuer
+        .poll_device(params.need_secret("device_code")?, client.id())
+        .await?
+    {
         Polled::Granted { login, family } => {
             issuer.counters.count(|stats| stats.logins += 1);
             Ok(issuer.mint(&login, &family, None, None)?)
         }
-        Polled::Pending => Err(OAuthError::device_waits("authorization_pending", "Nobody has entered the code yet.")),
-        Polled::SlowDown => Err(OAuthError::device_waits("slow_down", "The device asks too often; the interval grows by 5 s.")),
+        Polled::Pending => Err(OAuthError::device_waits(
+            "authorization_pending",
+            "Nobody has entered the code yet.",
+        )),
+        Polled::SlowDown => Err(OAuthError::device_waits(
+            "slow_down",
+            "The device asks too often; the interval grows by 5 s.",
+        )),
         Polled::Denied => Err(OAuthError::access_denied()),
         Polled::Expired => Err(OAuthError::device_expired()),
         Polled::WrongClient => Err(OAuthError::wrong_client()),
-        Polled::Unknown => Err(OAuthError::invalid_code("The device code is unknown here or was used before.")),
+        Polled::Unknown => Err(OAuthError::invalid_code(
+            "The device code is unknown here or was used before.",
+        )),
     }
 }

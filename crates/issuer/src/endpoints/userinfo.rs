@@ -20,7 +20,9 @@ pub(super) async fn userinfo(State(issuer): State<Arc<Issuer>>, headers: HeaderM
     match answer(&issuer, &headers).await {
         Ok(body) => {
             let mut response = axum::Json(body).into_response();
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
         Err(error) => refusal(&issuer, &error),
@@ -33,15 +35,25 @@ fn refusal(issuer: &Issuer, error: &OAuthError) -> Response {
     let challenge = match (error.class, error.status.is_server_error()) {
         (_, true) => return response,
         (Class::AccessMissing, _) => "Bearer realm=\"tenure\"".to_owned(),
-        _ => format!("Bearer realm=\"tenure\", error=\"{}\", error_description=\"{}\"", error.error, error.description),
+        _ => format!(
+            "Bearer realm=\"tenure\", error=\"{}\", error_description=\"{}\"",
+            error.error, error.description
+        ),
     };
     if let Ok(challenge) = HeaderValue::from_str(&challenge) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
 }
 
-fn invalid_token(code: Code, class: Class, heal: Heal, description: impl Into<String>) -> OAuthError {
+fn invalid_token(
+    code: Code,
+    class: Class,
+    heal: Heal,
+    description: impl Into<String>,
+) -> OAuthError {
     OAuthError {
         status: StatusCode::UNAUTHORIZED,
         error: "invalid_token",
@@ -56,9 +68,12 @@ fn invalid_token(code: Code, class: Class, heal: Heal, description: impl Into<St
 
 fn refused(reason: &Refused) -> OAuthError {
     match reason {
-        Refused::Revoked => {
-            invalid_token(Code::AccessTokenRevoked, Class::AccessRevoked, Heal::Relogin, "The access token was revoked.")
-        }
+        Refused::Revoked => invalid_token(
+            Code::AccessTokenRevoked,
+            Class::AccessRevoked,
+            Heal::Relogin,
+            "The access token was revoked.",
+        ),
         Refused::Invalid(Reason::Expired { by_s }) => invalid_token(
             Code::TokenExpired,
             Class::AccessExpired,
@@ -71,21 +86,37 @@ fn refused(reason: &Refused) -> OAuthError {
             Heal::Refresh,
             "The access token was signed with a key that is not in use.",
         ),
-        Refused::Invalid(Reason::WrongIssuer { .. }) => {
-            invalid_token(Code::WrongServer, Class::WrongIssuer, Heal::FixConfig, "The access token is another server's.")
-        }
-        Refused::Invalid(_) => {
-            invalid_token(Code::TokenInvalid, Class::AccessInvalid, Heal::Refresh, "The access token is not valid.")
-        }
+        Refused::Invalid(Reason::WrongIssuer { .. }) => invalid_token(
+            Code::WrongServer,
+            Class::WrongIssuer,
+            Heal::FixConfig,
+            "The access token is another server's.",
+        ),
+        Refused::Invalid(_) => invalid_token(
+            Code::TokenInvalid,
+            Class::AccessInvalid,
+            Heal::Refresh,
+            "The access token is not valid.",
+        ),
     }
 }
 
 async fn answer(issuer: &Issuer, headers: &HeaderMap) -> Result<Value, OAuthError> {
     let token = bearer(headers).ok_or_else(|| {
-        invalid_token(Code::AuthRequired, Class::AccessMissing, Heal::Relogin, "The request carries no access token.")
+        invalid_token(
+            Code::AuthRequired,
+            Class::AccessMissing,
+            Heal::Relogin,
+            "The request carries no access token.",
+        )
     })?;
-    let token = issuer.open_access(token).map_err(|reason| refused(&reason))?;
-    if !token.text("scope").is_some_and(|scope| scope::has(scope, "openid")) {
+    let token = issuer
+        .open_access(token)
+        .map_err(|reason| refused(&reason))?;
+    if !token
+        .text("scope")
+        .is_some_and(|scope| scope::has(scope, "openid"))
+    {
         return Err(OAuthError {
             status: StatusCode::FORBIDDEN,
             error: "insufficient_scope",
@@ -98,16 +129,24 @@ async fn answer(issuer: &Issuer, headers: &HeaderMap) -> Result<Value, OAuthErro
         });
     }
     let user_id = token.sub().unwrap_or_default();
-    let name = issuer.user_name(user_id).await?.ok_or_else(|| refused(&Refused::Revoked))?;
-    if let (Some(family), Some(generation)) =
-        (token.text("sid").and_then(FamilyId::parse), token.claims.get("generation").and_then(Value::as_u64))
-    {
+    let name = issuer
+        .user_name(user_id)
+        .await?
+        .ok_or_else(|| refused(&Refused::Revoked))?;
+    if let (Some(family), Some(generation)) = (
+        token.text("sid").and_then(FamilyId::parse),
+        token.claims.get("generation").and_then(Value::as_u64),
+    ) {
         families::confirm(&issuer.db, family, generation).await?;
     }
     Ok(json!({ "sub": user_id, "name": name, "preferred_username": name }))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let (scheme, token) = headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

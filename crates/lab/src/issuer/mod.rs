@@ -456,7 +456,7 @@ impl Inner {
             ExpiresIn::Seconds => answer["expires_in"] = json!((ttl_ms + 999) / 1000),
             ExpiresIn::Omitted => {}
             ExpiresIn::Epoch => {
-                answer["expires_in"] = json!((self.clock.shown_ms() + ttl_ms) / 1000)
+                answer["expires_in"] = json!((self.clock.shown_ms() + ttl_ms) / 1000);
             }
             ExpiresIn::Value(value) => answer["expires_in"] = value.clone(),
         }

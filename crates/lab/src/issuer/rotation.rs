@@ -101,7 +101,7 @@ struct Family {
 pub(crate) struct Families {
     pub(crate) rotation: Rotation,
     pub(crate) marker: String,
-    families: Vec<Family>,
+    logins: Vec<Family>,
     members: HashMap<String, Member>,
     pub(crate) log: Vec<Exchanged>,
 }
@@ -111,7 +111,7 @@ impl Families {
         Families {
             rotation,
             marker: marker.to_owned(),
-            families: Vec::new(),
+            logins: Vec::new(),
             members: HashMap::new(),
             log: Vec::new(),
         }
@@ -119,8 +119,8 @@ impl Families {
 
     /// A login: a family with its first refresh token.
     pub(crate) fn login(&mut self, expires_ms: Option<i64>) -> Pair {
-        self.families.push(Family::default());
-        let family = self.families.len() - 1;
+        self.logins.push(Family::default());
+        let family = self.logins.len() - 1;
         Pair {
             family,
             refresh: self.mint(family, expires_ms),
@@ -161,7 +161,7 @@ impl Families {
         let Some(member) = self.members.get(token) else {
             return Outcome::Unknown;
         };
-        let family = &self.families[member.family];
+        let family = &self.logins[member.family];
         if family.revoked {
             return Outcome::Revoked;
         }
@@ -211,7 +211,7 @@ impl Families {
                 rotated: false,
             };
         }
-        self.families[family].spent_last = Some(token.to_owned());
+        self.logins[family].spent_last = Some(token.to_owned());
         if let Some(earlier) = &earlier {
             if self.rotation == Rotation::SameSuccessor {
                 return Pair {
@@ -238,8 +238,8 @@ impl Families {
     }
 
     fn mint(&mut self, family: usize, expires_ms: Option<i64>) -> String {
-        self.families[family].generations += 1;
-        let generation = self.families[family].generations;
+        self.logins[family].generations += 1;
+        let generation = self.logins[family].generations;
         let token = format!("{}rt-{family}-{generation}-{}", self.marker, random_hex(16));
         let member = Member {
             family,
@@ -262,13 +262,13 @@ impl Families {
     }
 
     pub(crate) fn revoke(&mut self, family: usize) {
-        if let Some(family) = self.families.get_mut(family) {
+        if let Some(family) = self.logins.get_mut(family) {
             family.revoked = true;
         }
     }
 
     pub(crate) fn revoke_all(&mut self) {
-        for family in &mut self.families {
+        for family in &mut self.logins {
             family.revoked = true;
         }
     }
@@ -281,13 +281,11 @@ impl Families {
     }
 
     pub(crate) fn is_revoked(&self, family: usize) -> bool {
-        self.families
-            .get(family)
-            .is_some_and(|family| family.revoked)
+        self.logins.get(family).is_some_and(|family| family.revoked)
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.families.len()
+        self.logins.len()
     }
 
     /// The family of a refresh token.

@@ -93,8 +93,9 @@ async fn a_black_hole_swallows_and_a_delay_delays() {
 async fn replies_are_cut_after_so_many_bytes() {
     let (issuer, proxy, token, endpoint) = start();
     proxy.set(Mode::CutRepliesAfter(20));
-    refresh(&endpoint, &token)
+    let error = refresh(&endpoint, &token)
         .await
         .expect_err("cut inside the head");
+    assert!(error.to_lowercase().contains("reset"), "{error}");
     assert_eq!(issuer.spent(&token), 1);
 }

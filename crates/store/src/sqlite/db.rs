@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -28,8 +29,8 @@ const QUICK_CHECK_MAX: u64 = 16 * 1024 * 1024;
 /// The write-ahead log is cut back to this size.
 const WAL_MAX: u64 = 4 * 1024 * 1024;
 
-/// A database with one writer. Clones share it. The writer ends when the last clone is dropped and what was
-/// asked of it is done.
+/// A database with one writer. Clones share it. Dropping the last one waits until what was asked of the writer
+/// is done and the file is closed.
 #[derive(Clone)]
 pub struct Db {
     inner: Arc<Inner>,
@@ -37,10 +38,31 @@ pub struct Db {
 
 struct Inner {
     path: PathBuf,
-    jobs: Sender<Box<dyn Job>>,
+    /// `None` only while it is being closed.
+    jobs: Option<Sender<Box<dyn Job>>>,
+    writer: Option<JoinHandle<()>>,
     readers: Mutex<Vec<Connection>>,
     changes: watch::Receiver<u64>,
     commits: Arc<AtomicU64>,
+    writes: AtomicU64,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.readers
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.jobs = None;
+        // A job may hold the last clone; the writer cannot wait for itself.
+        let writer = self.writer.take();
+        if let Some(writer) =
+            writer.filter(|writer| writer.thread().id() != std::thread::current().id())
+            && writer.join().is_err()
+        {
+            tracing::error!(path = %self.path.display(), "the store's writer panicked");
+        }
+    }
 }
 
 /// One write on its way through the writer.
@@ -139,17 +161,19 @@ impl Db {
             changed,
             commits: Arc::clone(&commits),
         };
-        std::thread::Builder::new()
+        let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || thread.run(&queue))
             .map_err(|error| StoreError::from_io(path, "starting the writer", &error))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
-                jobs,
+                jobs: Some(jobs),
+                writer: Some(writer),
                 readers: Mutex::new(Vec::new()),
                 changes,
                 commits,
+                writes: AtomicU64::new(0),
             }),
         })
     }
@@ -197,7 +221,10 @@ impl Db {
             reply,
         };
         // If the writer is gone, the job is dropped and its reply with it: the receiver tells.
-        drop(self.inner.jobs.send(Box::new(job)));
+        if let Some(jobs) = &self.inner.jobs {
+            drop(jobs.send(Box::new(job)));
+        }
+        self.inner.writes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Runs `f` on a reading connection, off the async threads.
@@ -246,6 +273,11 @@ impl Db {
     /// How many commits this process made; many writes may share one.
     pub fn commits(&self) -> u64 {
         self.inner.commits.load(Ordering::Relaxed)
+    }
+
+    /// How many writes were asked of this process so far.
+    pub fn writes(&self) -> u64 {
+        self.inner.writes.load(Ordering::Relaxed)
     }
 
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

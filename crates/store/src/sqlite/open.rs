@@ -143,13 +143,13 @@ pub(crate) fn incarnation_path(database: &Path) -> PathBuf {
 /// The store's identity, given once.
 fn store_id(db: &Db) -> Result<String, StoreError> {
     let fresh = random::<16>().map_err(|error| internal(db, &error))?;
-    db.write_blocking(move |tx| match sessions::meta(tx, "store_id")? {
-        Some(id) => Ok(id),
-        None => {
-            let id = encode_hex(&fresh);
-            sessions::set_meta(tx, "store_id", &id)?;
-            Ok(id)
+    db.write_blocking(move |tx| {
+        if let Some(id) = sessions::meta(tx, "store_id")? {
+            return Ok(id);
         }
+        let id = encode_hex(&fresh);
+        sessions::set_meta(tx, "store_id", &id)?;
+        Ok(id)
     })
 }
 
@@ -209,12 +209,12 @@ pub(crate) fn key_id(db: &Db) -> Result<Option<KeyId>, StoreError> {
 fn set_first_key(db: &Db, store_id: &str, seal: &Seal) -> Result<KeyId, StoreError> {
     let id = seal.id();
     let check = key_check(store_id, seal).map_err(|error| internal(db, &error))?;
-    let text = db.write_blocking(move |tx| match sessions::meta(tx, "key_id")? {
-        Some(id) => Ok(id),
-        None => {
-            write_key(tx, id, &check)?;
-            Ok(id.to_string())
+    let text = db.write_blocking(move |tx| {
+        if let Some(id) = sessions::meta(tx, "key_id")? {
+            return Ok(id);
         }
+        write_key(tx, id, &check)?;
+        Ok(id.to_string())
     })?;
     Ok(KeyId::parse(&text).unwrap_or(id))
 }
@@ -316,8 +316,11 @@ fn notice_rollback(db: &Db, store_id: &str) -> Result<Option<String>, StoreError
             db.write_blocking(move |tx| mark_suspect(tx, floor))?
         }
     };
-    incarnation::advance(&path, store_id, saves)
-        .map_err(|error| StoreError::from_io(&path, "writing it", &error))?;
+    match incarnation::advance(&path, store_id, saves) {
+        // Somebody else is writing it at this moment, and every count they write is as good.
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+        other => other.map_err(|error| StoreError::from_io(&path, "writing it", &error))?,
+    }
     Ok(evidence)
 }
 

@@ -5,6 +5,7 @@
 
 mod body;
 mod rules;
+mod wordpress;
 
 use http::HeaderMap;
 use tenure_core::{Class, Evidence, Failure};
@@ -62,7 +63,7 @@ const RULES: &[Rule] = &[
     rules::rate_limit,
     rules::something_else,
     rules::intercepted,
-    rules::wordpress,
+    wordpress::rule,
     rules::server_error,
     rules::no_token_sent,
     rules::other_issuer,
@@ -104,7 +105,12 @@ pub fn classify_api(profile: &Profile, seen: &Seen<'_>, local: &Local) -> Option
 /// "Not yet valid" is clock skew once an offset is proven.
 fn by_the_clock(finding: Finding, local: &Local) -> Finding {
     match (finding.class, local.clock_is_off()) {
-        (Class::NotYetValid, Some(_)) => Finding { class: Class::ClockSkew, cause: "clocks_differ", heal: None, ..finding },
+        (Class::NotYetValid, Some(_)) => Finding {
+            class: Class::ClockSkew,
+            cause: "clocks_differ",
+            heal: None,
+            ..finding
+        },
         _ => finding,
     }
 }
@@ -112,13 +118,21 @@ fn by_the_clock(finding: Finding, local: &Local) -> Finding {
 impl Facts<'_> {
     /// The challenge that speaks of tokens, the one with an error first.
     fn token_challenge(&self) -> Option<&Challenge> {
-        let tokens = || self.challenges.iter().filter(|challenge| challenge.carries_tokens());
-        tokens().find(|challenge| challenge.param("error").is_some()).or_else(|| tokens().next())
+        let tokens = || {
+            self.challenges
+                .iter()
+                .filter(|challenge| challenge.carries_tokens())
+        };
+        tokens()
+            .find(|challenge| challenge.param("error").is_some())
+            .or_else(|| tokens().next())
     }
 
     /// Everything the answer says in words, lower case.
     fn words(&self) -> String {
-        let described = self.token_challenge().and_then(|challenge| challenge.param("error_description"));
+        let described = self
+            .token_challenge()
+            .and_then(|challenge| challenge.param("error_description"));
         let mut words = self.body.text.to_lowercase();
         if let Some(described) = described {
             words.push(' ');
@@ -128,21 +142,33 @@ impl Facts<'_> {
     }
 
     fn said(&self) -> Option<&str> {
-        let described = self.token_challenge().and_then(|challenge| challenge.param("error_description"));
-        described.or(Some(self.body.text.as_str())).filter(|said| !said.is_empty() && !self.body.html)
+        let described = self
+            .token_challenge()
+            .and_then(|challenge| challenge.param("error_description"));
+        described
+            .or(Some(self.body.text.as_str()))
+            .filter(|said| !said.is_empty() && !self.body.html)
     }
 
     fn evidence(&self) -> Vec<Evidence> {
         let mut facts = vec![fact("status", &self.status.to_string(), "response")];
         if let Some(challenge) = self.token_challenge() {
             let error = challenge.param("error").unwrap_or_default();
-            facts.push(fact("www_authenticate", &format!("{} {error}", challenge.scheme), "response"));
+            facts.push(fact(
+                "www_authenticate",
+                &format!("{} {error}", challenge.scheme),
+                "response",
+            ));
         }
         if let Some(code) = self.body.codes.first() {
             facts.push(fact("code", code, "response"));
         }
         if let Some(expired) = self.local.token_expired {
-            facts.push(fact("token_expired", if expired { "yes" } else { "no" }, "local clock"));
+            facts.push(fact(
+                "token_expired",
+                if expired { "yes" } else { "no" },
+                "local clock",
+            ));
         }
         if let Some(offset) = self.local.clock_is_off() {
             facts.push(fact("clock_offset_s", &offset.to_string(), "local clock"));
@@ -151,4 +177,3 @@ impl Facts<'_> {
         facts
     }
 }
-

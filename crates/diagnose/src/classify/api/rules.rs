@@ -2,15 +2,16 @@
 
 use tenure_core::{Class, Heal, Who};
 
+use super::super::challenge::Challenge;
 use super::super::finding::Finding;
 use super::super::text as words;
 use super::super::text::has;
 use super::{Facts, Said, Seen};
-use crate::profile::DialectName;
 
 /// Statuses under which a code or a sentence about the token is believed without the profile's word.
 fn may_speak_of_tokens(facts: &Facts<'_>) -> bool {
-    matches!(facts.status, 400 | 401 | 403 | 419 | 440 | 498) || facts.profile.refused_statuses.contains(&facts.status)
+    matches!(facts.status, 400 | 401 | 403 | 419 | 440 | 498)
+        || facts.profile.refused_statuses.contains(&facts.status)
 }
 
 /// Whether a success may be somebody else's page.
@@ -20,196 +21,172 @@ pub(super) fn interceptable(seen: &Seen<'_>) -> bool {
 
 pub(super) fn rate_limit(facts: &Facts<'_>) -> Option<Said> {
     let found = facts.status == 429
-        || (400..=503).contains(&facts.status) && !facts.body.html && words::throttled(&facts.words())
+        || (400..=503).contains(&facts.status)
+            && !facts.body.html
+            && words::throttled(&facts.words())
             && !facts.words().contains("jwks");
-    found.then_some(Said::Failed(Finding::passing(Class::RateLimited, "throttled", "api.rate_limit")))
+    found.then_some(Said::Failed(Finding::passing(
+        Class::RateLimited,
+        "throttled",
+        "api.rate_limit",
+    )))
 }
 
 /// Other things are called tokens, and other things expire.
 pub(super) fn something_else(facts: &Facts<'_>) -> Option<Said> {
     let coded = facts.body.code_starting("rest_cookie_").is_some()
-        || facts.body.has_code(&["restnoroute", "missingauthenticationtokenexception"]) && facts.challenges.is_empty();
-    let told = facts.status != 401 && facts.status < 500 && words::about_something_else(&facts.words());
+        || facts
+            .body
+            .has_code(&["restnoroute", "missingauthenticationtokenexception"])
+            && facts.challenges.is_empty();
+    let told =
+        facts.status != 401 && facts.status < 500 && words::about_something_else(&facts.words());
     (coded || told).then_some(Said::NotToken)
 }
 
 pub(super) fn intercepted(facts: &Facts<'_>) -> Option<Said> {
     let finding = |cause| Finding::passing(Class::NetworkIntercepted, cause, "api.intercepted");
     match facts.status {
-        407 => return Some(Said::Failed(finding("proxy_auth_required").heal(Heal::FixConfig, Who::Operator))),
+        407 => {
+            return Some(Said::Failed(
+                finding("proxy_auth_required").heal(Heal::FixConfig, Who::Operator),
+            ));
+        }
         511 => return Some(Said::Failed(finding("captive_portal"))),
         _ => {}
     }
     let page = facts.body.html && matches!(facts.status, 200 | 403 | 503);
     let text = facts.words();
-    let challenge = has(&text, &["cf-chl", "just a moment", "captcha", "turnstile", "challenge-platform"]);
-    let wall = has(&text, &["incapsula", "zscaler", "website has been blocked", "request forbidden by administrative rules", "err_access_denied", "err_connect_fail", "err_dns_fail"])
-        || has(&text, &["access denied"]) && has(&text, &["you don't have permission to access"]);
+    let challenge = has(
+        &text,
+        &[
+            "cf-chl",
+            "just a moment",
+            "captcha",
+            "turnstile",
+            "challenge-platform",
+        ],
+    );
+    let wall = has(
+        &text,
+        &[
+            "incapsula",
+            "zscaler",
+            "website has been blocked",
+            "request forbidden by administrative rules",
+            "err_access_denied",
+            "err_connect_fail",
+            "err_dns_fail",
+        ],
+    ) || has(&text, &["access denied"])
+        && has(&text, &["you don't have permission to access"]);
     if page && challenge {
         return Some(Said::Failed(finding("bot_challenge")));
     }
-    (page && wall).then(|| Said::Failed(finding("waf_block").heal(Heal::ContactAdmin, Who::ServerAdmin)))
+    (page && wall)
+        .then(|| Said::Failed(finding("waf_block").heal(Heal::ContactAdmin, Who::ServerAdmin)))
 }
 
 pub(super) fn server_error(facts: &Facts<'_>) -> Option<Said> {
     let text = facts.words();
     if has(&text, &["secret or public key must be provided"]) {
         let finding = Finding::passing(Class::ServerError, "server_has_no_key", "api.no_key");
-        return Some(Said::Failed(finding.heal(Heal::ContactAdmin, Who::ServerAdmin)));
+        return Some(Said::Failed(
+            finding.heal(Heal::ContactAdmin, Who::ServerAdmin),
+        ));
     }
     if facts.status < 500 {
         return None;
     }
     // Careless servers let the exception of their JWT library escape.
-    let escaped = has(&text, &["jwt expired", "expiredexception: expired token", "token expired", "token has expired"]);
+    let escaped = has(
+        &text,
+        &[
+            "jwt expired",
+            "expiredexception: expired token",
+            "token expired",
+            "token has expired",
+        ],
+    );
     if facts.status == 500 && escaped && !words::about_something_else(&text) {
-        return Some(Said::Refused(Finding::passing(Class::AccessExpired, "access_token_expired", "api.500_expired")));
+        return Some(Said::Refused(Finding::passing(
+            Class::AccessExpired,
+            "access_token_expired",
+            "api.500_expired",
+        )));
     }
     Some(Said::Failed(match facts.status {
-        502..=504 | 521..=530 | 561 => Finding::passing(Class::ServerUnavailable, "unavailable", "api.5xx"),
-        _ if has(&text, &["database connection", "temporarily unavailable", "jwks endpoint"]) => {
+        502..=504 | 521..=530 | 561 => {
+            Finding::passing(Class::ServerUnavailable, "unavailable", "api.5xx")
+        }
+        _ if has(
+            &text,
+            &[
+                "database connection",
+                "temporarily unavailable",
+                "jwks endpoint",
+            ],
+        ) =>
+        {
             Finding::passing(Class::ServerUnavailable, "unavailable", "api.5xx.text")
         }
         _ => Finding::passing(Class::ServerError, "server_error", "api.5xx"),
     }))
 }
 
-/// The JWT plugins of WordPress, WooCommerce and WCPOS. Their codes are unmistakable under any profile.
-pub(super) fn wordpress(facts: &Facts<'_>) -> Option<Said> {
-    if let Some(said) = simple_jwt_login(facts) {
-        return Some(said);
-    }
-    let text = facts.words();
-    let code = ["jwt_auth_", "woocommerce_pos_", "woocommmerce_pos_", "rest_", "woocommerce_rest_"]
-        .iter()
-        .find_map(|prefix| facts.body.code_starting(prefix))?;
-    let refused = |class, cause| Some(Said::Refused(Finding::passing(class, cause, "wordpress.code")));
-    match code {
-        "jwt_auth_bad_config" | "woocommerce_pos_jwt_auth_bad_config" => Some(Said::Failed(
-            Finding::passing(Class::ServerError, "server_has_no_key", "wordpress.bad_config").heal(Heal::ContactAdmin, Who::ServerAdmin),
-        )),
-        "jwt_auth_bad_iss" | "woocommmerce_pos_auth_bad_iss" => {
-            Some(Said::Failed(Finding::passing(Class::WrongIssuer, "issuer_mismatch", "wordpress.bad_iss")))
-        }
-        "jwt_auth_no_auth_header" => Some(Said::Failed(missing(facts, "wordpress.no_auth_header"))),
-        "jwt_auth_bad_auth_header" | "jwt_auth_bad_request" => {
-            Some(Said::Failed(Finding::passing(Class::BadRequest, "authorization_header_malformed", "wordpress.bad_header")))
-        }
-        "jwt_auth_obsolete_token" => refused(Class::AccessRevoked, "password_changed_or_device_removed"),
-        "jwt_auth_expired_token" | "woocommerce_pos_auth_token_expired" => refused(Class::AccessExpired, "access_token_expired"),
-        "jwt_auth_token_revoked" | "woocommerce_pos_auth_token_revoked" | "woocommerce_pos_auth_session_revoked" => {
-            refused(Class::AccessRevoked, "access_token_revoked")
-        }
-        "jwt_auth_invalid_token" | "woocommmerce_pos_auth_invalid_token" | "woocommmerce_pos_auth_invalid_token_type" => {
-            Some(judged(facts, code, &text))
-        }
-        "rest_not_logged_in" if facts.status == 401 => Some(anonymous(facts)),
-        "rest_login_required" => Some(Said::Failed(
-            Finding::passing(Class::ClientUnauthorized, "rest_api_closed_by_plugin", "wordpress.rest_closed").heal(Heal::ContactAdmin, Who::ServerAdmin),
-        )),
-        "woocommerce_rest_authentication_error" => {
-            Some(Said::Failed(Finding::passing(Class::ClientInvalid, "consumer_key_refused", "woocommerce.consumer_key")))
-        }
-        "woocommerce_pos_rest_unauthorized" if facts.status == 401 => reason(facts),
-        _ if facts.status == 403 && rights_code(code) => Some(Said::Failed(
-            Finding::passing(Class::InsufficientScope, "capability_missing", "wordpress.rights").heal(Heal::ContactAdmin, Who::ServerAdmin),
-        )),
-        // 401 with a code of rights: nobody was recognised, so the token was not accepted or not seen.
-        _ => None,
-    }
-}
-
-fn rights_code(code: &str) -> bool {
-    has(code, &["forbidden", "cannot_", "rest_user_"])
-}
-
-/// The sentence of php-jwt decides; in a WCPOS shop another plugin's verdict about the token means nothing.
-fn judged(facts: &Facts<'_>, code: &str, text: &str) -> Said {
-    let (class, cause) = words::access(text).unwrap_or((Class::AccessInvalid, "invalid_or_expired"));
-    if facts.profile.dialect == DialectName::Wcpos && code.starts_with("jwt_auth_") {
-        let finding = Finding::passing(Class::KeyMismatch, "other_jwt_plugin_answered", "wcpos.other_plugin");
-        return Said::Failed(finding.heal(Heal::ContactAdmin, Who::ServerAdmin));
-    }
-    let finding = Finding::passing(class, cause, "wordpress.php_jwt");
-    if healed_by_refresh(class) { Said::Refused(finding) } else { Said::Failed(finding) }
-}
-
-/// WCPOS names the inner reason since 2026-09 (wcpos/woocommerce-pos#2052); before, nothing told.
-fn reason(facts: &Facts<'_>) -> Option<Said> {
-    if !facts.local.token_sent {
-        return None;
-    }
-    let inner = facts.body.codes.iter().find(|code| code.contains("_pos_auth_"))?;
-    let (class, cause) = if inner.ends_with("token_expired") {
-        (Class::AccessExpired, "access_token_expired")
-    } else if inner.ends_with("_revoked") {
-        (Class::AccessRevoked, "access_token_revoked")
-    } else if inner.ends_with("bad_iss") {
-        return Some(Said::Failed(Finding::passing(Class::WrongIssuer, "issuer_mismatch", "wcpos.reason")));
-    } else {
-        (Class::AccessInvalid, "invalid_or_expired")
-    };
-    Some(Said::Refused(Finding::passing(class, cause, "wcpos.reason")))
-}
-
-/// "Not logged in" to a request with a token: some plugins drop a bad token in silence, elsewhere it got lost.
-fn anonymous(facts: &Facts<'_>) -> Said {
-    let silent = matches!(facts.profile.dialect, DialectName::WordpressUsefulteam | DialectName::Wcpos);
-    if facts.local.token_sent && (silent || facts.local.token_expired == Some(true)) {
-        return Said::Refused(bare(facts, "wordpress.anonymous"));
-    }
-    Said::Failed(missing(facts, "wordpress.anonymous"))
-}
-
-/// Source: nicumicle/simple-jwt-login ErrorCodes.php.
-fn simple_jwt_login(facts: &Facts<'_>) -> Option<Said> {
-    const RULE: &str = "simple_jwt_login.code";
-    let number = facts.body.plugin_number?;
-    let refused = |class, cause| Some(Said::Refused(Finding::passing(class, cause, RULE)));
-    let failed = |class, cause| Finding::passing(class, cause, RULE);
-    match number {
-        1 => Some(Said::Failed(failed(Class::ServerError, "server_has_no_key").heal(Heal::ContactAdmin, Who::ServerAdmin))),
-        2..=10 => refused(Class::AccessInvalid, "access_token_malformed"),
-        11 => refused(Class::KeyMismatch, "signature_invalid"),
-        12 => Some(Said::Failed(failed(Class::NotYetValid, "token_not_yet_valid"))),
-        13 => Some(Said::Failed(failed(Class::ClockSkew, "token_iat_in_future"))),
-        14 => refused(Class::AccessExpired, "access_token_expired"),
-        53 => Some(Said::Failed(missing(facts, RULE))),
-        55 => refused(Class::AccessRevoked, "access_token_revoked"),
-        75 => Some(Said::Refused(bare(facts, RULE))),
-        114 | 28 => Some(Said::Failed(failed(Class::InsufficientScope, "role_missing").heal(Heal::ContactAdmin, Who::ServerAdmin))),
-        _ => None,
-    }
-}
-
 pub(super) fn no_token_sent(facts: &Facts<'_>) -> Option<Said> {
     let asks = facts.status == 401
-        || matches!(facts.status, 400 | 403) && has(&facts.words(), &["credentials were not provided", "no access token", "token is required", "anonymous", "missing or malformed jwt"]);
-    (!facts.local.token_sent && asks && facts.challenges.iter().all(|challenge| challenge.carries_tokens()))
+        || matches!(facts.status, 400 | 403)
+            && has(
+                &facts.words(),
+                &[
+                    "credentials were not provided",
+                    "no access token",
+                    "token is required",
+                    "anonymous",
+                    "missing or malformed jwt",
+                ],
+            );
+    (!facts.local.token_sent && asks && facts.challenges.iter().all(Challenge::carries_tokens))
         .then_some(Said::Failed(missing(facts, "api.no_token_sent")))
 }
 
 /// A 401 for a token that is known to be another server's.
 pub(super) fn other_issuer(facts: &Facts<'_>) -> Option<Said> {
-    let (Some(token), Some(expected)) = (&facts.local.token_issuer, &facts.local.issuer) else { return None };
+    let (Some(token), Some(expected)) = (&facts.local.token_issuer, &facts.local.issuer) else {
+        return None;
+    };
     let differ = token.trim_end_matches('/') != expected.trim_end_matches('/');
-    (facts.status == 401 && differ && facts.local.token_sent)
-        .then_some(Said::Failed(Finding::passing(Class::WrongIssuer, "issuer_mismatch", "local.issuer")))
+    (facts.status == 401 && differ && facts.local.token_sent).then_some(Said::Failed(
+        Finding::passing(Class::WrongIssuer, "issuer_mismatch", "local.issuer"),
+    ))
 }
 
 /// RFC 6750 §3.1, RFC 9449 §7.1, RFC 9470.
 pub(super) fn challenge_error(facts: &Facts<'_>) -> Option<Said> {
-    let error = facts.token_challenge()?.param("error")?.to_ascii_lowercase();
+    let error = facts
+        .token_challenge()?
+        .param("error")?
+        .to_ascii_lowercase();
     let finding = |class, cause| Finding::passing(class, cause, "rfc6750.error");
     match error.as_str() {
-        "insufficient_scope" => Some(Said::Failed(finding(Class::InsufficientScope, "scope_missing"))),
-        "insufficient_user_authentication" => {
-            Some(Said::Failed(Finding::passing(Class::StepUpRequired, "stronger_sign_in_wanted", "rfc9470")))
-        }
+        "insufficient_scope" => Some(Said::Failed(finding(
+            Class::InsufficientScope,
+            "scope_missing",
+        ))),
+        "insufficient_user_authentication" => Some(Said::Failed(Finding::passing(
+            Class::StepUpRequired,
+            "stronger_sign_in_wanted",
+            "rfc9470",
+        ))),
         "use_dpop_nonce" | "invalid_dpop_proof" => Some(Said::Failed(
-            Finding::passing(Class::BadRequest, "dpop_proof_refused", "rfc9449").heal(Heal::RetryLater, Who::Tenure),
+            Finding::passing(Class::BadRequest, "dpop_proof_refused", "rfc9449")
+                .heal(Heal::RetryLater, Who::Tenure),
         )),
-        "invalid_request" => Some(Said::Failed(finding(Class::BadRequest, "request_malformed"))),
+        "invalid_request" => Some(Said::Failed(finding(
+            Class::BadRequest,
+            "request_malformed",
+        ))),
         "invalid_token" => Some(invalid_token(facts, "rfc6750.invalid_token")),
         _ => None,
     }
@@ -224,11 +201,22 @@ fn invalid_token(facts: &Facts<'_>, rule: &'static str) -> Said {
         None => (Class::AccessInvalid, "invalid_or_expired"),
     };
     let finding = Finding::passing(class, cause, rule);
-    if healed_by_refresh(class) { Said::Refused(finding) } else { Said::Failed(finding) }
+    if healed_by_refresh(class) {
+        Said::Refused(finding)
+    } else {
+        Said::Failed(finding)
+    }
 }
 
-fn healed_by_refresh(class: Class) -> bool {
-    matches!(class, Class::AccessExpired | Class::AccessInvalid | Class::AccessRevoked | Class::KeyMismatch | Class::Unknown)
+pub(super) fn healed_by_refresh(class: Class) -> bool {
+    matches!(
+        class,
+        Class::AccessExpired
+            | Class::AccessInvalid
+            | Class::AccessRevoked
+            | Class::KeyMismatch
+            | Class::Unknown
+    )
 }
 
 /// Machine codes in the body that can mean one thing only.
@@ -238,16 +226,39 @@ pub(super) fn codes(facts: &Facts<'_>) -> Option<Said> {
     }
     let is = |codes: &[&str]| facts.body.has_code(codes);
     let refused = |class, cause| Some(Said::Refused(Finding::passing(class, cause, "api.code")));
-    if is(&["tokenexpired", "expiredtoken", "accesstokenexpired", "jwtexpired", "expiredauthenticationtoken", "tokenexpirederror", "expiredaccesstoken", "expiredtokenexception", "authtokenexpired"]) {
+    if is(&[
+        "tokenexpired",
+        "expiredtoken",
+        "accesstokenexpired",
+        "jwtexpired",
+        "expiredauthenticationtoken",
+        "tokenexpirederror",
+        "expiredaccesstoken",
+        "expiredtokenexception",
+        "authtokenexpired",
+    ]) {
         return refused(Class::AccessExpired, "access_token_expired");
     }
     if is(&["tokenrevoked", "accesstokenrevoked", "revokedtoken"]) {
         return refused(Class::AccessRevoked, "access_token_revoked");
     }
     if is(&["insufficientscope", "insufficientscopes"]) {
-        return Some(Said::Failed(Finding::passing(Class::InsufficientScope, "scope_missing", "api.code")));
+        return Some(Said::Failed(Finding::passing(
+            Class::InsufficientScope,
+            "scope_missing",
+            "api.code",
+        )));
     }
-    let invalid = is(&["invalidtoken", "invalidaccesstoken", "tokennotvalid", "badjwt", "invalidjwt", "invalidauthenticationtoken", "jsonwebtokenerror", "invalidauth"]);
+    let invalid = is(&[
+        "invalidtoken",
+        "invalidaccesstoken",
+        "tokennotvalid",
+        "badjwt",
+        "invalidjwt",
+        "invalidauthenticationtoken",
+        "jsonwebtokenerror",
+        "invalidauth",
+    ]);
     (invalid && (facts.status == 401 || facts.profile.refused_statuses.contains(&facts.status)))
         .then(|| invalid_token(facts, "api.code.invalid_token"))
 }
@@ -257,11 +268,22 @@ pub(super) fn text(facts: &Facts<'_>) -> Option<Said> {
     if !may_speak_of_tokens(facts) || facts.body.html {
         return None;
     }
-    let (class, cause) = words::access(&facts.words())?;
     let rule = "api.text";
+    if facts.status == 401
+        && let Some(finding) = not_for_refresh(&facts.words())
+    {
+        return Some(Said::Failed(finding));
+    }
+    let (class, cause) = words::access(&facts.words())?;
     if facts.status != 401 {
-        let ended = matches!(class, Class::AccessExpired | Class::AccessRevoked | Class::KeyMismatch | Class::NotYetValid | Class::ClockSkew)
-            && has(&facts.words(), &["token", "jwt"]);
+        let ended = matches!(
+            class,
+            Class::AccessExpired
+                | Class::AccessRevoked
+                | Class::KeyMismatch
+                | Class::NotYetValid
+                | Class::ClockSkew
+        ) && has(&facts.words(), &["token", "jwt"]);
         if !ended {
             return None;
         }
@@ -269,21 +291,90 @@ pub(super) fn text(facts: &Facts<'_>) -> Option<Said> {
     if class == Class::AccessMissing {
         return Some(Said::Failed(missing(facts, rule)));
     }
-    let class_known = if class == Class::AccessInvalid && facts.local.token_expired == Some(true) { Class::AccessExpired } else { class };
+    let class_known = if class == Class::AccessInvalid && facts.local.token_expired == Some(true) {
+        Class::AccessExpired
+    } else {
+        class
+    };
     let finding = Finding::passing(class_known, cause, rule);
-    Some(if healed_by_refresh(class_known) { Said::Refused(finding) } else { Said::Failed(finding) })
+    Some(if healed_by_refresh(class_known) {
+        Said::Refused(finding)
+    } else {
+        Said::Failed(finding)
+    })
+}
+
+/// Reasons for a 401 that a fresh token of the same kind would meet again (I13).
+fn not_for_refresh(text: &str) -> Option<Finding> {
+    let rule = "api.text.not_for_refresh";
+    if has(text, &["api key", "api_key", "apikey", "api-key"]) && !has(text, &["token", "jwt"]) {
+        return Some(Finding::passing(
+            Class::ClientInvalid,
+            "api_key_refused",
+            rule,
+        ));
+    }
+    if has(
+        text,
+        &[
+            "missing scope",
+            "required scope",
+            "insufficient scope",
+            "insufficient_scope",
+            "oauth scope",
+            "does not have the required scopes",
+        ],
+    ) {
+        return Some(Finding::passing(
+            Class::InsufficientScope,
+            "scope_missing",
+            rule,
+        ));
+    }
+    has(
+        text,
+        &[
+            "permission denied",
+            "not enough permissions",
+            "sufficient permissions",
+            "lacks permission",
+        ],
+    )
+    .then(|| {
+        Finding::passing(Class::InsufficientScope, "permission_missing", rule)
+            .heal(Heal::ContactAdmin, Who::ServerAdmin)
+    })
 }
 
 pub(super) fn redirect_to_login(facts: &Facts<'_>) -> Option<Said> {
-    let location = facts.headers.get(http::header::LOCATION)?.to_str().ok()?.to_ascii_lowercase();
-    let login = has(&location, &["/login", "/signin", "/sign-in", "/oauth2/", "openid-connect/auth", "/authorize"]);
-    (matches!(facts.status, 302 | 303 | 307) && login)
-        .then_some(Said::Failed(Finding::passing(Class::SessionEnded, "redirect_to_login", "api.redirect_to_login")))
+    let location = facts
+        .headers
+        .get(http::header::LOCATION)?
+        .to_str()
+        .ok()?
+        .to_ascii_lowercase();
+    let login = has(
+        &location,
+        &[
+            "/login",
+            "/signin",
+            "/sign-in",
+            "/oauth2/",
+            "openid-connect/auth",
+            "/authorize",
+        ],
+    );
+    (matches!(facts.status, 302 | 303 | 307) && login).then_some(Said::Failed(Finding::passing(
+        Class::SessionEnded,
+        "redirect_to_login",
+        "api.redirect_to_login",
+    )))
 }
 
 /// A challenge for another scheme only: something else wants a password.
 pub(super) fn other_scheme(facts: &Facts<'_>) -> Option<Said> {
-    let other = !facts.challenges.is_empty() && !facts.challenges.iter().any(|challenge| challenge.carries_tokens());
+    let other =
+        !facts.challenges.is_empty() && !facts.challenges.iter().any(Challenge::carries_tokens);
     (facts.status == 401 && other).then_some(Said::NotToken)
 }
 
@@ -296,7 +387,11 @@ pub(super) fn page(facts: &Facts<'_>) -> Option<Said> {
         return Some(Said::Refused(bare(facts, "api.page.expired")));
     }
     if facts.status == 401 {
-        return Some(Said::Failed(Finding::passing(Class::Unknown, "page_in_place_of_answer", "api.page")));
+        return Some(Said::Failed(Finding::passing(
+            Class::Unknown,
+            "page_in_place_of_answer",
+            "api.page",
+        )));
     }
     Some(Said::NotToken)
 }
@@ -307,7 +402,10 @@ pub(super) fn bare_401(facts: &Facts<'_>) -> Option<Said> {
     }
     // RFC 6750 §3.1: no error code means that the server saw no token. A server that says so in a body has
     // its own ways; one that says nothing at all about a token that is still good most likely never saw it.
-    let silent = facts.body.empty && facts.token_challenge().is_some_and(|challenge| challenge.param("error").is_none());
+    let silent = facts.body.empty
+        && facts
+            .token_challenge()
+            .is_some_and(|challenge| challenge.param("error").is_none());
     if silent && facts.local.token_sent && facts.local.token_expired == Some(false) {
         return Some(Said::Failed(missing(facts, "rfc6750.no_error")));
     }
@@ -321,16 +419,35 @@ pub(super) fn rights(facts: &Facts<'_>) -> Option<Said> {
     }
     let scope = has(&facts.words(), &["scope"]);
     if scope {
-        return Some(Said::Failed(Finding::passing(Class::InsufficientScope, "scope_missing", "api.rights.scope")));
+        return Some(Said::Failed(Finding::passing(
+            Class::InsufficientScope,
+            "scope_missing",
+            "api.rights.scope",
+        )));
     }
-    let coded = facts.body.has_code(&["accessdenied", "accessdeniedexception", "insufficientpermissions", "insufficientpermission", "authorizationfailed", "permissiondenied", "authorizationrequestdenied"]);
+    let coded = facts.body.has_code(&[
+        "accessdenied",
+        "accessdeniedexception",
+        "insufficientpermissions",
+        "insufficientpermission",
+        "authorizationfailed",
+        "permissiondenied",
+        "authorizationrequestdenied",
+    ]);
     coded.then(|| {
-        Said::Failed(Finding::passing(Class::InsufficientScope, "permission_missing", "api.rights.code").heal(Heal::ContactAdmin, Who::ServerAdmin))
+        Said::Failed(
+            Finding::passing(
+                Class::InsufficientScope,
+                "permission_missing",
+                "api.rights.code",
+            )
+            .heal(Heal::ContactAdmin, Who::ServerAdmin),
+        )
     })
 }
 
 /// A refusal without a reason: expired if its time is over, unknown otherwise.
-fn bare(facts: &Facts<'_>, rule: &'static str) -> Finding {
+pub(super) fn bare(facts: &Facts<'_>, rule: &'static str) -> Finding {
     if facts.local.token_expired == Some(true) {
         return Finding::passing(Class::AccessExpired, "access_token_expired", rule);
     }
@@ -346,7 +463,11 @@ fn bare(facts: &Facts<'_>, rule: &'static str) -> Finding {
 }
 
 /// No token was seen: none was sent, or it got lost.
-fn missing(facts: &Facts<'_>, rule: &'static str) -> Finding {
-    let cause = if facts.local.token_sent { "token_lost_on_the_way" } else { "no_token_sent" };
+pub(super) fn missing(facts: &Facts<'_>, rule: &'static str) -> Finding {
+    let cause = if facts.local.token_sent {
+        "token_lost_on_the_way"
+    } else {
+        "no_token_sent"
+    };
     Finding::passing(Class::AccessMissing, cause, rule)
 }

@@ -64,11 +64,21 @@ fn refused(profile: &Profile, refusal: &Refusal, local: &Local) -> Verdict {
     let finding = RULES
         .iter()
         .find_map(|rule| rule(&answer))
-        .unwrap_or(Finding::passing(Class::Unknown, "refused_without_reason", "token.unknown"));
+        .unwrap_or(Finding::passing(
+            Class::Unknown,
+            "refused_without_reason",
+            "token.unknown",
+        ));
     let finding = one_time_input(finding, local);
-    let failure = finding.failure(facts(profile, refusal), refusal.description.as_deref(), local);
+    let failure = finding.failure(
+        facts(profile, refusal),
+        refusal.description.as_deref(),
+        local,
+    );
     if finding.proven {
-        return Verdict::Final { failure: with_lost_reply(failure, profile, local) };
+        return Verdict::Final {
+            failure: with_lost_reply(failure, profile, local),
+        };
     }
     Verdict::Passing {
         failure: passing_failure(failure),
@@ -81,7 +91,10 @@ fn refused(profile: &Profile, refusal: &Refusal, local: &Local) -> Verdict {
 fn one_time_input(finding: Finding, local: &Local) -> Finding {
     let about_the_input = matches!(
         finding.class,
-        Class::RefreshInvalid | Class::RefreshExpired | Class::RefreshRevoked | Class::RefreshReused
+        Class::RefreshInvalid
+            | Class::RefreshExpired
+            | Class::RefreshRevoked
+            | Class::RefreshReused
     );
     match local.grant {
         grant if grant.is_one_time() && about_the_input => Finding {
@@ -104,15 +117,31 @@ fn one_time_input(finding: Finding, local: &Local) -> Finding {
 fn with_lost_reply(failure: Failure, profile: &Profile, local: &Local) -> Failure {
     let about_the_token = matches!(
         failure.class,
-        Class::RefreshInvalid | Class::RefreshRevoked | Class::RefreshReused | Class::RefreshExpired | Class::SessionEnded
+        Class::RefreshInvalid
+            | Class::RefreshRevoked
+            | Class::RefreshReused
+            | Class::RefreshExpired
+            | Class::SessionEnded
     );
-    if !local.unknown_outcome || !about_the_token || !profile.rotation.spends() || local.refresh_expired {
+    if !local.unknown_outcome
+        || !about_the_token
+        || !profile.rotation.spends()
+        || local.refresh_expired
+    {
         return failure;
     }
-    let facts = vec![fact("unknown_outcome", "an earlier exchange with this refresh token got no answer", "store")];
-    Finding::proven(Class::ReplyLost, "reply_of_rotation_lost", "token.reply_lost")
-        .failure(facts, None, local)
-        .because(failure)
+    let facts = vec![fact(
+        "unknown_outcome",
+        "an earlier exchange with this refresh token got no answer",
+        "store",
+    )];
+    Finding::proven(
+        Class::ReplyLost,
+        "reply_of_rotation_lost",
+        "token.reply_lost",
+    )
+    .failure(facts, None, local)
+    .because(failure)
 }
 
 /// A passing failure never tells a person to log in: that would be a final word without proof.
@@ -143,61 +172,138 @@ fn unusable_finding(unusable: &Unusable) -> Finding {
     let page = unusable.why == "html" || text.starts_with('<');
     match unusable.status {
         429 => Finding::passing(Class::RateLimited, "throttled", "token.unusable.429"),
-        407 => Finding::passing(Class::NetworkIntercepted, "proxy_auth_required", "token.unusable.407")
-            .heal(Heal::FixConfig, Who::Operator),
-        511 => Finding::passing(Class::NetworkIntercepted, "captive_portal", "token.unusable.511"),
-        300..=399 => Finding::passing(Class::NetworkIntercepted, "redirected", "token.unusable.redirect"),
-        503 if proxy_page(&text) => Finding::passing(Class::NetworkIntercepted, "proxy_error_page", "token.unusable.proxy"),
-        502..=504 | 520..=530 => Finding::passing(Class::ServerUnavailable, "unavailable", "token.unusable.5xx"),
+        407 => Finding::passing(
+            Class::NetworkIntercepted,
+            "proxy_auth_required",
+            "token.unusable.407",
+        )
+        .heal(Heal::FixConfig, Who::Operator),
+        511 => Finding::passing(
+            Class::NetworkIntercepted,
+            "captive_portal",
+            "token.unusable.511",
+        ),
+        300..=399 => Finding::passing(
+            Class::NetworkIntercepted,
+            "redirected",
+            "token.unusable.redirect",
+        ),
+        503 if proxy_page(&text) => Finding::passing(
+            Class::NetworkIntercepted,
+            "proxy_error_page",
+            "token.unusable.proxy",
+        ),
+        502..=504 | 520..=530 => Finding::passing(
+            Class::ServerUnavailable,
+            "unavailable",
+            "token.unusable.5xx",
+        ),
         500.. => Finding::passing(Class::ServerError, "server_error", "token.unusable.5xx"),
-        404 | 405 => Finding::passing(Class::WrongIssuer, "token_endpoint_wrong", "token.unusable.404"),
-        400 if page && text.contains("ssl certificate") => {
-            Finding::passing(Class::ClientInvalid, "client_certificate_missing", "token.unusable.mtls")
-        }
-        200 if page && text.contains("maintenance") => {
-            Finding::passing(Class::ServerUnavailable, "maintenance_mode", "token.unusable.maintenance")
-        }
-        _ if page => Finding::passing(Class::NetworkIntercepted, "page_in_place_of_answer", "token.unusable.html"),
+        404 | 405 => Finding::passing(
+            Class::WrongIssuer,
+            "token_endpoint_wrong",
+            "token.unusable.404",
+        ),
+        400 if page && text.contains("ssl certificate") => Finding::passing(
+            Class::ClientInvalid,
+            "client_certificate_missing",
+            "token.unusable.mtls",
+        ),
+        200 if page && text.contains("maintenance") => Finding::passing(
+            Class::ServerUnavailable,
+            "maintenance_mode",
+            "token.unusable.maintenance",
+        ),
+        _ if page => Finding::passing(
+            Class::NetworkIntercepted,
+            "page_in_place_of_answer",
+            "token.unusable.html",
+        ),
         _ => Finding::passing(Class::Unknown, unusable.why, "token.unusable"),
     }
 }
 
 fn proxy_page(text: &str) -> bool {
-    super::text::has(text, &["err_connect_fail", "err_dns_fail", "squid", "could not be retrieved"])
+    super::text::has(
+        text,
+        &[
+            "err_connect_fail",
+            "err_dns_fail",
+            "squid",
+            "could not be retrieved",
+        ],
+    )
 }
 
 fn passing_rate_limit(answer: &Answer<'_>) -> Option<Finding> {
     if answer.status == 429 || throttled(&answer.error) || answer.error == "slow_down" {
-        return Some(Finding::passing(Class::RateLimited, "throttled", "token.rate_limit"));
+        return Some(Finding::passing(
+            Class::RateLimited,
+            "throttled",
+            "token.rate_limit",
+        ));
     }
-    (throttled(&answer.text) && answer.error != "invalid_client")
-        .then_some(Finding::passing(Class::RateLimited, "throttled", "token.rate_limit.text"))
+    (throttled(&answer.text) && answer.error != "invalid_client").then_some(Finding::passing(
+        Class::RateLimited,
+        "throttled",
+        "token.rate_limit.text",
+    ))
 }
 
 fn passing_server_error(answer: &Answer<'_>) -> Option<Finding> {
     match (answer.error.as_str(), answer.status) {
         ("temporarily_unavailable" | "service_unavailable", _) | (_, 502..=504 | 520..=530) => {
-            Some(Finding::passing(Class::ServerUnavailable, "unavailable", "token.unavailable"))
+            Some(Finding::passing(
+                Class::ServerUnavailable,
+                "unavailable",
+                "token.unavailable",
+            ))
         }
-        (_, 500..) if answer.sub == "aadsts90012" => {
-            Some(Finding::passing(Class::ServerUnavailable, "idp_timeout", "token.entra.90012"))
-        }
-        (_, 500..) => Some(Finding::passing(Class::ServerError, "idp_internal_error", "token.5xx")),
+        (_, 500..) if answer.text.contains("aadsts90012") => Some(Finding::passing(
+            Class::ServerUnavailable,
+            "idp_timeout",
+            "token.entra.90012",
+        )),
+        (_, 500..) => Some(Finding::passing(
+            Class::ServerError,
+            "idp_internal_error",
+            "token.5xx",
+        )),
         // Seen from servers that hide the reason: it proves neither side wrong.
-        ("server_error", _) => Some(Finding::passing(Class::ServerError, "idp_internal_error", "token.server_error")),
-        ("conflict", 409) => Some(Finding::passing(Class::ServerError, "concurrent_refresh", "token.conflict")),
+        ("server_error", _) => Some(Finding::passing(
+            Class::ServerError,
+            "idp_internal_error",
+            "token.server_error",
+        )),
+        ("conflict", 409) => Some(Finding::passing(
+            Class::ServerError,
+            "concurrent_refresh",
+            "token.conflict",
+        )),
         _ => None,
     }
 }
 
 fn bare_status(answer: &Answer<'_>) -> Option<Finding> {
     match answer.status {
-        404 => Some(Finding::passing(Class::WrongIssuer, "token_endpoint_wrong", "token.status.404")),
+        404 => Some(Finding::passing(
+            Class::WrongIssuer,
+            "token_endpoint_wrong",
+            "token.status.404",
+        )),
         407 => Some(
-            Finding::passing(Class::NetworkIntercepted, "proxy_auth_required", "token.status.407")
-                .heal(Heal::FixConfig, Who::Operator),
+            Finding::passing(
+                Class::NetworkIntercepted,
+                "proxy_auth_required",
+                "token.status.407",
+            )
+            .heal(Heal::FixConfig, Who::Operator),
         ),
-        408 | 425 => Some(Finding::passing(Class::ServerUnavailable, "server_busy", "token.status.408")),
+        408 | 425 => Some(Finding::passing(
+            Class::ServerUnavailable,
+            "server_busy",
+            "token.status.408",
+        )),
         _ => None,
     }
 }
@@ -218,7 +324,11 @@ fn seconds(after: Option<RetryAfter>, local: &Local) -> Option<u64> {
 }
 
 fn facts(profile: &Profile, refusal: &Refusal) -> Vec<Evidence> {
-    let mut facts = vec![fact("status", &refusal.status.to_string(), "token endpoint")];
+    let mut facts = vec![fact(
+        "status",
+        &refusal.status.to_string(),
+        "token endpoint",
+    )];
     for (kind, value) in [
         ("error", &refusal.error),
         ("error_description", &refusal.description),
@@ -242,4 +352,3 @@ impl Answer<'_> {
         matches!(self.status, 200 | 400 | 401 | 403)
     }
 }
-

@@ -1,0 +1,175 @@
+//! What every command that touches sessions starts from: data directory, configuration, store, keeper.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tenure_diagnose::name::nearest;
+use tenure_keeper::{Keeper, SessionConfig};
+use tenure_store::KeySource;
+use tenure_store::fault::FaultPlan;
+use tenure_store::keys::Surroundings;
+use tenure_store::sqlite::{self, SqliteStore};
+
+use crate::args::Global;
+use crate::builtin::BuiltIn;
+use crate::config::{self, Config, KeeperSection, Sourced, Spec, discover};
+use crate::error::{CommandError, Exit, Outcome, Problem};
+use crate::output::Output;
+
+/// What a command works with.
+pub struct App {
+    /// Where it writes.
+    pub out: Output,
+    /// The data directory.
+    pub data: Sourced<PathBuf>,
+    /// What is configured.
+    pub setup: Setup,
+}
+
+/// What is configured.
+pub enum Setup {
+    /// By a file.
+    File(Box<Config>),
+    /// Nothing: the built-in example.
+    BuiltIn(Box<BuiltIn>),
+}
+
+impl App {
+    /// Finds and reads what there is.
+    pub fn load(global: &Global, out: Output) -> Outcome<Self> {
+        let data = discover::data_dir(global)?;
+        let setup = match discover::config_file(global, &data.value)? {
+            Some(path) => Setup::File(Box::new(config::load(&path.value, &data.value)?)),
+            None => Setup::BuiltIn(Box::new(BuiltIn::load(&data.value)?)),
+        };
+        Ok(Self { out, data, setup })
+    }
+
+    /// `[keeper]`, or its defaults.
+    pub fn keeper_section(&self) -> &KeeperSection {
+        match &self.setup {
+            Setup::File(config) => &config.keeper,
+            Setup::BuiltIn(built_in) => &built_in.keeper,
+        }
+    }
+
+    /// Every session.
+    pub fn specs(&self) -> &[Spec] {
+        match &self.setup {
+            Setup::File(config) => &config.sessions,
+            Setup::BuiltIn(built_in) => std::slice::from_ref(&built_in.session),
+        }
+    }
+
+    /// Where the sessions are configured, for people.
+    pub fn source(&self) -> String {
+        match &self.setup {
+            Setup::File(config) => config.path.display().to_string(),
+            Setup::BuiltIn(_) => "the built-in default".to_owned(),
+        }
+    }
+
+    /// The session with this name; for any other what there is, and which may have been meant.
+    pub fn spec(&self, name: &str) -> Outcome<&Spec> {
+        if let Some(spec) = self.specs().iter().find(|spec| spec.name == name) {
+            return Ok(spec);
+        }
+        let names: Vec<&str> = self.specs().iter().map(|spec| spec.name.as_str()).collect();
+        let known = match names.as_slice() {
+            [] => format!("{} has none; add one with `tenure init URL`", self.source()),
+            names => format!("{} has: {}", self.source(), names.join(", ")),
+        };
+        let fix = match nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`? {known}"),
+            None => known,
+        };
+        Err(CommandError::usage(format!("there is no session {name:?}"), fix))
+    }
+
+    /// The session with its secrets.
+    pub fn session_config(&self, name: &str) -> Outcome<SessionConfig> {
+        self.spec(name)?.build().map_err(|problem| CommandError::new(Exit::NeedsOperator, problem))
+    }
+
+    /// All sessions with their secrets; every secret that cannot be read is told.
+    pub fn session_configs(&self) -> Outcome<Vec<SessionConfig>> {
+        let (configs, problems): (Vec<_>, Vec<_>) = self.specs().iter().map(Spec::build).partition(Result::is_ok);
+        let problems: Vec<Problem> = problems.into_iter().filter_map(Result::err).collect();
+        if problems.is_empty() {
+            Ok(configs.into_iter().filter_map(Result::ok).collect())
+        } else {
+            Err(CommandError::many(Exit::NeedsOperator, problems))
+        }
+    }
+
+    /// How the store is opened.
+    pub fn store_options(&self) -> Outcome<sqlite::Options> {
+        let section = self.keeper_section();
+        Ok(sqlite::Options {
+            path: section.store.value.clone(),
+            key: section.store_key.clone(),
+            around: Surroundings::from_env(),
+            faults: fault_plan()?,
+        })
+    }
+
+    /// Where the store's key comes from.
+    pub fn store_key(&self) -> &KeySource {
+        &self.keeper_section().store_key
+    }
+
+    /// Opens the store, made if it is not there.
+    pub async fn open_store(&self) -> Outcome<Arc<SqliteStore>> {
+        let options = self.store_options()?;
+        make_private_dir(&self.data.value)?;
+        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
+        let store = opened.map_err(|error| CommandError::failed(format!("the store could not be opened: {error}")))??;
+        if store.rolled_back() {
+            self.out.warn(format_args!(
+                "the store {} is older than it was: {}. Tokens in it may have been replaced since; Tenure finds out by using them",
+                self.keeper_section().store.value.display(),
+                store.rollback_evidence().unwrap_or("a backup was restored, or the file was rolled back"),
+            ));
+        }
+        Ok(Arc::new(store))
+    }
+
+    /// A keeper over the store for these sessions; `warm` only in a process that stays.
+    pub async fn open_keeper(&self, sessions: Vec<SessionConfig>, warm: bool) -> Outcome<Keeper> {
+        let store = self.open_store().await?;
+        Ok(Keeper::open(tenure_keeper::Options { store, sessions, warm, http: http_client()?, fault: fault_plan()? }).await?)
+    }
+}
+
+/// The client that token endpoints are asked with.
+pub fn http_client() -> Outcome<tenure_http::Client> {
+    tenure_http::Client::new().map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))
+}
+
+/// Makes a directory for this user alone, with those above it.
+pub fn make_private_dir(dir: &Path) -> Outcome {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
+        let problem = Problem::new(format!("cannot make the data directory: {error}"))
+            .at(dir.display())
+            .fix("name a directory this user can write with --data or $TENURE_DATA");
+        CommandError::new(Exit::NeedsOperator, problem)
+    })
+}
+
+/// Faults that a test asks for with `TENURE_FAULT`; debug builds only.
+#[cfg(debug_assertions)]
+pub fn fault_plan() -> Outcome<FaultPlan> {
+    // One plan for the whole process: its counters are shared.
+    static PLAN: std::sync::OnceLock<Result<FaultPlan, String>> = std::sync::OnceLock::new();
+    let plan = PLAN.get_or_init(|| {
+        FaultPlan::parse(&std::env::var("TENURE_FAULT").unwrap_or_default()).map_err(|error| error.to_string())
+    });
+    plan.clone().map_err(|error| CommandError::usage(error, "correct $TENURE_FAULT, or unset it"))
+}
+
+/// Release builds have no fault points.
+#[cfg(not(debug_assertions))]
+pub fn fault_plan() -> Outcome<FaultPlan> {
+    Ok(FaultPlan::default())
+}

@@ -1,0 +1,58 @@
+//! The commands, one file each.
+
+mod completions;
+pub mod events;
+// mod init;
+mod input;
+mod login;
+mod logout;
+mod man;
+mod request;
+mod status;
+mod store;
+mod token;
+mod up;
+
+use crate::app::App;
+use crate::args::{Cli, Command, Global};
+use crate::error::{CommandError, Outcome};
+use crate::output::Output;
+
+/// Runs the command.
+pub fn run(cli: Cli, out: Output) -> Outcome {
+    match cli.command {
+        Command::Completions { shell } => completions::run(shell, &out),
+        Command::Man => man::run(&out),
+        command => runtime()?.block_on(run_async(command, &cli.global, out)),
+    }
+}
+
+fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::failed(format!("the runtime could not be started: {error}")))
+}
+
+async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
+    let app = |out| App::load(global, out);
+    match command {
+        Command::Up(args) => up::run(app(out)?, &args).await,
+        Command::Init(_) => Err(CommandError::failed("not yet")),
+        Command::Login(args) => login::run(&app(out)?, &args).await,
+        Command::Logout(args) => logout::run(&app(out)?, &args).await,
+        Command::Token(args) => token::run(&app(out)?, &args).await,
+        Command::Request(args) => request::run(&app(out)?, &args).await,
+        Command::Status(args) => status::run(&app(out)?, &args).await,
+        Command::Events(args) => events::run(&app(out)?, &args).await,
+        Command::Store(args) => store::run(&app(out)?, &args).await,
+        // Handled before there is a runtime.
+        Command::Completions { shell } => completions::run(shell, &out),
+        Command::Man => man::run(&out),
+    }
+}
+
+/// A session that was just configured is not in its keeper: a fault of this program.
+fn lost(name: &str) -> CommandError {
+    CommandError::failed(format!("session {name} is configured but not kept; this is a fault in tenure"))
+}

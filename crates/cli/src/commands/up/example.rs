@@ -1,0 +1,165 @@
+//! The example: an embedded issuer and the sample API on one address of their own.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tenure_core::Secret;
+use tenure_issuer::{ClientRegistration, Grant, Issuer, IssuerError, Options};
+use tenure_keeper::SessionConfig;
+use tenure_keeper::login::{self, Import, NewLogin};
+use tenure_store::Seal;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{listen, orders};
+use crate::builtin::{API_PATH, BuiltIn, CLIENT, SCOPE, USER, address_url};
+use crate::config::{Origin, Sourced};
+use crate::error::{CommandError, Exit, Outcome, Problem};
+
+/// Short, so that renewal is seen.
+const ACCESS_TTL_S: u64 = 20;
+/// Where the browser comes back to; the port of loopback addresses may differ (RFC 8252 §7.3).
+const REDIRECT_URI: &str = "http://127.0.0.1/callback";
+/// How often what nobody needs any more is deleted.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+/// Length of the issuer's key in bytes.
+const KEY_LEN: usize = 32;
+
+/// The running example.
+pub struct Example {
+    /// Where the issuer is.
+    pub url: Url,
+    /// The first user's password, if it was made just now.
+    pub password: Option<Secret>,
+    issuer: Arc<Issuer>,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+    pruner: JoinHandle<()>,
+}
+
+impl Example {
+    /// Starts issuer and API; `built_in` learns where they are.
+    pub async fn start(data: &Path, built_in: &mut BuiltIn, flag: Option<SocketAddr>, admin: &Url) -> Outcome<Self> {
+        let listener = bind(built_in, flag).await?;
+        let url = address_url(listener.local_addr()?)?;
+        *built_in = BuiltIn::at(data, url.clone(), built_in.started_before)?;
+        let audience = url.join(API_PATH).map_err(|error| CommandError::failed(format!("{url}: {error}")))?;
+        let mut options = Options::new(url.clone(), data.join("issuer.db"), Arc::new(seal(data)?), audience.as_str());
+        options.access_ttl_s = ACCESS_TTL_S;
+        options.scopes = vec![SCOPE.to_owned()];
+        options.error_pages = admin.join("error-codes/").ok();
+        let issuer = Issuer::open(options).await.map_err(fault)?;
+        let password = issuer.ensure_user(USER, None).await.map_err(fault)?;
+        issuer.ensure_client(client()).await.map_err(fault)?;
+        let api = orders::router(data, &issuer, &url, &audience).await?;
+        let stop = CancellationToken::new();
+        let server = listen::serve(listener, issuer.router().nest(API_PATH, api), stop.clone());
+        // From here on the session's tokens name this address.
+        built_in.remember(data)?;
+        let pruner = tokio::spawn(prune(Arc::clone(&issuer)));
+        Ok(Self { url, password, issuer, stop, server, pruner })
+    }
+
+    /// A login of the first user, as the issuer's own login page would make it.
+    pub async fn login(&self, config: &SessionConfig) -> Outcome<NewLogin> {
+        let tokens = self.issuer.issue(USER, CLIENT, &config.scopes.join(" ")).await.map_err(fault)?;
+        let response = Secret::new(
+            json!({
+                "access_token": tokens.access.expose(),
+                "refresh_token": tokens.refresh.as_ref().map(Secret::expose),
+                "expires_in": tokens.expires_in,
+                "refresh_expires_in": tokens.refresh_expires_in,
+                "scope": tokens.scope,
+            })
+            .to_string(),
+        );
+        match login::import(config, response.expose())? {
+            Import::Login(login) => Ok(login),
+            Import::Password { .. } => Err(CommandError::failed("the issuer answered with a password; this is a fault in tenure")),
+        }
+    }
+
+    /// Ends it; requests under way finish.
+    pub async fn stop(self) {
+        self.pruner.abort();
+        self.stop.cancel();
+        // A server that panicked has ended, too.
+        let _ended = self.server.await;
+    }
+}
+
+/// The flag's address, the one of the last start, or the usual one. Port 0 means the last one if it is free.
+async fn bind(built_in: &BuiltIn, flag: Option<SocketAddr>) -> Outcome<TcpListener> {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, built_in.issuer_port()));
+    let any_port = flag.is_some_and(|address| address.port() == 0);
+    if any_port && built_in.started_before {
+        match TcpListener::bind(usual).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let at = flag.map_or(Sourced::default(usual), |address| Sourced::new(address, Origin::Flag("--issuer-listen")));
+    if !at.value.ip().is_loopback() {
+        return Err(CommandError::usage(
+            format!("the built-in issuer would listen on {}, which other machines can reach", at.value),
+            "use 127.0.0.1 or [::1] for --issuer-listen: it speaks plain http",
+        ));
+    }
+    listen::bind(&at, "the built-in issuer", "--issuer-listen").await
+}
+
+fn client() -> ClientRegistration {
+    let mut client = ClientRegistration::public(CLIENT, "Tenure");
+    client.redirect_uris = vec![REDIRECT_URI.to_owned()];
+    client.grants.push(Grant::Password);
+    client.scopes = vec![SCOPE.to_owned()];
+    client
+}
+
+/// The key that seals the issuer's own keys: a file for this user alone, made at the first start.
+fn seal(data: &Path) -> Outcome<Seal> {
+    let path = data.join("issuer.key");
+    let fault = |why: String| {
+        let problem = Problem::new(format!("cannot use the issuer's key: {why}")).at(path.display()).fix(
+            "bring the file back; without it, remove issuer.db and builtin.json beside it to begin anew",
+        );
+        CommandError::new(Exit::NeedsOperator, problem)
+    };
+    let mut key = [0; KEY_LEN];
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => {
+            key = tenure_jose::random::<KEY_LEN>();
+            file.write_all(&key).and_then(|()| file.sync_all()).map_err(|error| fault(error.to_string()))?;
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let mut file = std::fs::File::open(&path).map_err(|error| fault(error.to_string()))?;
+            file.read_exact(&mut key).map_err(|error| fault(error.to_string()))?;
+        }
+        Err(error) => return Err(fault(error.to_string())),
+    }
+    Ok(Seal::new(&key))
+}
+
+async fn prune(issuer: Arc<Issuer>) {
+    let mut ticks = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = issuer.prune().await {
+            tracing::warn!(%error, "old entries of the issuer could not be deleted");
+        }
+    }
+}
+
+/// What the issuer says it cannot do.
+pub fn fault(error: IssuerError) -> CommandError {
+    CommandError::new(Exit::NeedsOperator, Problem::new(format!("the built-in issuer: {error}")))
+}

@@ -1,0 +1,309 @@
+//! The shipped profiles, and the errors a profile of one's own can earn.
+#![allow(clippy::unwrap_used)] // Shipped data that does not parse must stop the test.
+
+use std::collections::BTreeSet;
+
+use tenure_diagnose::profile::{AuthMethod, Flow, profiles};
+use tenure_diagnose::{Rotation, parse_profile, profile, profile_names};
+use url::Url;
+
+const NAMES: &[&str] = &[
+    "oauth2",
+    "json-refresh",
+    "wordpress-tmeister",
+    "wordpress-usefulteam",
+    "wordpress-simple-jwt-login-3",
+    "wordpress-simple-jwt-login-4",
+    "wordpress-simple-jwt-login",
+    "wcpos",
+    "tenure",
+    "entra-id",
+    "okta",
+    "google",
+    "auth0",
+    "keycloak",
+    "hydra",
+    "zitadel",
+    "github",
+    "gitlab",
+    "slack",
+    "salesforce",
+];
+
+#[test]
+fn every_shipped_profile_parses() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../catalogue/profiles");
+    let mut files = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let parsed = parse_profile(&text, &path.display().to_string()).unwrap();
+        assert_eq!(
+            path.file_stem().unwrap().to_str(),
+            Some(parsed.name.as_str()),
+            "file and name agree"
+        );
+        assert!(
+            profile(&parsed.name).is_some(),
+            "{} is shipped but not embedded",
+            parsed.name
+        );
+        files += 1;
+    }
+    assert_eq!(files, profiles().count());
+}
+
+#[test]
+fn the_promised_names_are_there_and_unique() {
+    for name in NAMES {
+        assert!(profile(name).is_some(), "{name}");
+    }
+    let names = profile_names();
+    assert_eq!(names[0], "oauth2", "the generic profile comes first");
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    assert_eq!(
+        profile("wordpress-simple-jwt-login").unwrap().name,
+        "wordpress-simple-jwt-login-4"
+    );
+    assert!(profile("nonsense").is_none());
+}
+
+#[test]
+fn every_profile_says_where_it_comes_from() {
+    for profile in profiles() {
+        let about = |key: &str| {
+            profile
+                .claims
+                .iter()
+                .any(|claim| claim.about.starts_with(key))
+        };
+        assert!(about("rotation"), "{profile}: rotation unexplained");
+        assert!(
+            !profile.sources.is_empty() || profile.claims.iter().all(|claim| claim.unverified),
+            "{profile}"
+        );
+        assert!(!profile.quirks.is_empty(), "{profile}");
+        let stated = profile.lifetimes != tenure_diagnose::profile::Lifetimes::default();
+        assert!(
+            !stated || about("lifetimes"),
+            "{profile}: lifetimes unexplained"
+        );
+        assert!(
+            profile.status_page.is_none() || about("status_page"),
+            "{profile}: status page unexplained"
+        );
+        assert!(
+            !profile.client_auth.is_empty() && !profile.flows.is_empty(),
+            "{profile}"
+        );
+    }
+}
+
+#[test]
+fn what_the_keeper_relies_on() {
+    let tenure = profile("tenure").unwrap();
+    assert_eq!(tenure.rotation, Rotation::SameSuccessor);
+    assert!(tenure.retry_unknown);
+    assert_eq!(
+        profile("okta").unwrap().rotation,
+        Rotation::Rotates { grace_seconds: 30 }
+    );
+    let wcpos = profile("wcpos").unwrap();
+    assert!(!wcpos.rotation.spends());
+    assert_eq!(wcpos.flows, [Flow::BrowserTokens]);
+    assert_eq!(wcpos.client_auth, [AuthMethod::None]);
+    assert_eq!(wcpos.lifetimes.session_s, Some(30 * 86_400));
+    for rotation in [
+        Rotation::Rotates { grace_seconds: 0 },
+        Rotation::SameSuccessor,
+        Rotation::ParentUntilChildUsed,
+        Rotation::Strict,
+    ] {
+        assert!(rotation.spends());
+    }
+}
+
+#[test]
+fn templates_become_urls() {
+    let wcpos = profile("wcpos").unwrap();
+    let token = wcpos.endpoints.token.as_deref().unwrap();
+    let shop: Url = "https://shop.example/".parse().unwrap();
+    assert_eq!(
+        wcpos.resolve(token, Some(&shop), None).unwrap().as_str(),
+        "https://shop.example/wp-json/wcpos/v1/auth/refresh"
+    );
+    let rest: Url = "https://shop.example/api/".parse().unwrap();
+    assert_eq!(
+        wcpos
+            .resolve(token, Some(&shop), Some(&rest))
+            .unwrap()
+            .as_str(),
+        "https://shop.example/api/wcpos/v1/auth/refresh"
+    );
+    assert_eq!(wcpos.resolve(token, None, None), None);
+    let github = profile("github").unwrap();
+    let token = github.endpoints.token.as_deref().unwrap();
+    assert_eq!(
+        github.resolve(token, None, None).unwrap().host_str(),
+        Some("github.com")
+    );
+}
+
+#[test]
+fn a_profile_describes_a_server() {
+    let shop: Url = "https://shop.example".parse().unwrap();
+    let server = profile("wordpress-simple-jwt-login")
+        .unwrap()
+        .server(Some(&shop), None)
+        .unwrap();
+    assert_eq!(
+        server.dialect,
+        tenure_wire::Dialect::SimpleJwtLogin { version: 4 }
+    );
+    assert_eq!(
+        server.token_endpoint.path(),
+        "/wp-json/simple-jwt-login/v1/auth/refresh"
+    );
+    assert_eq!(
+        server.login_endpoint.unwrap().path(),
+        "/wp-json/simple-jwt-login/v1/auth"
+    );
+    assert_eq!(
+        (server.issuer.as_deref(), server.expires_in_default),
+        (Some("https://shop.example"), Some(3600))
+    );
+    assert!(
+        profile("oauth2")
+            .unwrap()
+            .server(Some(&shop), None)
+            .is_none(),
+        "discovery or config must tell"
+    );
+    for profile in profiles().filter(|profile| profile.endpoints.token.is_some()) {
+        assert!(profile.server(Some(&shop), None).is_some(), "{profile}");
+    }
+}
+
+#[test]
+fn servers_are_recognised() {
+    let url = |text: &str| text.parse::<Url>().unwrap();
+    assert!(
+        profile("okta")
+            .unwrap()
+            .recognise
+            .issuer(&url("https://acme.okta.com/oauth2/default"))
+    );
+    assert!(
+        !profile("okta")
+            .unwrap()
+            .recognise
+            .issuer(&url("https://evilokta.com/"))
+    );
+    assert!(
+        profile("keycloak")
+            .unwrap()
+            .recognise
+            .issuer(&url("https://id.example/realms/shop"))
+    );
+    assert!(
+        profile("wcpos")
+            .unwrap()
+            .recognise
+            .namespaces(&["wp/v2", "wcpos/v1"])
+    );
+    assert!(!profile("wcpos").unwrap().recognise.namespaces(&["wp/v2"]));
+}
+
+const GOOD: &str = r#"name = "mine"
+title = "Mine"
+dialect = "oauth2"
+client_auth = ["basic"]
+flows = ["code"]
+retry_unknown = true
+
+[rotation]
+kind = "strict"
+"#;
+
+fn error(from: &str, to: &str) -> String {
+    let text = GOOD.replacen(from, to, 1);
+    assert_ne!(text, GOOD, "{from:?} must occur");
+    parse_profile(&text, "mine.toml").unwrap_err().to_string()
+}
+
+#[test]
+fn a_profile_of_ones_own_may_be_short() {
+    let mine = parse_profile(GOOD, "mine.toml").unwrap();
+    assert_eq!(mine.rotation, Rotation::Strict);
+    assert_eq!(mine.refused_statuses, Vec::<u16>::new());
+}
+
+#[test]
+fn errors_name_line_column_key_and_cure() {
+    assert_eq!(
+        error("retry_unknown", "retry_unkown"),
+        "mine.toml:6:1: unknown field `retry_unkown`, expected one of `name`, `aliases`, `title`, `dialect`, `json`, `discovery`, `endpoints`, `client_auth`, `flows`, `rotation`, `retry_unknown`, `lifetimes`, `refused_statuses`, `recognise`, `quirks`, `status_page`, `docs`, `claims`. Did you mean `retry_unknown`?"
+    );
+    let shown = error("kind = \"strict\"", "kind = \"strickt\"");
+    assert!(
+        shown.starts_with("mine.toml:9:8: unknown variant `strickt`")
+            && shown.ends_with("Did you mean `strict`?"),
+        "{shown}"
+    );
+    let shown = error("kind = \"strict\"", "kind = \"strict\"\ngrace_seconds = 3");
+    assert_eq!(
+        shown,
+        "mine.toml:10:17: `grace_seconds` goes with `kind = \"rotates\"` only. Remove it, or change `kind`"
+    );
+    let shown = error("retry_unknown = true\n", "");
+    assert!(
+        shown.contains("missing field `retry_unknown`")
+            && shown.contains("Add `retry_unknown = …`"),
+        "{shown}"
+    );
+    let shown = error("\"mine\"", "\"Mine!\"");
+    assert!(
+        shown.starts_with("mine.toml:1:8: ") && shown.contains("lower-case"),
+        "{shown}"
+    );
+    let shown = error(
+        "[rotation]",
+        "[endpoints]\ntoken = \"{isuer}/t\"\n[rotation]",
+    );
+    assert!(
+        shown.starts_with("mine.toml:9:9: \"{isuer}/t\" is no endpoint template"),
+        "{shown}"
+    );
+    let shown = error(
+        "[rotation]",
+        "[[claims]]\nabout = \"rotation\"\nsays = \"so\"\n[rotation]",
+    );
+    assert!(
+        shown.contains("names no source") && shown.starts_with("mine.toml:8:"),
+        "{shown}"
+    );
+    let shown = error(
+        "retry_unknown = true",
+        "retry_unknown = true\nrefused_statuses = [401, 99]",
+    );
+    assert!(
+        shown.starts_with("mine.toml:7:26: 99 is no HTTP status"),
+        "{shown}"
+    );
+    let shown = error("[rotation]", "[json]\naccess = \"token\"\n[rotation]");
+    assert!(
+        shown.contains("belongs to the dialect `json-refresh`"),
+        "{shown}"
+    );
+    let shown = error("title = \"Mine\"", "title = Mine");
+    assert!(shown.starts_with("mine.toml:2:"), "{shown}");
+}
+
+#[test]
+fn the_key_is_given_apart() {
+    let wrong = parse_profile(&GOOD.replace("flows", "flow"), "mine.toml").unwrap_err();
+    assert_eq!(
+        (wrong.key.as_deref(), wrong.line, wrong.column),
+        (Some("flow"), 5, 1)
+    );
+}

@@ -1,0 +1,886 @@
+//! What single answers mean, one test per promise.
+#![allow(clippy::unwrap_used)] // Profiles named here are shipped.
+
+use http::{HeaderMap, HeaderValue};
+use tenure_core::{Class, Code, Heal, Who};
+use tenure_diagnose::{
+    ApiVerdict, Grant, Local, Seen, Sent, TokenFailure, TransportFault, TransportKind, Verdict,
+    classify_api, classify_token, profile, refresh_failed_because,
+};
+use tenure_wire::{Refusal, RetryAfter, Unusable};
+
+fn local() -> Local {
+    Local {
+        token_sent: true,
+        has_refresh: true,
+        session: "shop".to_owned(),
+        now_s: Some(1_000),
+        ..Local::default()
+    }
+}
+
+fn refusal(status: u16, error: &str, description: &str) -> Refusal {
+    let owned = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    Refusal {
+        status,
+        error: owned(error),
+        description: owned(description),
+        sub: None,
+        retry_after: None,
+        body: String::new(),
+    }
+}
+
+fn token(name: &str, status: u16, error: &str, description: &str) -> Verdict {
+    classify_token(
+        profile(name).unwrap(),
+        TokenFailure::Refused(&refusal(status, error, description)),
+        &local(),
+    )
+}
+
+/// Asserts a final verdict of this code, and gives its failure.
+#[track_caller]
+fn ends(verdict: Verdict, code: Code) -> tenure_core::Failure {
+    match verdict {
+        Verdict::Final { failure } => {
+            assert_eq!(failure.code, code, "{failure:?}");
+            failure
+        }
+        Verdict::Passing { failure, .. } => panic!("not final: {failure:?}"),
+    }
+}
+
+#[track_caller]
+fn passes(verdict: Verdict) -> (tenure_core::Failure, Option<u64>, Sent) {
+    match verdict {
+        Verdict::Passing {
+            failure,
+            retry_after_s,
+            sent,
+        } => (failure, retry_after_s, sent),
+        Verdict::Final { failure } => panic!("final: {failure:?}"),
+    }
+}
+
+#[test]
+fn invalid_grant_by_its_description() {
+    let failure = ends(
+        token(
+            "oauth2",
+            400,
+            "invalid_grant",
+            "The refresh token has expired.",
+        ),
+        Code::RefreshExpired,
+    );
+    assert_eq!((failure.heal, failure.who), (Heal::Relogin, Who::User));
+    assert_eq!(failure.command.as_deref(), Some("tenure login shop"));
+    assert!(failure.rule.starts_with("rfc6749."));
+    ends(
+        token("oauth2", 400, "invalid_grant", "Token was revoked"),
+        Code::RefreshRevoked,
+    );
+    ends(
+        token("oauth2", 400, "invalid_grant", "Refresh token already used"),
+        Code::RefreshReused,
+    );
+    ends(
+        token("oauth2", 400, "invalid_grant", ""),
+        Code::RefreshInvalid,
+    );
+    ends(
+        token("keycloak", 400, "invalid_grant", "Session not active"),
+        Code::SessionEnded,
+    );
+    ends(
+        token(
+            "salesforce",
+            400,
+            "invalid_grant",
+            "expired access/refresh token",
+        ),
+        Code::RefreshExpired,
+    );
+    ends(
+        token("salesforce", 400, "invalid_grant", "inactive user"),
+        Code::AccountDisabled,
+    );
+    ends(
+        token(
+            "okta",
+            400,
+            "invalid_grant",
+            "The refresh token is invalid or expired.",
+        ),
+        Code::RefreshInvalid,
+    );
+}
+
+#[test]
+fn a_known_expiry_makes_a_bare_refusal_an_expiry() {
+    let refusal = refusal(400, "invalid_grant", "");
+    let verdict = classify_token(
+        profile("oauth2").unwrap(),
+        TokenFailure::Refused(&refusal),
+        &Local {
+            refresh_expired: true,
+            ..local()
+        },
+    );
+    ends(verdict, Code::RefreshExpired);
+}
+
+#[test]
+fn the_operators_failures() {
+    let failure = ends(
+        token(
+            "oauth2",
+            401,
+            "invalid_client",
+            "Client authentication failed",
+        ),
+        Code::ClientRejected,
+    );
+    assert_eq!(
+        (failure.heal, failure.who, failure.command),
+        (Heal::FixConfig, Who::Operator, None)
+    );
+    ends(
+        token("oauth2", 400, "unauthorized_client", ""),
+        Code::ClientNotAllowed,
+    );
+    ends(
+        token("oauth2", 400, "invalid_scope", ""),
+        Code::InvalidRequest,
+    );
+    ends(
+        token(
+            "oauth2",
+            400,
+            "unauthorized_client",
+            "refresh_token is invalid",
+        ),
+        Code::RefreshInvalid,
+    );
+    ends(
+        token("oauth2", 400, "invalid_request", "Refresh token expired."),
+        Code::RefreshExpired,
+    );
+}
+
+#[test]
+fn microsoft_numbers_decide_whatever_stands_in_suberror() {
+    let cases = [
+        (
+            "AADSTS700082: The refresh token has expired due to inactivity.",
+            Code::RefreshExpired,
+        ),
+        (
+            "AADSTS50173: The provided grant has expired due to it being revoked.",
+            Code::RefreshRevoked,
+        ),
+        (
+            "AADSTS50076: Due to a configuration change you must use multi-factor authentication.",
+            Code::StrongerSignIn,
+        ),
+        (
+            "AADSTS65001: The user or administrator has not consented.",
+            Code::ConsentRequired,
+        ),
+        (
+            "AADSTS50057: The user account is disabled.",
+            Code::AccountDisabled,
+        ),
+        (
+            "AADSTS7000222: The provided client secret keys are expired.",
+            Code::ClientRejected,
+        ),
+        (
+            "AADSTS53003: Access has been blocked by Conditional Access policies.",
+            Code::AccountDisabled,
+        ),
+    ];
+    for (text, code) in cases {
+        let mut refusal = refusal(400, "invalid_grant", text);
+        refusal.sub = Some("basic_action".to_owned());
+        let verdict = classify_token(
+            profile("entra-id").unwrap(),
+            TokenFailure::Refused(&refusal),
+            &local(),
+        );
+        ends(verdict, code);
+    }
+    let (failure, ..) = passes(token(
+        "entra-id",
+        400,
+        "invalid_grant",
+        "AADSTS50196: client request loop",
+    ));
+    assert_eq!(failure.code, Code::RateLimited);
+}
+
+#[test]
+fn providers_that_refuse_with_200() {
+    ends(
+        token("slack", 200, "invalid_refresh_token", ""),
+        Code::RefreshInvalid,
+    );
+    ends(
+        token("slack", 200, "token_revoked", ""),
+        Code::RefreshRevoked,
+    );
+    ends(
+        token(
+            "github",
+            200,
+            "bad_refresh_token",
+            "The refresh token passed is incorrect or expired.",
+        ),
+        Code::RefreshInvalid,
+    );
+    ends(
+        token("wcpos", 200, "invalid_grant", "Expired token"),
+        Code::RefreshExpired,
+    );
+    ends(
+        token(
+            "wcpos",
+            200,
+            "invalid_grant",
+            "Refresh token has been revoked",
+        ),
+        Code::RefreshRevoked,
+    );
+    ends(
+        token("wcpos", 200, "invalid_grant", "User not found"),
+        Code::AccountDisabled,
+    );
+    let mut google = refusal(400, "invalid_grant", "reauth related error (invalid_rapt)");
+    google.sub = Some("invalid_rapt".to_owned());
+    ends(
+        classify_token(
+            profile("google").unwrap(),
+            TokenFailure::Refused(&google),
+            &local(),
+        ),
+        Code::StrongerSignIn,
+    );
+}
+
+#[test]
+fn wordpress_plugins() {
+    ends(
+        token(
+            "wordpress-usefulteam",
+            401,
+            "jwt_auth_obsolete_refresh_token",
+            "Refresh token is obsolete.",
+        ),
+        Code::RefreshReused,
+    );
+    ends(
+        token(
+            "wordpress-usefulteam",
+            401,
+            "jwt_auth_expired_refresh_token",
+            "",
+        ),
+        Code::RefreshExpired,
+    );
+    passes(token(
+        "wordpress-usefulteam",
+        401,
+        "jwt_auth_no_auth_cookie",
+        "",
+    ));
+    ends(
+        token(
+            "wordpress-simple-jwt-login",
+            401,
+            "error_code:51",
+            "Invalid refresh token.",
+        ),
+        Code::RefreshInvalid,
+    );
+    ends(
+        token(
+            "wordpress-simple-jwt-login-3",
+            401,
+            "error_code:50",
+            "too old",
+        ),
+        Code::RefreshExpired,
+    );
+    ends(
+        token("wordpress-simple-jwt-login", 401, "error_code:55", ""),
+        Code::RefreshRevoked,
+    );
+    passes(token(
+        "wordpress-simple-jwt-login",
+        403,
+        "error_code:81",
+        "Refresh is disabled",
+    ));
+    ends(
+        token(
+            "wordpress-tmeister",
+            403,
+            "[jwt_auth] incorrect_password",
+            "wrong",
+        ),
+        Code::InvalidCredentials,
+    );
+    for name in [
+        "wcpos",
+        "wordpress-tmeister",
+        "wordpress-usefulteam",
+        "wordpress-simple-jwt-login",
+    ] {
+        let (failure, ..) = passes(token(name, 404, "rest_no_route", "No route was found"));
+        assert_eq!(failure.heal, Heal::FixConfig, "{name}");
+        passes(token(
+            name,
+            403,
+            "rest_forbidden",
+            "Sorry, you are not allowed to do that.",
+        ));
+    }
+    let (failure, ..) = passes(token(
+        "wcpos",
+        403,
+        "jwt_auth_invalid_token",
+        "Signature verification failed",
+    ));
+    assert_eq!(failure.cause, "other_jwt_plugin_answered");
+}
+
+#[test]
+fn nothing_that_can_pass_is_final() {
+    // Even the sharpest words prove nothing when the server was failing, throttling, or somebody else spoke (I5).
+    for (status, error) in [
+        (429, "invalid_grant"),
+        (500, "invalid_grant"),
+        (503, "temporarily_unavailable"),
+        (400, "slow_down"),
+        (409, "conflict"),
+        (404, "invalid_grant"),
+        (418, "invalid_grant"),
+        (302, "invalid_grant"),
+    ] {
+        passes(token("oauth2", status, error, "The refresh token expired"));
+    }
+    for status in [200, 302, 400, 401, 403, 404, 407, 429, 500, 502, 511, 522] {
+        for why in ["html", "empty", "not_json", "no_access_token", "redirect"] {
+            let unusable = Unusable {
+                status,
+                why,
+                retry_after: None,
+                body_start: "<html>invalid_grant</html>".to_owned(),
+            };
+            let (failure, _, sent) = passes(classify_token(
+                profile("oauth2").unwrap(),
+                TokenFailure::Unusable(&unusable),
+                &local(),
+            ));
+            assert_ne!(failure.heal, Heal::Relogin);
+            assert_eq!(
+                sent == Sent::Maybe,
+                status == 200 || status >= 500,
+                "{status}"
+            );
+        }
+    }
+    let (failure, ..) = passes(token(
+        "oauth2",
+        400,
+        "invalid_token",
+        "The refresh token expired",
+    ));
+    assert_eq!(
+        (failure.code, failure.heal),
+        (Code::RefreshFailed, Heal::RetryLater),
+        "unproven: {failure:?}"
+    );
+    assert_eq!(failure.root().code, Code::RefreshExpired);
+    assert_eq!(failure.command, None);
+}
+
+#[test]
+fn retry_after_in_both_forms() {
+    for (after, expected) in [
+        (RetryAfter::Seconds(7), Some(7)),
+        (RetryAfter::At(1_120), Some(120)),
+        (RetryAfter::At(900), None),
+    ] {
+        let refusal = Refusal {
+            retry_after: Some(after),
+            ..refusal(429, "too_many_requests", "")
+        };
+        let (failure, wait, sent) = passes(classify_token(
+            profile("oauth2").unwrap(),
+            TokenFailure::Refused(&refusal),
+            &local(),
+        ));
+        assert_eq!(
+            (failure.code, wait, sent),
+            (Code::RateLimited, expected, Sent::Answered)
+        );
+    }
+}
+
+#[test]
+fn transport_faults_pass_and_say_whether_anything_left() {
+    let kinds = [
+        (TransportKind::Timeout, Code::ConnectionTimeout),
+        (TransportKind::Refused, Code::ConnectionRefused),
+        (TransportKind::Reset, Code::ConnectionReset),
+        (TransportKind::Dns, Code::DnsFailed),
+        (TransportKind::Tls, Code::TlsError),
+        (TransportKind::Unreachable, Code::NetworkUnreachable),
+        (TransportKind::Offline, Code::DeviceOffline),
+        (TransportKind::Other, Code::ConnectionReset),
+    ];
+    for (kind, code) in kinds {
+        for sent in [false, true] {
+            let fault = TransportFault {
+                kind,
+                sent,
+                detail: "os error".to_owned(),
+            };
+            let (failure, wait, was_sent) = passes(classify_token(
+                profile("oauth2").unwrap(),
+                TokenFailure::Transport(&fault),
+                &local(),
+            ));
+            assert_eq!(
+                (failure.code, failure.title.as_str(), wait),
+                (code, code.title(), None)
+            );
+            assert_eq!(was_sent, if sent { Sent::Maybe } else { Sent::No });
+            assert!(failure.page.ends_with(code.as_str()));
+        }
+    }
+}
+
+#[test]
+fn a_lost_reply_is_named_where_tokens_are_spent() {
+    let lost = Local {
+        unknown_outcome: true,
+        ..local()
+    };
+    let refused = refusal(400, "invalid_grant", "already used");
+    let of = |name: &str, refusal: &Refusal| {
+        classify_token(
+            profile(name).unwrap(),
+            TokenFailure::Refused(refusal),
+            &lost,
+        )
+    };
+    let failure = ends(of("oauth2", &refused), Code::ReplyLost);
+    assert_eq!(failure.because.as_ref().unwrap().code, Code::RefreshReused);
+    assert_eq!(failure.heal, Heal::Relogin);
+    // A server that does not rotate lost nothing, and a refused client has nothing to do with it.
+    ends(
+        of(
+            "wcpos",
+            &refusal(200, "invalid_grant", "Refresh token has been revoked"),
+        ),
+        Code::RefreshRevoked,
+    );
+    ends(
+        of("oauth2", &refusal(401, "invalid_client", "")),
+        Code::ClientRejected,
+    );
+}
+
+#[test]
+fn the_chain_a_caller_sees() {
+    let specific = ends(
+        token(
+            "oauth2",
+            400,
+            "invalid_grant",
+            "The refresh token has expired.",
+        ),
+        Code::RefreshExpired,
+    );
+    let chain = refresh_failed_because(specific);
+    assert_eq!(
+        chain.to_string(),
+        "API02007 Token Refresh Failed because of API02009 Refresh Token Expired"
+    );
+    assert_eq!(
+        (chain.heal, chain.command.as_deref()),
+        (Heal::Relogin, Some("tenure login shop"))
+    );
+}
+
+#[test]
+fn at_other_grants_the_input_is_meant() {
+    for (grant, class) in [
+        (Grant::AuthorizationCode, Class::BadRequest),
+        (Grant::Password, Class::LoginRejected),
+    ] {
+        let refusal = refusal(400, "invalid_grant", "");
+        let verdict = classify_token(
+            profile("oauth2").unwrap(),
+            TokenFailure::Refused(&refusal),
+            &Local { grant, ..local() },
+        );
+        assert_eq!(
+            (verdict.failure().class, verdict.failure().heal),
+            (class, Heal::Relogin)
+        );
+    }
+}
+
+fn api_as(
+    name: &str,
+    status: u16,
+    challenge: &str,
+    body: &str,
+    local: &Local,
+) -> Option<ApiVerdict> {
+    let mut headers = HeaderMap::new();
+    if !challenge.is_empty() {
+        headers.insert(
+            "www-authenticate",
+            HeaderValue::from_str(challenge).unwrap(),
+        );
+    }
+    classify_api(
+        profile(name).unwrap(),
+        &Seen {
+            status,
+            headers: &headers,
+            body_start: body.as_bytes(),
+        },
+        local,
+    )
+}
+
+fn api(status: u16, challenge: &str, body: &str) -> Option<ApiVerdict> {
+    api_as("oauth2", status, challenge, body, &local())
+}
+
+#[track_caller]
+fn refused(verdict: Option<ApiVerdict>, code: Code) {
+    let verdict = verdict.expect("about the token");
+    assert_eq!(
+        (verdict.failure.code, verdict.refused),
+        (code, true),
+        "{:?}",
+        verdict.failure
+    );
+}
+
+#[track_caller]
+fn failed(verdict: Option<ApiVerdict>, code: Code) {
+    let verdict = verdict.expect("a failure");
+    assert_eq!(
+        (verdict.failure.code, verdict.refused),
+        (code, false),
+        "{:?}",
+        verdict.failure
+    );
+}
+
+#[test]
+fn challenges_of_rfc_6750_and_its_family() {
+    refused(
+        api(
+            401,
+            r#"Bearer realm="x", error="invalid_token", error_description="The access token expired""#,
+            "",
+        ),
+        Code::TokenExpired,
+    );
+    refused(
+        api(401, r#"Basic realm="a", Bearer error="invalid_token""#, ""),
+        Code::TokenInvalid,
+    );
+    refused(
+        api(
+            401,
+            r#"Bearer error="invalid_token", error_description="The signature is invalid""#,
+            "",
+        ),
+        Code::SigningKeyChanged,
+    );
+    failed(
+        api(
+            403,
+            r#"Bearer error="insufficient_scope", scope="orders""#,
+            "",
+        ),
+        Code::InsufficientPermissions,
+    );
+    failed(
+        api(401, r#"Bearer error="insufficient_scope""#, ""),
+        Code::InsufficientPermissions,
+    );
+    failed(
+        api(
+            401,
+            r#"Bearer error="insufficient_user_authentication", acr_values="mfa""#,
+            "",
+        ),
+        Code::StrongerSignIn,
+    );
+    failed(
+        api(401, r#"DPoP error="use_dpop_nonce""#, ""),
+        Code::InvalidRequest,
+    );
+    assert_eq!(api(401, r#"Basic realm="Staging""#, ""), None);
+    assert_eq!(api(401, "Negotiate", ""), None);
+}
+
+#[test]
+fn a_bare_401_is_judged_by_what_is_known_locally() {
+    let with = |token_sent, token_expired| Local {
+        token_sent,
+        token_expired,
+        ..local()
+    };
+    refused(
+        api_as("oauth2", 401, "", "", &with(true, None)),
+        Code::Unrecognised,
+    );
+    refused(
+        api_as("oauth2", 401, "", "{}", &with(true, Some(true))),
+        Code::TokenExpired,
+    );
+    failed(
+        api_as("oauth2", 401, "", "", &with(false, None)),
+        Code::AuthRequired,
+    );
+    // A Bearer challenge without an error: the server saw no token (RFC 6750 §3.1).
+    failed(
+        api_as("oauth2", 401, "Bearer", "", &with(true, Some(false))),
+        Code::HeaderLost,
+    );
+    let nothing_to_refresh = Local {
+        has_refresh: false,
+        ..local()
+    };
+    let verdict = api_as("oauth2", 401, "", "", &nothing_to_refresh).unwrap();
+    assert_eq!(
+        (verdict.failure.heal, verdict.failure.command.as_deref()),
+        (Heal::Relogin, Some("tenure login shop"))
+    );
+    let foreign = Local {
+        token_issuer: Some("https://a".into()),
+        issuer: Some("https://b/".into()),
+        ..local()
+    };
+    failed(api_as("oauth2", 401, "", "", &foreign), Code::WrongServer);
+}
+
+#[test]
+fn codes_and_sentences_in_bodies() {
+    refused(
+        api(401, "", r#"{"error":"token_expired"}"#),
+        Code::TokenExpired,
+    );
+    refused(
+        api(403, "", r#"{"error":"token_expired"}"#),
+        Code::TokenExpired,
+    );
+    refused(
+        api(401, "", r#"{"message":"jwt expired"}"#),
+        Code::TokenExpired,
+    );
+    refused(
+        api(401, "", r#"{"errors":[{"code":"ACCESS_TOKEN_REVOKED"}]}"#),
+        Code::AccessTokenRevoked,
+    );
+    refused(
+        api_as(
+            "slack",
+            200,
+            "",
+            r#"{"ok":false,"error":"token_expired"}"#,
+            &local(),
+        ),
+        Code::TokenExpired,
+    );
+    assert_eq!(
+        api(200, "", r#"{"ok":false,"error":"token_expired"}"#),
+        None,
+        "only where the profile says so"
+    );
+}
+
+#[test]
+fn wordpress_403_and_401() {
+    let tmeister = |message: &str| {
+        let body = format!(
+            r#"{{"code":"jwt_auth_invalid_token","message":"{message}","data":{{"status":403}}}}"#
+        );
+        api_as("wordpress-tmeister", 403, "", &body, &local())
+    };
+    refused(tmeister("Expired token"), Code::TokenExpired);
+    refused(
+        tmeister("Signature verification failed"),
+        Code::SigningKeyChanged,
+    );
+    failed(
+        tmeister("Cannot handle token prior to 2024-05-14T09:30:00+0000"),
+        Code::NotYetValid,
+    );
+    let skewed = Local {
+        clock_offset_ms: -900_000,
+        ..local()
+    };
+    let body = r#"{"code":"jwt_auth_invalid_token","message":"Cannot handle token with nbf prior to 2024"}"#;
+    failed(
+        api_as("wordpress-tmeister", 403, "", body, &skewed),
+        Code::ClockSkew,
+    );
+    failed(
+        api(
+            403,
+            "",
+            r#"{"code":"jwt_auth_bad_iss","message":"The iss do not match with this server"}"#,
+        ),
+        Code::WrongServer,
+    );
+    failed(
+        api(
+            403,
+            "",
+            r#"{"code":"woocommerce_rest_cannot_view","message":"Sorry"}"#,
+        ),
+        Code::InsufficientPermissions,
+    );
+    refused(
+        api_as(
+            "wcpos",
+            401,
+            "",
+            r#"{"code":"woocommerce_pos_rest_unauthorized","message":"Authentication required."}"#,
+            &local(),
+        ),
+        Code::Unrecognised,
+    );
+    let reason = r#"{"code":"woocommerce_pos_rest_unauthorized","message":"x","data":{"status":401,"reason":"woocommerce_pos_auth_token_expired"}}"#;
+    refused(
+        api_as("wcpos", 401, "", reason, &local()),
+        Code::TokenExpired,
+    );
+    for (number, code) in [
+        (11, Code::SigningKeyChanged),
+        (14, Code::TokenExpired),
+        (55, Code::AccessTokenRevoked),
+        (75, Code::Unrecognised),
+    ] {
+        let body =
+            format!(r#"{{"success":false,"data":{{"message":"no","error_code":{number}}}}}"#);
+        refused(
+            api_as("wordpress-simple-jwt-login", 401, "", &body, &local()),
+            code,
+        );
+    }
+    failed(
+        api(
+            401,
+            "",
+            r#"{"success":false,"data":{"message":"nbf","error_code":12}}"#,
+        ),
+        Code::NotYetValid,
+    );
+}
+
+#[test]
+fn what_is_not_about_the_token() {
+    for (status, body) in [
+        (
+            403,
+            r#"{"code":"order_locked","message":"The order is locked"}"#,
+        ),
+        (403, r#"{"message":"Invalid CSRF token"}"#),
+        (
+            403,
+            r#"{"code":"rest_cookie_invalid_nonce","message":"Cookie check failed"}"#,
+        ),
+        (400, r#"{"error":"Coupon code expired"}"#),
+        (404, r#"{"code":"rest_no_route","message":"No route"}"#),
+        (409, "{}"),
+        (422, r#"{"message":"Validation failed"}"#),
+        (200, r#"{"token_expired":true}"#),
+        (403, "<html><title>403 Forbidden</title></html>"),
+    ] {
+        assert_eq!(api(status, "", body), None, "{status} {body}");
+    }
+    let page = "<html><title>Just a moment...</title><div class=cf-chl></div></html>";
+    failed(api(403, "", page), Code::AnswerIntercepted);
+    failed(api(429, "", ""), Code::RateLimited);
+    failed(
+        api(503, "", r#"{"message":"token service down"}"#),
+        Code::WebsiteUnavailable,
+    );
+    failed(
+        api(401, "", r#"{"message":"Missing scope: orders"}"#),
+        Code::InsufficientPermissions,
+    );
+}
+
+#[test]
+fn no_token_no_refresh() {
+    let anonymous = Local {
+        token_sent: false,
+        ..local()
+    };
+    for (challenge, body) in [
+        ("Bearer error=\"invalid_token\"", ""),
+        ("", r#"{"error":"token_expired"}"#),
+        ("", ""),
+    ] {
+        let verdict = api_as("oauth2", 401, challenge, body, &anonymous).unwrap();
+        assert!(!verdict.refused);
+        assert_eq!(verdict.failure.code, Code::AuthRequired);
+    }
+}
+
+#[test]
+fn secrets_in_answers_are_never_shown() {
+    const CANARY: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeS0wMQ";
+    let said = format!("The refresh token {CANARY} has expired");
+    let mut refused = refusal(400, "invalid_grant", &said);
+    refused.sub = Some(CANARY.to_owned());
+    let verdict = classify_token(
+        profile("oauth2").unwrap(),
+        TokenFailure::Refused(&refused),
+        &local(),
+    );
+    let chain = refresh_failed_because(verdict.failure().clone());
+    let fault = TransportFault {
+        kind: TransportKind::Other,
+        sent: true,
+        detail: said.clone(),
+    };
+    let broken = classify_token(
+        profile("oauth2").unwrap(),
+        TokenFailure::Transport(&fault),
+        &local(),
+    );
+    let body = format!(r#"{{"error":"{CANARY}","message":"{said}"}}"#);
+    let seen = api(
+        401,
+        &format!("Bearer error=\"{CANARY}\", error_description=\"{said}\""),
+        &body,
+    );
+    let shown = [
+        format!("{verdict:?} {chain:?} {chain}"),
+        format!("{broken:?}"),
+        format!("{seen:?}"),
+        serde_json::to_string(&chain).unwrap(),
+    ];
+    for text in shown {
+        assert!(
+            !text.contains(CANARY) && !text.contains("eyJzdWIi"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! The keeper against servers that behave and misbehave, over real sockets and a real store.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod failing;
+mod login;
+mod support;
+mod transaction;
