@@ -84,17 +84,26 @@ impl App {
             Some(near) => format!("did you mean `{near}`? {known}"),
             None => known,
         };
-        Err(CommandError::usage(format!("there is no session {name:?}"), fix))
+        Err(CommandError::usage(
+            format!("there is no session {name:?}"),
+            fix,
+        ))
     }
 
     /// The session with its secrets.
     pub fn session_config(&self, name: &str) -> Outcome<SessionConfig> {
-        self.spec(name)?.build().map_err(|problem| CommandError::new(Exit::NeedsOperator, problem))
+        self.spec(name)?
+            .build()
+            .map_err(|problem| CommandError::new(Exit::NeedsOperator, problem))
     }
 
     /// All sessions with their secrets; every secret that cannot be read is told.
     pub fn session_configs(&self) -> Outcome<Vec<SessionConfig>> {
-        let (configs, problems): (Vec<_>, Vec<_>) = self.specs().iter().map(Spec::build).partition(Result::is_ok);
+        let (configs, problems): (Vec<_>, Vec<_>) = self
+            .specs()
+            .iter()
+            .map(Spec::build)
+            .partition(Result::is_ok);
         let problems: Vec<Problem> = problems.into_iter().filter_map(Result::err).collect();
         if problems.is_empty() {
             Ok(configs.into_iter().filter_map(Result::ok).collect())
@@ -124,7 +133,9 @@ impl App {
         let options = self.store_options()?;
         make_private_dir(&self.data.value)?;
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
-        let store = opened.map_err(|error| CommandError::failed(format!("the store could not be opened: {error}")))??;
+        let store = opened.map_err(|error| {
+            CommandError::failed(format!("the store could not be opened: {error}"))
+        })??;
         if store.rolled_back() {
             self.out.warn(format_args!(
                 "the store {} is older than it was: {}. Tokens in it may have been replaced since; Tenure finds out by using them",
@@ -138,23 +149,35 @@ impl App {
     /// A keeper over the store for these sessions; `warm` only in a process that stays.
     pub async fn open_keeper(&self, sessions: Vec<SessionConfig>, warm: bool) -> Outcome<Keeper> {
         let store = self.open_store().await?;
-        Ok(Keeper::open(tenure_keeper::Options { store, sessions, warm, http: http_client()?, fault: fault_plan()? }).await?)
+        Ok(Keeper::open(tenure_keeper::Options {
+            store,
+            sessions,
+            warm,
+            http: http_client()?,
+            fault: fault_plan()?,
+        })
+        .await?)
     }
 }
 
 /// The client that token endpoints are asked with.
 pub fn http_client() -> Outcome<tenure_http::Client> {
-    tenure_http::Client::new().map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))
+    tenure_http::Client::new()
+        .map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))
 }
 
 /// Makes a directory for this user alone, with those above it.
 pub fn make_private_dir(dir: &Path) -> Outcome {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
-        let problem = Problem::new(format!("cannot make the data directory: {error}"))
-            .at(dir.display())
-            .fix("name a directory this user can write with --data or $TENURE_DATA");
-        CommandError::new(Exit::NeedsOperator, problem)
-    })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| {
+            let problem = Problem::new(format!("cannot make the data directory: {error}"))
+                .at(dir.display())
+                .fix("name a directory this user can write with --data or $TENURE_DATA");
+            CommandError::new(Exit::NeedsOperator, problem)
+        })
 }
 
 /// Faults that a test asks for with `TENURE_FAULT`; debug builds only.
@@ -163,9 +186,11 @@ pub fn fault_plan() -> Outcome<FaultPlan> {
     // One plan for the whole process: its counters are shared.
     static PLAN: std::sync::OnceLock<Result<FaultPlan, String>> = std::sync::OnceLock::new();
     let plan = PLAN.get_or_init(|| {
-        FaultPlan::parse(&std::env::var("TENURE_FAULT").unwrap_or_default()).map_err(|error| error.to_string())
+        FaultPlan::parse(&std::env::var("TENURE_FAULT").unwrap_or_default())
+            .map_err(|error| error.to_string())
     });
-    plan.clone().map_err(|error| CommandError::usage(error, "correct $TENURE_FAULT, or unset it"))
+    plan.clone()
+        .map_err(|error| CommandError::usage(error, "correct $TENURE_FAULT, or unset it"))
 }
 
 /// Release builds have no fault points.

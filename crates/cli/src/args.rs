@@ -119,6 +119,9 @@ pub struct Init {
     /// The client's identifier at the server
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
+    /// The API the token is for, if it is not at URL
+    #[arg(long, value_name = "URL")]
+    pub upstream: Option<Url>,
 }
 
 /// `tenure login`.

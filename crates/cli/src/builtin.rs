@@ -1,7 +1,7 @@
 //! The example that runs when nothing is configured: one session `shop` at an embedded issuer, with a sample API.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tenure_core::session::Keep;
@@ -54,7 +54,10 @@ impl BuiltIn {
     pub fn load(data: &Path) -> Outcome<Self> {
         let path = data.join(FILE);
         let remembered = match std::fs::read(&path) {
-            Ok(bytes) => Some(serde_json::from_slice::<Remembered>(&bytes).map_err(|error| unreadable(&path, &error))?),
+            Ok(bytes) => Some(
+                serde_json::from_slice::<Remembered>(&bytes)
+                    .map_err(|error| unreadable(&path, &error))?,
+            ),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(unreadable(&path, &error)),
         };
@@ -69,19 +72,31 @@ impl BuiltIn {
     /// The example with its issuer at this address.
     pub fn at(data: &Path, issuer: Url, started_before: bool) -> Outcome<Self> {
         let session = spec(&issuer)?;
-        Ok(Self { keeper: KeeperSection::defaults(data), session, issuer, started_before })
+        Ok(Self {
+            keeper: KeeperSection::defaults(data),
+            session,
+            issuer,
+            started_before,
+        })
     }
 
     /// Remembers the issuer's address for the next start.
     pub fn remember(&self, data: &Path) -> Outcome {
         let path = data.join(FILE);
-        let text = serde_json::to_vec_pretty(&Remembered { issuer: self.issuer.clone() })
-            .map_err(|error| CommandError::failed(error.to_string()))?;
+        let text = serde_json::to_vec_pretty(&Remembered {
+            issuer: self.issuer.clone(),
+        })
+        .map_err(|error| CommandError::failed(error.to_string()))?;
         // In one step, so that a crash leaves the old file or the new one.
         let fresh = data.join(format!("{FILE}.new"));
-        std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &path)).map_err(|error| {
-            CommandError::new(Exit::NeedsOperator, Problem::new(format!("cannot write: {error}")).at(path.display()))
-        })
+        std::fs::write(&fresh, text)
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .map_err(|error| {
+                CommandError::new(
+                    Exit::NeedsOperator,
+                    Problem::new(format!("cannot write: {error}")).at(path.display()),
+                )
+            })
     }
 
     /// The port the issuer had.
@@ -92,10 +107,11 @@ impl BuiltIn {
 
 /// `http://ADDRESS/`.
 pub fn address_url(address: SocketAddr) -> Outcome<Url> {
-    Url::parse(&format!("http://{address}/")).map_err(|error| CommandError::failed(format!("{address}: {error}")))
+    Url::parse(&format!("http://{address}/"))
+        .map_err(|error| CommandError::failed(format!("{address}: {error}")))
 }
 
-fn unreadable(path: &PathBuf, error: &dyn std::fmt::Display) -> CommandError {
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> CommandError {
     let problem = Problem::new(format!("cannot read what the last start left: {error}"))
         .at(path.display())
         .fix("make the file readable, or remove it to begin anew");
@@ -103,14 +119,21 @@ fn unreadable(path: &PathBuf, error: &dyn std::fmt::Display) -> CommandError {
 }
 
 fn spec(issuer: &Url) -> Outcome<Spec> {
-    let profile = Profiles::default().find("tenure").map_err(|wrong| CommandError::failed(wrong.to_string()))?;
-    let upstream = issuer.join(API_PATH).map_err(|error| CommandError::failed(format!("{issuer}: {error}")))?;
+    let profile = Profiles::default()
+        .find("tenure")
+        .map_err(|wrong| CommandError::failed(wrong.to_string()))?;
+    let upstream = issuer
+        .join(API_PATH)
+        .map_err(|error| CommandError::failed(format!("{issuer}: {error}")))?;
     let mut known = Server::new(profile.wire_dialect(), issuer.clone());
     known.issuer = Some(issuer.as_str().trim_end_matches('/').to_owned());
     let config = SessionConfig {
         name: SESSION.to_owned(),
         profile,
-        endpoints: Endpoints::Discover { issuer: issuer.clone(), known: Box::new(known) },
+        endpoints: Endpoints::Discover {
+            issuer: issuer.clone(),
+            known: Box::new(known),
+        },
         client: Client::public(CLIENT),
         scopes: vec![SCOPE.to_owned(), "offline_access".to_owned()],
         upstream: Some(upstream),
@@ -118,5 +141,12 @@ fn spec(issuer: &Url) -> Outcome<Spec> {
         client_credentials: false,
         timing: Timing::default(),
     };
-    Ok(Spec { name: SESSION.to_owned(), origin: Origin::Default, config, flow: None, client_secret: None, client_key: None })
+    Ok(Spec {
+        name: SESSION.to_owned(),
+        origin: Origin::Default,
+        config,
+        flow: None,
+        client_secret: None,
+        client_key: None,
+    })
 }

@@ -42,7 +42,11 @@ pub struct Problem {
 impl Problem {
     /// A problem without place or fix yet.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), place: None, fix: None }
+        Self {
+            what: what.into(),
+            place: None,
+            fix: None,
+        }
     }
 
     /// Says where it is.
@@ -88,7 +92,12 @@ impl CommandError {
 
     /// Several problems found at once.
     pub fn many(exit: Exit, problems: Vec<Problem>) -> Self {
-        Self { problems, failure: None, exit, silent: false }
+        Self {
+            problems,
+            failure: None,
+            exit,
+            silent: false,
+        }
     }
 
     /// A plain failure.
@@ -122,7 +131,9 @@ impl CommandError {
 fn exit_of(failure: &Failure) -> Exit {
     match failure.heal {
         Heal::Relogin => Exit::NeedsLogin,
-        Heal::FixClock | Heal::FixConfig | Heal::RequestScope | Heal::ContactAdmin => Exit::NeedsOperator,
+        Heal::FixClock | Heal::FixConfig | Heal::RequestScope | Heal::ContactAdmin => {
+            Exit::NeedsOperator
+        }
         Heal::Refresh | Heal::RetryLater => Exit::TryLater,
         Heal::None => Exit::Failed,
     }
@@ -131,7 +142,10 @@ fn exit_of(failure: &Failure) -> Exit {
 impl From<Failure> for CommandError {
     fn from(failure: Failure) -> Self {
         let mut problem = Problem::new(failure.detail.clone());
-        problem.fix = failure.command.as_ref().map(|command| format!("run `{command}`"));
+        problem.fix = failure
+            .command
+            .as_ref()
+            .map(|command| format!("run `{command}`"));
         Self {
             problems: vec![problem],
             exit: exit_of(&failure),
@@ -143,7 +157,11 @@ impl From<Failure> for CommandError {
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
-        let exit = if error.is_passing() { Exit::TryLater } else { Exit::NeedsOperator };
+        let exit = if error.is_passing() {
+            Exit::TryLater
+        } else {
+            Exit::NeedsOperator
+        };
         let failure = error.failure();
         Self {
             problems: vec![Problem::new(error.to_string())],
@@ -158,7 +176,10 @@ impl From<std::io::Error> for CommandError {
     /// For writes to stdout: a reader that went away is not an error worth words.
     fn from(error: std::io::Error) -> Self {
         let silent = error.kind() == std::io::ErrorKind::BrokenPipe;
-        Self { silent, ..Self::failed(format!("cannot write the output: {error}")) }
+        Self {
+            silent,
+            ..Self::failed(format!("cannot write the output: {error}"))
+        }
     }
 }
 
@@ -168,7 +189,14 @@ mod tests {
     use tenure_core::{Class, Code, Who};
 
     fn failure(heal: Heal) -> Failure {
-        Failure::new(Code::RefreshInvalid, Class::RefreshInvalid, "refused", heal, Who::User, "The server said no.")
+        Failure::new(
+            Code::RefreshInvalid,
+            Class::RefreshInvalid,
+            "refused",
+            heal,
+            Who::User,
+            "The server said no.",
+        )
     }
 
     #[test]

@@ -20,7 +20,7 @@ use output::Output;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Output::new(cli.global.json, cli.global.color);
-    start_logging(&out);
+    start_logging(out);
     match commands::run(cli, out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -31,8 +31,17 @@ fn main() -> ExitCode {
 }
 
 /// Logs go to stderr, as `TENURE_LOG` says; warnings without it.
-fn start_logging(out: &Output) {
+fn start_logging(out: Output) {
     let wanted = std::env::var("TENURE_LOG").unwrap_or_default();
-    let filter = if wanted.is_empty() { EnvFilter::new("warn") } else { EnvFilter::new(&wanted) };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(out.err.0).with_target(false).init();
+    let filter = if wanted.is_empty() {
+        EnvFilter::new("warn")
+    } else {
+        EnvFilter::new(&wanted)
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(out.err.0)
+        .with_target(false)
+        .init();
 }

@@ -25,35 +25,174 @@ struct Case {
 }
 
 const CASES: &[Case] = &[
-    Case { swap: ("listen =", "lisen ="), at: "2:1", says: &["unknown key `lisen` in [keeper]", "did you mean `listen`?"] },
-    Case { swap: ("[keeper]", "[keper]"), at: "1:2", says: &["unknown key `keper` at the top", "did you mean `keeper`?"] },
-    Case { swap: ("client_id =", "clientid ="), at: "7:1", says: &["unknown key `clientid`", "did you mean `client_id`?"] },
-    Case { swap: ("\"127.0.0.1:0\"", "7878"), at: "2:10", says: &["`keeper.listen` is an integer, expected a string", "quotes"] },
-    Case { swap: ("\"127.0.0.1:0\"", "\"7878\""), at: "2:10", says: &["`keeper.listen`", "no address to listen on", "127.0.0.1:7878"] },
-    Case { swap: ("\"127.0.0.1:0\"", "\"0.0.0.0:7878\""), at: "2:10", says: &["other machines", "caller_keys"] },
-    Case { swap: ("\"127.0.0.1:0\"", "\"127.0.0.1:0\"\nadmin = \"0.0.0.0:1\""), at: "3:9", says: &["`keeper.admin`", "this machine only"] },
-    Case { swap: ("\"127.0.0.1:0\"", "\"127.0.0.1:0\"\nstore = \"postgres://u:canary-3@h/db\""), at: "3:9", says: &["postgres store is not part", "sqlite:"] },
-    Case { swap: ("\"127.0.0.1:0\"", "\"127.0.0.1:0\"\nexchange_timeout = \"5s\""), at: "3:1", says: &["belongs in [keeper.timing]"] },
-    Case { swap: ("\"oauth2\"", "\"oath2\""), at: "5:12", says: &["no provider is called \"oath2\"", "did you mean \"oauth2\"?", "keycloak"] },
-    Case { swap: ("https://id.example", "id.example"), at: "6:10", says: &["`sessions.shop.issuer`", "is no URL", "https://id.example"] },
-    Case { swap: ("https://id.example", "http://id.example"), at: "6:10", says: &["plain http", "insecure = true"] },
-    Case { swap: ("https://api.example", "https://me:canary-3@api.example"), at: "8:12", says: &["must not carry a user name or password"] },
-    Case { swap: ("upstream = \"https://api.example\"", ""), at: "4:11", says: &["session shop has no `upstream`", "add upstream ="] },
-    Case { swap: ("client_id = \"till-7\"", ""), at: "4:11", says: &["session shop has no `client_id`"] },
-    Case { swap: ("issuer = \"https://id.example\"", ""), at: "4:11", says: &["does not say where its server is", "add issuer ="] },
-    Case { swap: ("sessions.shop", "sessions.Shop"), at: "4:11", says: &["\"Shop\" cannot be a session's name", "lower-case"] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\nkeep = \"hot\""), at: "8:8", says: &["`sessions.shop.keep`", "\"warm\"", "\"lazy\""] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\nclient_auth = \"basic\""), at: "8:15", says: &["needs a `client_secret`"] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\nclient_secret = \"canary-3\""), at: "8:17", says: &["must not be written into the configuration", "env ="] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\nclient_secret = { }"), at: "8:17", says: &["no source is given"] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\nclient_secret = { fil = \"x\" }"), at: "8:19", says: &["unknown key `fil`", "did you mean `file`?"] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\ntiming = { exchange_timeout = \"15\" }"), at: "8:31", says: &["is no duration", "\"15s\""] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\ntiming = { replay_limit = \"1\" }"), at: "8:27", says: &["is no size", "\"1MiB\""] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\ntiming = { refresh_at = \"2\" }"), at: "8:25", says: &["is no refresh time", "\"0.66\""] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\ntiming = { backoff_min = \"2m\" }"), at: "8:26", says: &["longer than the longest"] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\nscopes = \"orders\""), at: "8:10", says: &["`sessions.shop.scopes` is a string, expected a list of strings"] },
-    Case { swap: ("\"till-7\"", "\"till-7\"\ninsecure = \"yes\""), at: "8:12", says: &["expected true or false"] },
-    Case { swap: ("\"till-7\"", "\"till-7"), at: "7:20", says: &["toml.io"] },
+    Case {
+        swap: ("listen =", "lisen ="),
+        at: "2:1",
+        says: &["unknown key `lisen` in [keeper]", "did you mean `listen`?"],
+    },
+    Case {
+        swap: ("[keeper]", "[keper]"),
+        at: "1:2",
+        says: &["unknown key `keper` at the top", "did you mean `keeper`?"],
+    },
+    Case {
+        swap: ("client_id =", "clientid ="),
+        at: "7:1",
+        says: &["unknown key `clientid`", "did you mean `client_id`?"],
+    },
+    Case {
+        swap: ("\"127.0.0.1:0\"", "7878"),
+        at: "2:10",
+        says: &["`keeper.listen` is an integer, expected a string", "quotes"],
+    },
+    Case {
+        swap: ("\"127.0.0.1:0\"", "\"7878\""),
+        at: "2:10",
+        says: &[
+            "`keeper.listen`",
+            "no address to listen on",
+            "127.0.0.1:7878",
+        ],
+    },
+    Case {
+        swap: ("\"127.0.0.1:0\"", "\"0.0.0.0:7878\""),
+        at: "2:10",
+        says: &["other machines", "caller_keys"],
+    },
+    Case {
+        swap: ("\"127.0.0.1:0\"", "\"127.0.0.1:0\"\nadmin = \"0.0.0.0:1\""),
+        at: "3:9",
+        says: &["`keeper.admin`", "this machine only"],
+    },
+    Case {
+        swap: (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\nstore = \"postgres://u:canary-3@h/db\"",
+        ),
+        at: "3:9",
+        says: &["postgres store is not part", "sqlite:"],
+    },
+    Case {
+        swap: (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\nexchange_timeout = \"5s\"",
+        ),
+        at: "3:1",
+        says: &["belongs in [keeper.timing]"],
+    },
+    Case {
+        swap: ("\"oauth2\"", "\"oath2\""),
+        at: "5:12",
+        says: &[
+            "no provider is called \"oath2\"",
+            "did you mean \"oauth2\"?",
+            "keycloak",
+        ],
+    },
+    Case {
+        swap: ("https://id.example", "id.example"),
+        at: "6:10",
+        says: &["`sessions.shop.issuer`", "is no URL", "https://id.example"],
+    },
+    Case {
+        swap: ("https://id.example", "http://id.example"),
+        at: "6:10",
+        says: &["plain http", "insecure = true"],
+    },
+    Case {
+        swap: ("https://api.example", "https://me:canary-3@api.example"),
+        at: "8:12",
+        says: &["must not carry a user name or password"],
+    },
+    Case {
+        swap: ("upstream = \"https://api.example\"", ""),
+        at: "4:11",
+        says: &["session shop has no `upstream`", "add upstream ="],
+    },
+    Case {
+        swap: ("client_id = \"till-7\"", ""),
+        at: "4:11",
+        says: &["session shop has no `client_id`"],
+    },
+    Case {
+        swap: ("issuer = \"https://id.example\"", ""),
+        at: "4:11",
+        says: &["does not say where its server is", "add issuer ="],
+    },
+    Case {
+        swap: ("sessions.shop", "sessions.Shop"),
+        at: "4:11",
+        says: &["\"Shop\" cannot be a session's name", "lower-case"],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7\"\nkeep = \"hot\""),
+        at: "8:8",
+        says: &["`sessions.shop.keep`", "\"warm\"", "\"lazy\""],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7\"\nclient_auth = \"basic\""),
+        at: "8:15",
+        says: &["needs a `client_secret`"],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7\"\nclient_secret = \"canary-3\""),
+        at: "8:17",
+        says: &["must not be written into the configuration", "env ="],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7\"\nclient_secret = { }"),
+        at: "8:17",
+        says: &["no source is given"],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7\"\nclient_secret = { fil = \"x\" }"),
+        at: "8:19",
+        says: &["unknown key `fil`", "did you mean `file`?"],
+    },
+    Case {
+        swap: (
+            "\"till-7\"",
+            "\"till-7\"\ntiming = { exchange_timeout = \"15\" }",
+        ),
+        at: "8:31",
+        says: &["is no duration", "\"15s\""],
+    },
+    Case {
+        swap: (
+            "\"till-7\"",
+            "\"till-7\"\ntiming = { replay_limit = \"1\" }",
+        ),
+        at: "8:27",
+        says: &["is no size", "\"1MiB\""],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7\"\ntiming = { refresh_at = \"2\" }"),
+        at: "8:25",
+        says: &["is no refresh time", "\"0.66\""],
+    },
+    Case {
+        swap: (
+            "\"till-7\"",
+            "\"till-7\"\ntiming = { backoff_min = \"2m\" }",
+        ),
+        at: "8:26",
+        says: &["longer than the longest"],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7\"\nscopes = \"orders\""),
+        at: "8:10",
+        says: &["`sessions.shop.scopes` is a string, expected a list of strings"],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7\"\ninsecure = \"yes\""),
+        at: "8:12",
+        says: &["expected true or false"],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7"),
+        at: "7:20",
+        says: &["toml.io"],
+    },
 ];
 
 #[test]
@@ -65,7 +204,10 @@ fn every_fault_is_told_with_its_place_and_fix() {
         home.write("tenure.toml", &GOOD.replace(from, to));
         let ran = home.run(&["status"]);
         assert_eq!(ran.code, 4, "{to:?}: {ran:?}");
-        assert!(ran.err.contains(&format!("tenure.toml:{}: ", case.at)), "{to:?}: {ran:?}");
+        assert!(
+            ran.err.contains(&format!("tenure.toml:{}: ", case.at)),
+            "{to:?}: {ran:?}"
+        );
         assert!(ran.err.contains("fix:"), "{to:?}: {ran:?}");
         for words in case.says {
             assert!(ran.err.contains(words), "{to:?}: no {words:?} in {ran:?}");
@@ -86,13 +228,25 @@ fn a_good_file_is_accepted() {
 #[test]
 fn every_fault_is_told_at_once_and_in_json_too() {
     let home = Home::new();
-    home.write("tenure.toml", &GOOD.replace("listen", "lisen").replace("\"oauth2\"", "1"));
+    home.write(
+        "tenure.toml",
+        &GOOD.replace("listen", "lisen").replace("\"oauth2\"", "1"),
+    );
     let ran = home.run(&["status", "--json"]);
     assert_eq!((ran.code, ran.err.as_str()), (4, ""), "{ran:?}");
     let error = &ran.json()["error"];
     assert_eq!(error["exit_code"], 4);
-    assert_eq!(error["problems"].as_array().map(Vec::len), Some(2), "{error}");
-    assert!(error["where"].as_str().is_some_and(|place| place.ends_with("tenure.toml:2:1")), "{error}");
+    assert_eq!(
+        error["problems"].as_array().map(Vec::len),
+        Some(2),
+        "{error}"
+    );
+    assert!(
+        error["where"]
+            .as_str()
+            .is_some_and(|place| place.ends_with("tenure.toml:2:1")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -100,9 +254,17 @@ fn a_named_file_that_is_not_there_is_a_usage_fault() {
     let home = Home::new();
     let ran = home.run(&["status", "--config", "nowhere.toml"]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.err.contains("nowhere.toml") && ran.err.contains("--config"), "{ran:?}");
+    assert!(
+        ran.err.contains("nowhere.toml") && ran.err.contains("--config"),
+        "{ran:?}"
+    );
     let mut command = home.command(&["status"]);
-    let ran = common::Ran::from(command.env("TENURE_CONFIG", "nowhere.toml").output().expect("it starts"));
+    let ran = common::Ran::from(
+        command
+            .env("TENURE_CONFIG", "nowhere.toml")
+            .output()
+            .expect("it starts"),
+    );
     assert_eq!(ran.code, 4, "{ran:?}");
     assert!(ran.err.contains("$TENURE_CONFIG"), "{ran:?}");
 }
@@ -111,31 +273,59 @@ fn a_named_file_that_is_not_there_is_a_usage_fault() {
 fn the_nearest_configuration_is_taken() {
     let home = Home::new();
     let named = |name: &str| GOOD.replace("sessions.shop", &format!("sessions.{name}"));
-    let first = |args: &[&str]| home.run(args).ok().json()["sessions"][0]["name"].as_str().map(str::to_owned);
-    assert_eq!(first(&["status", "--json"]).as_deref(), Some("shop"), "the built-in example");
+    let first = |args: &[&str]| {
+        home.run(args).ok().json()["sessions"][0]["name"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    assert_eq!(
+        first(&["status", "--json"]).as_deref(),
+        Some("shop"),
+        "the built-in example"
+    );
     home.write("data/tenure.toml", &named("in-data"));
     assert_eq!(first(&["status", "--json"]).as_deref(), Some("in-data"));
     home.write("tenure.toml", &named("here"));
     assert_eq!(first(&["status", "--json"]).as_deref(), Some("here"));
     home.write("other.toml", &named("other"));
-    assert_eq!(first(&["status", "--json", "--config", "other.toml"]).as_deref(), Some("other"));
+    assert_eq!(
+        first(&["status", "--json", "--config", "other.toml"]).as_deref(),
+        Some("other")
+    );
 }
 
 #[test]
 fn an_unreadable_secret_is_told_when_it_is_needed() {
     for (source, says) in [
-        ("{ env = \"TILL_SECRET\" }", "environment variable TILL_SECRET is not set"),
+        (
+            "{ env = \"TILL_SECRET\" }",
+            "environment variable TILL_SECRET is not set",
+        ),
         ("{ file = \"no-such-file\" }", "no-such-file"),
         ("{ command = [\"/no/such/program\"] }", "/no/such/program"),
-        ("{ command = [\"/bin/sh\", \"-c\", \"echo canary-4; exit 7\"] }", "/bin/sh ended with exit status: 7"),
+        (
+            "{ command = [\"/bin/sh\", \"-c\", \"echo canary-4; exit 7\"] }",
+            "/bin/sh ended with exit status: 7",
+        ),
     ] {
         let home = Home::new();
-        home.write("tenure.toml", &GOOD.replace("\"till-7\"", &format!("\"till-7\"\nclient_secret = {source}")));
+        home.write(
+            "tenure.toml",
+            &GOOD.replace(
+                "\"till-7\"",
+                &format!("\"till-7\"\nclient_secret = {source}"),
+            ),
+        );
         home.run(&["status"]).ok();
         for command in [&["token", "shop"][..], &["up"][..]] {
             let ran = home.run(command);
             assert_eq!(ran.code, 4, "{ran:?}");
-            assert!(ran.err.contains(says) && ran.err.contains("tenure.toml:8") && ran.err.contains("`client_secret`"), "{ran:?}");
+            assert!(
+                ran.err.contains(says)
+                    && ran.err.contains("tenure.toml:8")
+                    && ran.err.contains("`client_secret`"),
+                "{ran:?}"
+            );
             assert!(!ran.err.contains("canary"), "{ran:?}");
         }
     }
@@ -155,7 +345,9 @@ kind = "none"
 #[test]
 fn a_profile_of_ones_own_is_used_and_checked() {
     let home = Home::new();
-    let config = GOOD.replace("\"oauth2\"", "\"mine\"").replace("issuer =", "token_endpoint =");
+    let config = GOOD
+        .replace("\"oauth2\"", "\"mine\"")
+        .replace("issuer =", "token_endpoint =");
     home.write("tenure.toml", &config);
     home.write("profiles/mine.toml", PROFILE);
     let ran = home.run(&["status", "--json"]).ok();
@@ -163,5 +355,8 @@ fn a_profile_of_ones_own_is_used_and_checked() {
     home.write("profiles/mine.toml", &PROFILE.replace("flows", "flow"));
     let ran = home.run(&["status"]);
     assert_eq!(ran.code, 4, "{ran:?}");
-    assert!(ran.err.contains("profiles/mine.toml:6:1") && ran.err.contains("`flows`"), "{ran:?}");
+    assert!(
+        ran.err.contains("profiles/mine.toml:6:1") && ran.err.contains("`flows`"),
+        "{ran:?}"
+    );
 }

@@ -4,18 +4,40 @@ mod common;
 
 use common::Home;
 
-const COMMANDS: [&str; 12] =
-    ["up", "init", "login", "logout", "token", "request", "status", "events", "store", "completions", "man", "help"];
+const COMMANDS: [&str; 12] = [
+    "up",
+    "init",
+    "login",
+    "logout",
+    "token",
+    "request",
+    "status",
+    "events",
+    "store",
+    "completions",
+    "man",
+    "help",
+];
 
 #[test]
 fn help_names_every_command_and_exit_code() {
     let home = Home::new();
     let ran = home.run(&["--help"]).ok();
     for command in COMMANDS {
-        assert!(ran.out.lines().any(|line| line.trim_start().starts_with(command)), "{command} is missing:\n{}", ran.out);
+        assert!(
+            ran.out
+                .lines()
+                .any(|line| line.trim_start().starts_with(command)),
+            "{command} is missing:\n{}",
+            ran.out
+        );
     }
     for code in 0..=5 {
-        assert!(ran.out.contains(&format!("  {code}  ")), "exit code {code} is not explained:\n{}", ran.out);
+        assert!(
+            ran.out.contains(&format!("  {code}  ")),
+            "exit code {code} is not explained:\n{}",
+            ran.out
+        );
     }
     assert!(!home.data().exists(), "help made a data directory");
 }
@@ -26,7 +48,11 @@ fn every_command_has_help() {
     for command in &COMMANDS[..11] {
         let ran = home.run(&[command, "--help"]).ok();
         assert!(ran.out.contains("Usage: tenure"), "{command}: {}", ran.out);
-        assert!(!ran.out.contains("TODO") && ran.out.len() > 100, "{command}: {}", ran.out);
+        assert!(
+            !ran.out.contains("TODO") && ran.out.len() > 100,
+            "{command}: {}",
+            ran.out
+        );
     }
 }
 
@@ -53,7 +79,10 @@ fn completions_and_man_say_something_for_every_command() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = home.run(&["completions", shell]).ok();
-        assert!(ran.out.contains("logout") && ran.out.contains("completions"), "{shell}");
+        assert!(
+            ran.out.contains("logout") && ran.out.contains("completions"),
+            "{shell}"
+        );
     }
     let page = home.run(&["man"]).ok().out;
     assert!(page.contains(".TH"), "{page}");
@@ -76,7 +105,10 @@ fn an_unknown_session_lists_the_known_ones() {
     ] {
         let ran = home.run(args);
         assert_eq!(ran.code, 2, "{ran:?}");
-        assert!(ran.err.contains("no session \"nosuch\"") && ran.err.contains("shop"), "{ran:?}");
+        assert!(
+            ran.err.contains("no session \"nosuch\"") && ran.err.contains("shop"),
+            "{ran:?}"
+        );
         assert_eq!(ran.out, "");
     }
     let ran = home.run(&["token", "shp"]);
@@ -101,7 +133,12 @@ fn an_empty_session_needs_a_login() {
 fn status_json_has_the_contracted_fields() {
     let home = Home::new();
     let json = home.run(&["status", "--json"]).ok().json();
-    let keys: Vec<&str> = json["sessions"][0].as_object().expect("an object").keys().map(String::as_str).collect();
+    let keys: Vec<&str> = json["sessions"][0]
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
     assert_eq!(
         keys,
         [
@@ -126,7 +163,16 @@ fn colours_are_for_terminals_and_for_those_who_ask() {
     let home = Home::new();
     let escape = '\u{1b}';
     assert!(!home.run(&["status"]).ok().out.contains(escape));
-    assert!(home.run(&["status", "--color", "always"]).ok().out.contains(escape));
+    assert!(
+        home.run(&["status", "--color", "always"])
+            .ok()
+            .out
+            .contains(escape)
+    );
     assert!(!home.run(&["token", "nosuch"]).err.contains(escape));
-    assert!(home.run(&["token", "nosuch", "--color", "always"]).err.contains(escape));
+    assert!(
+        home.run(&["token", "nosuch", "--color", "always"])
+            .err
+            .contains(escape)
+    );
 }

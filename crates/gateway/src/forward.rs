@@ -1,7 +1,11 @@
 //! One request's way through the gateway: route, send, judge the answer, heal, send once more.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPECT, LOCATION};
@@ -16,6 +20,7 @@ use tenure_keeper::{AfterRefusal, Keeper, Session, Token, clock};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_service::Service;
 use url::Url;
 
 use crate::body::{Body, BoxError};
@@ -172,6 +177,26 @@ impl Gateway {
     }
 }
 
+/// The gateway as a service, for programs that serve it themselves or put layers around it.
+impl<B> Service<Request<B>> for Gateway
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let gateway = self.clone();
+        Box::pin(async move { Ok(gateway.handle(request).await) })
+    }
+}
+
 impl Inner {
     async fn respond<B>(&self, mut request: Request<B>) -> Result<Response<Body>, Problem>
     where
@@ -270,12 +295,7 @@ impl Inner {
     /// The session's token; waits only when there is no valid one.
     async fn token(&self, route: &Route) -> Result<Token, Problem> {
         let session = &route.session;
-        let failure = match timeout(
-            self.limits.token_wait,
-            session.token(std::time::Duration::ZERO),
-        )
-        .await
-        {
+        let failure = match timeout(self.limits.token_wait, session.token(Duration::ZERO)).await {
             Ok(Ok(token)) => return Ok(token),
             Ok(Err(failure)) => failure,
             Err(_) => session

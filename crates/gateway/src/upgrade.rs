@@ -1,4 +1,7 @@
 //! Tunnels: what follows `101 Switching Protocols`, in both directions, until one side ends or both fall silent.
+//!
+//! Upgrades exist in HTTP/1.1 only. Extended CONNECT (RFC 8441), which does the same in HTTP/2, is not offered to
+//! callers, who then use HTTP/1.1; towards the upstream an upgrade takes a connection that never negotiates HTTP/2.
 
 use std::io;
 use std::pin::Pin;

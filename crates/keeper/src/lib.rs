@@ -16,6 +16,7 @@ mod failures;
 mod keeper;
 pub mod login;
 mod pacing;
+pub mod probe;
 mod rows;
 mod servers;
 mod session;

@@ -21,25 +21,34 @@ pub async fn run(app: &App, args: &args::Events) -> Outcome {
     for event in latest(&*store, args.session.as_deref(), args.lines, &mut last).await? {
         print(app, &event)?;
     }
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { break },
-            _ = tokio::signal::ctrl_c() => break,
+            changed = changes.changed() => if changed.is_err() { return Ok(()) },
+            _ = tokio::signal::ctrl_c() => return Ok(()),
         }
         for event in store.events(last, args.session.as_deref(), PAGE).await? {
             last = event.id;
             print(app, &event)?;
         }
     }
-    Ok(())
 }
 
 /// The latest `count` events, oldest first; `last` becomes the id of the newest there is.
-pub async fn latest(store: &dyn Store, session: Option<&str>, count: usize, last: &mut u64) -> Result<Vec<EventRow>, StoreError> {
+pub async fn latest(
+    store: &dyn Store,
+    session: Option<&str>,
+    count: usize,
+    last: &mut u64,
+) -> Result<Vec<EventRow>, StoreError> {
     let mut kept = std::collections::VecDeque::new();
     loop {
         let page = store.events(*last, session, PAGE).await?;
-        let Some(newest) = page.last() else { return Ok(kept.into()) };
+        let Some(newest) = page.last() else {
+            return Ok(kept.into());
+        };
         *last = newest.id;
         kept.extend(page);
         while kept.len() > count {
@@ -53,7 +62,20 @@ fn print(app: &App, event: &EventRow) -> Outcome {
         return app.out.json(event);
     }
     let paint = app.out.out;
-    let kind = if event.failure.is_some() { paint.color(anstyle::AnsiColor::Yellow, &event.kind) } else { event.kind.clone() };
-    let session = if event.session.is_empty() { "-" } else { &event.session };
-    app.out.line(format_args!("{}  {}  {kind}  {}", paint.dim(time::clock(event.at)), paint.bold(session), event.text))
+    let kind = if event.failure.is_some() {
+        paint.color(anstyle::AnsiColor::Yellow, &event.kind)
+    } else {
+        event.kind.clone()
+    };
+    let session = if event.session.is_empty() {
+        "-"
+    } else {
+        &event.session
+    };
+    app.out.line(format_args!(
+        "{}  {}  {kind}  {}",
+        paint.dim(time::clock(event.at)),
+        paint.bold(session),
+        event.text
+    ))
 }

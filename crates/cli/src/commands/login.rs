@@ -26,26 +26,37 @@ pub async fn run(app: &App, args: &args::Login) -> Outcome {
     let spec = app.spec(&args.session)?;
     let config = app.session_config(&args.session)?;
     let http = http_client()?;
-    let out = &app.out;
+    let out = app.out;
     let login = match (&args.import, flow(args, spec)?) {
         (Some(path), _) => import(&http, &config, path, args).await?,
         (None, Flow::Code | Flow::BrowserTokens) => browser(&http, &config, out).await?,
         (None, Flow::Device) => device(&http, &config, out).await?,
         (None, Flow::Password) => password(&http, &config, args).await?,
-        (None, Flow::ClientCredentials) => spinner::during("logging in", login::client_credentials(&http, &config)).await?,
+        (None, Flow::ClientCredentials) => {
+            spinner::during("logging in", login::client_credentials(&http, &config)).await?
+        }
     };
     let renewable = login.renewable() || config.client_credentials;
     let keeper = app.open_keeper(vec![config], false).await?;
     let stored = keeper.login(&args.session, login).await;
-    let status = keeper.session(&args.session).map(|session| session.status());
+    let status = keeper
+        .session(&args.session)
+        .map(|session| session.status());
     keeper.shutdown().await;
     let generation = stored?;
     let expires_in = status.and_then(|status| status.access_expires_in);
     if out.json {
         out.json(&json!({ "session": args.session, "generation": generation, "access_expires_in": expires_in, "renewable": renewable }))?;
     } else {
-        let end = expires_in.filter(|left| *left > 0).map_or_else(String::new, |left| format!("; the access token ends in {}", span(left.unsigned_abs())));
-        out.line(format_args!("{} is logged in (generation {generation}){end}", args.session))?;
+        let end = expires_in
+            .filter(|left| *left > 0)
+            .map_or_else(String::new, |left| {
+                format!("; the access token ends in {}", span(left.unsigned_abs()))
+            });
+        out.line(format_args!(
+            "{} is logged in (generation {generation}){end}",
+            args.session
+        ))?;
     }
     if !renewable {
         out.warn("this server gave nothing to renew the login with; it ends with its token. `--password --remember` stores the password, so that Tenure can log in again by itself");
@@ -56,25 +67,51 @@ pub async fn run(app: &App, args: &args::Login) -> Outcome {
 /// What was asked for, else what the configuration says, else the profile's first.
 fn flow(args: &args::Login, spec: &Spec) -> Outcome<Flow> {
     let flows = &spec.config.profile.flows;
-    let asked = [(args.browser, Flow::Code), (args.device, Flow::Device), (args.password, Flow::Password)];
+    let asked = [
+        (args.browser, Flow::Code),
+        (args.device, Flow::Device),
+        (args.password, Flow::Password),
+    ];
     if let Some((_, flow)) = asked.into_iter().find(|(given, _)| *given) {
-        return Ok(if flow == Flow::Code && !flows.contains(&Flow::Code) && flows.contains(&Flow::BrowserTokens) { Flow::BrowserTokens } else { flow });
+        return Ok(
+            if flow == Flow::Code
+                && !flows.contains(&Flow::Code)
+                && flows.contains(&Flow::BrowserTokens)
+            {
+                Flow::BrowserTokens
+            } else {
+                flow
+            },
+        );
     }
     spec.flow.or_else(|| flows.first().copied()).ok_or_else(|| {
-        CommandError::usage(
-            format!("{} knows no way to log in by itself", spec.config.profile.title),
-            format!("take over a token you have with `tenure login {} --import FILE`", spec.name),
-        )
+        let problem = Problem::new(format!(
+            "{} knows no way to log in by itself",
+            spec.config.profile.title
+        ))
+        .at(&spec.origin)
+        .fix(format!(
+            "take over a token you have with `tenure login {} --import FILE`",
+            spec.name
+        ));
+        CommandError::new(Exit::Usage, problem)
     })
 }
 
-async fn import(http: &tenure_http::Client, config: &SessionConfig, path: &Path, args: &args::Login) -> Outcome<NewLogin> {
+async fn import(
+    http: &tenure_http::Client,
+    config: &SessionConfig,
+    path: &Path,
+    args: &args::Login,
+) -> Outcome<NewLogin> {
     let text = tenure_core::Secret::new(input::text(path)?);
     match login::import(config, text.expose()) {
         Ok(Import::Login(login)) => Ok(login),
-        Ok(Import::Password { username, password }) => {
-            Ok(spinner::during("logging in", login::password(http, config, &username, &password, args.remember)).await?)
-        }
+        Ok(Import::Password { username, password }) => Ok(spinner::during(
+            "logging in",
+            login::password(http, config, &username, &password, args.remember),
+        )
+        .await?),
         Err(failure) => Err(unreadable(path, failure)),
     }
 }
@@ -84,34 +121,63 @@ fn unreadable(path: &Path, failure: Failure) -> CommandError {
     let problem = Problem::new(failure.detail.clone()).at(path.display()).fix(
         "give a token response {\"access_token\", \"refresh_token\", \"expires_in\"} or {\"username\", \"password\"}",
     );
-    CommandError { failure: Some(Box::new(failure)), ..CommandError::new(Exit::Usage, problem) }
+    CommandError {
+        failure: Some(Box::new(failure)),
+        ..CommandError::new(Exit::Usage, problem)
+    }
 }
 
-async fn password(http: &tenure_http::Client, config: &SessionConfig, args: &args::Login) -> Outcome<NewLogin> {
+async fn password(
+    http: &tenure_http::Client,
+    config: &SessionConfig,
+    args: &args::Login,
+) -> Outcome<NewLogin> {
     let username = match &args.username {
         Some(name) => name.clone(),
         None => input::plain("User name")?,
     };
     if username.is_empty() {
-        return Err(CommandError::usage("no user name was given", "type it at the prompt, pipe it in as the first line, or use --username"));
+        return Err(CommandError::usage(
+            "no user name was given",
+            "type it at the prompt, pipe it in as the first line, or use --username",
+        ));
     }
     let password = input::secret("Password")?;
-    Ok(spinner::during("logging in", login::password(http, config, &username, &password, args.remember)).await?)
+    Ok(spinner::during(
+        "logging in",
+        login::password(http, config, &username, &password, args.remember),
+    )
+    .await?)
 }
 
-async fn device(http: &tenure_http::Client, config: &SessionConfig, out: &Output) -> Outcome<NewLogin> {
+async fn device(
+    http: &tenure_http::Client,
+    config: &SessionConfig,
+    out: Output,
+) -> Outcome<NewLogin> {
     let paint = out.err;
     let login = login::device(http, config, |code| {
-        out.note(format_args!("Open {} on any device and type the code {}", code.verification_uri, paint.bold(&code.user_code)));
+        out.note(format_args!(
+            "Open {} on any device and type the code {}",
+            code.verification_uri,
+            paint.bold(&code.user_code)
+        ));
         if let Some(complete) = &code.verification_uri_complete {
             out.note(format_args!("or open {complete}"));
         }
-        out.note(format_args!("The code is good for {}. Waiting …", span(code.expires_in)));
+        out.note(format_args!(
+            "The code is good for {}. Waiting …",
+            span(code.expires_in)
+        ));
     });
     Ok(login.await?)
 }
 
-async fn browser(http: &tenure_http::Client, config: &SessionConfig, out: &Output) -> Outcome<NewLogin> {
+async fn browser(
+    http: &tenure_http::Client,
+    config: &SessionConfig,
+    out: Output,
+) -> Outcome<NewLogin> {
     let browser = Browser::start(http, config).await?;
     out.note("Open this address in a browser and log in:");
     out.note(format_args!("\n  {}\n", out.err.bold(browser.url())));
@@ -125,9 +191,16 @@ async fn browser(http: &tenure_http::Client, config: &SessionConfig, out: &Outpu
 
 /// Opens the address where there is a desktop; elsewhere the person does it.
 fn open_by_itself(url: &str) {
-    let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let desktop = ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
     if desktop && io::stderr().is_terminal() {
-        let spawned = std::process::Command::new("xdg-open").arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let spawned = std::process::Command::new("xdg-open")
+            .arg(url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         if let Err(error) = spawned {
             tracing::debug!(%error, "no browser was opened");
         }
@@ -139,7 +212,12 @@ async fn pasted() -> Option<String> {
     let (line_tx, line) = oneshot::channel();
     // A thread of its own: reading cannot be given up, and must not hold the program's end.
     std::thread::spawn(move || {
-        let line = io::stdin().lock().lines().map_while(Result::ok).map(|line| line.trim().to_owned()).find(|line| !line.is_empty());
+        let line = io::stdin()
+            .lock()
+            .lines()
+            .map_while(Result::ok)
+            .map(|line| line.trim().to_owned())
+            .find(|line| !line.is_empty());
         // The browser may have been faster.
         let _unwanted = line_tx.send(line);
     });

@@ -15,8 +15,15 @@ pub async fn run(app: &App, args: &args::Logout) -> Outcome {
     keeper.shutdown().await;
     done?;
     if app.out.json {
-        return app.out.json(&json!({ "session": args.session, "logged_out": true, "everywhere": args.everywhere }));
+        return app.out.json(
+            &json!({ "session": args.session, "logged_out": true, "everywhere": args.everywhere }),
+        );
     }
-    let place = if args.everywhere { "here and at the server" } else { "here; the server may still accept its tokens (--everywhere revokes them)" };
-    app.out.line(format_args!("{} is logged out {place}", args.session))
+    let place = if args.everywhere {
+        "here and at the server"
+    } else {
+        "here; the server may still accept its tokens (--everywhere revokes them)"
+    };
+    app.out
+        .line(format_args!("{} is logged out {place}", args.session))
 }

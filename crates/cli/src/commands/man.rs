@@ -7,7 +7,7 @@ use crate::error::Outcome;
 use crate::output::Output;
 
 /// Prints the page.
-pub fn run(out: &Output) -> Outcome {
+pub fn run(out: Output) -> Outcome {
     let mut command = Cli::command();
     command.build();
     let mut page = Vec::new();
@@ -21,7 +21,10 @@ pub fn run(out: &Output) -> Outcome {
 /// Every command below this one, depth first, without the generated `help`.
 fn subcommands(command: &clap::Command) -> Vec<clap::Command> {
     let mut all = Vec::new();
-    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+    for below in command
+        .get_subcommands()
+        .filter(|below| below.get_name() != "help")
+    {
         all.push(below.clone());
         all.extend(subcommands(below));
     }

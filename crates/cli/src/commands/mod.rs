@@ -2,7 +2,8 @@
 
 mod completions;
 pub mod events;
-// mod init;
+mod init;
+
 mod input;
 mod login;
 mod logout;
@@ -21,8 +22,8 @@ use crate::output::Output;
 /// Runs the command.
 pub fn run(cli: Cli, out: Output) -> Outcome {
     match cli.command {
-        Command::Completions { shell } => completions::run(shell, &out),
-        Command::Man => man::run(&out),
+        Command::Completions { shell } => completions::run(shell, out),
+        Command::Man => man::run(out),
         command => runtime()?.block_on(run_async(command, &cli.global, out)),
     }
 }
@@ -38,7 +39,7 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
     let app = |out| App::load(global, out);
     match command {
         Command::Up(args) => up::run(app(out)?, &args).await,
-        Command::Init(_) => Err(CommandError::failed("not yet")),
+        Command::Init(args) => init::run(global, &args, out).await,
         Command::Login(args) => login::run(&app(out)?, &args).await,
         Command::Logout(args) => logout::run(&app(out)?, &args).await,
         Command::Token(args) => token::run(&app(out)?, &args).await,
@@ -47,12 +48,14 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         Command::Events(args) => events::run(&app(out)?, &args).await,
         Command::Store(args) => store::run(&app(out)?, &args).await,
         // Handled before there is a runtime.
-        Command::Completions { shell } => completions::run(shell, &out),
-        Command::Man => man::run(&out),
+        Command::Completions { shell } => completions::run(shell, out),
+        Command::Man => man::run(out),
     }
 }
 
 /// A session that was just configured is not in its keeper: a fault of this program.
 fn lost(name: &str) -> CommandError {
-    CommandError::failed(format!("session {name} is configured but not kept; this is a fault in tenure"))
+    CommandError::failed(format!(
+        "session {name} is configured but not kept; this is a fault in tenure"
+    ))
 }

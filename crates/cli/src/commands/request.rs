@@ -27,30 +27,49 @@ pub async fn run(app: &App, args: &args::Request) -> Outcome {
     let gateway = Gateway::new(keeper.clone(), Options::default())
         .map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))?;
     let response = spinner::during("waiting for the answer", gateway.handle(request)).await;
-    let done = if app.out.json { print_json(app, response).await } else { print(args.include, response).await };
+    let done = if app.out.json {
+        print_json(app, response).await
+    } else {
+        print(args.include, response).await
+    };
     keeper.shutdown().await;
     done
 }
 
 fn request(args: &args::Request) -> Outcome<Request<Full<Bytes>>> {
     let wrong = |what: String, fix: &str| CommandError::usage(what, fix);
-    let method = Method::from_bytes(args.method.to_ascii_uppercase().as_bytes())
-        .map_err(|_| wrong(format!("{:?} is no method", args.method), "write GET, POST, PUT, PATCH, DELETE, …"))?;
+    let method = Method::from_bytes(args.method.to_ascii_uppercase().as_bytes()).map_err(|_| {
+        wrong(
+            format!("{:?} is no method", args.method),
+            "write GET, POST, PUT, PATCH, DELETE, …",
+        )
+    })?;
     let slash = if args.path.starts_with('/') { "" } else { "/" };
     let uri = format!("http://localhost/{}{slash}{}", args.session, args.path);
     let mut request = Request::new(Full::new(body(args.body.as_deref())?));
     *request.method_mut() = method;
     *request.uri_mut() = uri.parse().map_err(|_| {
-        wrong(format!("{:?} is no path", args.path), "write a path and query below the upstream, percent-encoded, e.g. /orders?page=2")
+        wrong(
+            format!("{:?} is no path", args.path),
+            "write a path and query below the upstream, percent-encoded, e.g. /orders?page=2",
+        )
     })?;
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_static("localhost"));
     for text in &args.headers {
         let parsed = text.split_once(':').and_then(|(name, value)| {
-            Some((HeaderName::try_from(name.trim()).ok()?, HeaderValue::try_from(value.trim()).ok()?))
+            Some((
+                HeaderName::try_from(name.trim()).ok()?,
+                HeaderValue::try_from(value.trim()).ok()?,
+            ))
         });
         // The value is not repeated: it may be a secret.
-        let (name, value) = parsed.ok_or_else(|| wrong("a header given with -H is none".to_owned(), "write it as 'Name: value'"))?;
+        let (name, value) = parsed.ok_or_else(|| {
+            wrong(
+                "a header given with -H is none".to_owned(),
+                "write it as 'Name: value'",
+            )
+        })?;
         headers.append(name, value);
     }
     if args.body.is_some() && !headers.contains_key(CONTENT_TYPE) {
@@ -86,7 +105,12 @@ async fn print(include: bool, response: Response<Body>) -> Outcome {
     let mut kept = Vec::new();
     let own = is_own(&head.headers);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| CommandError::new(Exit::TryLater, Problem::new(format!("the answer broke off: {error}"))))?;
+        let frame = frame.map_err(|error| {
+            CommandError::new(
+                Exit::TryLater,
+                Problem::new(format!("the answer broke off: {error}")),
+            )
+        })?;
         if let Ok(data) = frame.into_data() {
             out.write_all(&data)?;
             out.flush()?;
@@ -103,19 +127,37 @@ async fn print(include: bool, response: Response<Body>) -> Outcome {
 
 async fn print_json(app: &App, response: Response<Body>) -> Outcome {
     let (head, body) = response.into_parts();
-    let body = body.collect().await.map_err(|error| CommandError::new(Exit::TryLater, Problem::new(format!("the answer broke off: {error}"))))?.to_bytes();
-    let headers: Vec<_> = head.headers.iter().map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])).collect();
+    let body = body
+        .collect()
+        .await
+        .map_err(|error| {
+            CommandError::new(
+                Exit::TryLater,
+                Problem::new(format!("the answer broke off: {error}")),
+            )
+        })?
+        .to_bytes();
+    let headers: Vec<_> = head
+        .headers
+        .iter()
+        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+        .collect();
     let (text, encoded) = match std::str::from_utf8(&body) {
         Ok(text) => (Some(text.to_owned()), None),
         Err(_) => (None, Some(STANDARD.encode(&body))),
     };
     app.out.json(&json!({ "status": head.status.as_u16(), "headers": headers, "body": text, "body_base64": encoded }))?;
-    ended(head.status, exit_of(head.status.as_u16(), is_own(&head.headers), &body))
+    ended(
+        head.status,
+        exit_of(head.status.as_u16(), is_own(&head.headers), &body),
+    )
 }
 
 /// Whether the gateway answered itself: a forwarded answer names the generation it was got with.
 fn is_own(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json")
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind == "application/problem+json")
         && headers.contains_key("tenure-code")
         && !headers.contains_key("tenure-generation")
 }
@@ -124,7 +166,13 @@ fn exit_of(status: u16, own: bool, body: &[u8]) -> Option<Exit> {
     if status < 400 {
         return None;
     }
-    let heal = if own { serde_json::from_slice::<Value>(body).ok().and_then(|problem| serde_json::from_value(problem["heal"].clone()).ok()) } else { None };
+    let heal = if own {
+        serde_json::from_slice::<Value>(body)
+            .ok()
+            .and_then(|problem| serde_json::from_value(problem["heal"].clone()).ok())
+    } else {
+        None
+    };
     Some(match heal {
         Some(Heal::Relogin) => Exit::NeedsLogin,
         Some(Heal::RetryLater | Heal::Refresh) => Exit::TryLater,
@@ -137,7 +185,10 @@ fn exit_of(status: u16, own: bool, body: &[u8]) -> Option<Exit> {
 fn ended(status: http::StatusCode, exit: Option<Exit>) -> Outcome {
     match exit {
         None => Ok(()),
-        Some(exit) => Err(CommandError { silent: true, ..CommandError::new(exit, Problem::new(format!("the answer is {status}"))) }),
+        Some(exit) => Err(CommandError {
+            silent: true,
+            ..CommandError::new(exit, Problem::new(format!("the answer is {status}")))
+        }),
     }
 }
 
@@ -148,9 +199,21 @@ mod tests {
     #[test]
     fn the_gateways_own_answers_decide_the_exit_code_by_their_heal() {
         assert_eq!(exit_of(200, false, b""), None);
-        assert_eq!(exit_of(404, false, br#"{"heal":"relogin"}"#), Some(Exit::Failed));
-        assert_eq!(exit_of(401, true, br#"{"heal":"relogin"}"#), Some(Exit::NeedsLogin));
-        assert_eq!(exit_of(503, true, br#"{"heal":"retry_later"}"#), Some(Exit::TryLater));
-        assert_eq!(exit_of(502, true, br#"{"heal":"fix_config"}"#), Some(Exit::NeedsOperator));
+        assert_eq!(
+            exit_of(404, false, br#"{"heal":"relogin"}"#),
+            Some(Exit::Failed)
+        );
+        assert_eq!(
+            exit_of(401, true, br#"{"heal":"relogin"}"#),
+            Some(Exit::NeedsLogin)
+        );
+        assert_eq!(
+            exit_of(503, true, br#"{"heal":"retry_later"}"#),
+            Some(Exit::TryLater)
+        );
+        assert_eq!(
+            exit_of(502, true, br#"{"heal":"fix_config"}"#),
+            Some(Exit::NeedsOperator)
+        );
     }
 }

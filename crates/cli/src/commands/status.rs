@@ -24,15 +24,28 @@ pub async fn run(app: &App, args: &args::Status) -> Outcome {
         app.spec(name)?;
     }
     // Nothing is asked of a server here, so no secret of the configuration is needed.
-    let sessions = app.specs().iter().filter(|spec| args.session.as_ref().is_none_or(|name| *name == spec.name));
-    let keeper = app.open_keeper(sessions.map(|spec| spec.config.clone()).collect(), false).await?;
-    let done = if args.watch { watch(app, &keeper).await } else { show(app, &keeper) };
+    let sessions = app
+        .specs()
+        .iter()
+        .filter(|spec| args.session.as_ref().is_none_or(|name| *name == spec.name));
+    let keeper = app
+        .open_keeper(sessions.map(|spec| spec.config.clone()).collect(), false)
+        .await?;
+    let done = if args.watch {
+        watch(app, &keeper).await
+    } else {
+        show(app, &keeper)
+    };
     keeper.shutdown().await;
     done
 }
 
 fn statuses(keeper: &Keeper) -> Vec<Status> {
-    keeper.sessions().iter().map(tenure_keeper::Session::status).collect()
+    keeper
+        .sessions()
+        .iter()
+        .map(tenure_keeper::Session::status)
+        .collect()
 }
 
 fn show(app: &App, keeper: &Keeper) -> Outcome {
@@ -41,7 +54,10 @@ fn show(app: &App, keeper: &Keeper) -> Outcome {
         return app.out.json(&json!({ "sessions": statuses }));
     }
     if statuses.is_empty() {
-        return app.out.line(format_args!("no sessions in {}; add one with `tenure init URL`", app.source()));
+        return app.out.line(format_args!(
+            "no sessions in {}; add one with `tenure init URL`",
+            app.source()
+        ));
     }
     for line in lines(&statuses, app.out.out) {
         app.out.line(line)?;
@@ -51,7 +67,19 @@ fn show(app: &App, keeper: &Keeper) -> Outcome {
 
 /// The table, and below it what is wrong and what to type.
 fn lines(statuses: &[Status], paint: Paint) -> Vec<String> {
-    let mut table = Table::new(&["SESSION", "STATE", "GEN", "ACCESS TOKEN", "NEXT REFRESH", "LAST REFRESH", "SESSION ENDS", "PROVIDER"], paint);
+    let mut table = Table::new(
+        &[
+            "SESSION",
+            "STATE",
+            "GEN",
+            "ACCESS TOKEN",
+            "NEXT REFRESH",
+            "LAST REFRESH",
+            "SESSION ENDS",
+            "PROVIDER",
+        ],
+        paint,
+    );
     for status in statuses {
         table.row(row(status, paint));
     }
@@ -59,7 +87,12 @@ fn lines(statuses: &[Status], paint: Paint) -> Vec<String> {
     for status in statuses {
         if let Some(failure) = &status.failure {
             lines.push(String::new());
-            lines.push(format!("{} {}: {}", paint.bold(&status.name), failure::short(failure), failure.detail));
+            lines.push(format!(
+                "{} {}: {}",
+                paint.bold(&status.name),
+                failure::short(failure),
+                failure.detail
+            ));
             if let Some(command) = &failure.command {
                 lines.push(format!("  {} run `{command}`", paint.dim("fix:")));
             }
@@ -119,7 +152,11 @@ fn draw(out: Output, keeper: &Keeper) -> Outcome {
     let mut text = lines(&statuses, out.out).join("\n");
     if io::stdout().is_terminal() {
         // Home, then each line cleared to its end, then everything below: no flicker.
-        text = format!("\u{1b}[H{}\u{1b}[K\n\n{}\u{1b}[K\u{1b}[J", text.replace('\n', "\u{1b}[K\n"), out.out.dim("q or Ctrl-C ends this"));
+        text = format!(
+            "\u{1b}[H{}\u{1b}[K\n\n{}\u{1b}[K\u{1b}[J",
+            text.replace('\n', "\u{1b}[K\n"),
+            out.out.dim("q or Ctrl-C ends this")
+        );
     }
     out.line(text)
 }
@@ -147,7 +184,8 @@ impl RawKeys {
         }
         let before = termios::tcgetattr(&stdin).ok()?;
         let mut raw = before.clone();
-        raw.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+        raw.local_modes
+            .remove(LocalModes::ICANON | LocalModes::ECHO);
         raw.special_codes[SpecialCodeIndex::VMIN] = 1;
         raw.special_codes[SpecialCodeIndex::VTIME] = 0;
         termios::tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;

@@ -27,12 +27,19 @@ pub async fn run(app: &App, command: &args::Store) -> Outcome {
 }
 
 async fn check(app: &App) -> Outcome {
-    let (path, key) = (app.keeper_section().store.value.clone(), app.store_key().clone());
+    let (path, key) = (
+        app.keeper_section().store.value.clone(),
+        app.store_key().clone(),
+    );
     if !path.exists() {
-        let problem = Problem::new("there is no store yet").at(path.display()).fix("`tenure up` or `tenure login SESSION` makes it");
+        let problem = Problem::new("there is no store yet")
+            .at(path.display())
+            .fix("`tenure up` or `tenure login SESSION` makes it");
         return Err(CommandError::new(Exit::NeedsOperator, problem));
     }
-    let report = blocking(move || tenure_store::check::check(&path, &key, &Surroundings::from_env())).await??;
+    let report =
+        blocking(move || tenure_store::check::check(&path, &key, &Surroundings::from_env()))
+            .await??;
     if app.out.json {
         app.out.json(&report)?;
     } else {
@@ -42,15 +49,24 @@ async fn check(app: &App) -> Outcome {
         return Ok(());
     }
     // The findings have been shown; the exit code is what is left to say.
-    Err(CommandError { silent: true, ..CommandError::new(Exit::NeedsOperator, Problem::new("the store has problems")) })
+    Err(CommandError {
+        silent: true,
+        ..CommandError::new(Exit::NeedsOperator, Problem::new("the store has problems"))
+    })
 }
 
 fn print_report(app: &App, report: &CheckReport) -> Outcome {
     let paint = app.out.out;
-    app.out.line(format_args!("store    {} (schema {})", report.path.display(), report.schema_version))?;
+    app.out.line(format_args!(
+        "store    {} (schema {})",
+        report.path.display(),
+        report.schema_version
+    ))?;
     let key = match (&report.key.source, &report.key.error) {
         (_, Some(error)) => paint.color(anstyle::AnsiColor::Red, error),
-        (Some(source), None) => format!("{} from {source}", report.key.id.as_deref().unwrap_or("-")),
+        (Some(source), None) => {
+            format!("{} from {source}", report.key.id.as_deref().unwrap_or("-"))
+        }
         (None, None) => "none yet".to_owned(),
     };
     app.out.line(format_args!("key      {key}"))?;
@@ -63,22 +79,38 @@ fn print_report(app: &App, report: &CheckReport) -> Outcome {
                 (None, true) => "readable",
                 (None, false) => "none",
             };
-            table.row(vec![session.name.clone(), session.generation.to_string(), tokens.to_owned(), notes(session)]);
+            table.row(vec![
+                session.name.clone(),
+                session.generation.to_string(),
+                tokens.to_owned(),
+                notes(session),
+            ]);
         }
         for line in table.lines() {
             app.out.line(line)?;
         }
     }
     for problem in &report.problems {
-        app.out.line(format_args!("{} {problem}", paint.color(anstyle::AnsiColor::Red, "problem:")))?;
+        app.out.line(format_args!(
+            "{} {problem}",
+            paint.color(anstyle::AnsiColor::Red, "problem:")
+        ))?;
     }
-    app.out.line(if report.ok { paint.color(anstyle::AnsiColor::Green, "sound") } else { paint.color(anstyle::AnsiColor::Red, "not sound") })
+    app.out.line(if report.ok {
+        paint.color(anstyle::AnsiColor::Green, "sound")
+    } else {
+        paint.color(anstyle::AnsiColor::Red, "not sound")
+    })
 }
 
 fn notes(session: &tenure_store::check::SessionCheck) -> String {
     let mut notes = Vec::new();
     if let Some(lease) = &session.lease {
-        notes.push(format!("refreshing now ({}{})", lease.holder, if lease.alive { "" } else { ", dead" }));
+        notes.push(format!(
+            "refreshing now ({}{})",
+            lease.holder,
+            if lease.alive { "" } else { ", dead" }
+        ));
     }
     if session.intent {
         notes.push("a refresh of unknown outcome".to_owned());
@@ -95,13 +127,25 @@ fn notes(session: &tenure_store::check::SessionCheck) -> String {
 
 async fn rekey(app: &App) -> Outcome {
     let (options, target) = (app.store_options()?, app.store_key().clone());
-    let report = spinner::during("sealing everything anew", blocking(move || tenure_store::rekey::rekey(options, &target))).await??;
+    let report = spinner::during(
+        "sealing everything anew",
+        blocking(move || tenure_store::rekey::rekey(options, &target)),
+    )
+    .await??;
     if app.out.json {
         return app.out.json(&report);
     }
-    app.out.line(format_args!("{} sessions sealed with key {} in {}; it replaces key {}", report.resealed.len(), report.new_key, report.source, report.old_key))?;
+    app.out.line(format_args!(
+        "{} sessions sealed with key {} in {}; it replaces key {}",
+        report.resealed.len(),
+        report.new_key,
+        report.source,
+        report.old_key
+    ))?;
     for (name, why) in &report.left {
-        app.out.warn(format_args!("{name} could not be opened and was left as it is: {why}"));
+        app.out.warn(format_args!(
+            "{name} could not be opened and was left as it is: {why}"
+        ));
     }
     Ok(())
 }
@@ -112,11 +156,19 @@ async fn export(app: &App, args: &args::Export) -> Outcome {
     let export = spinner::during("sealing the export", store.export(&passphrase)).await?;
     write_new(&args.file, &export.bytes)?;
     if app.out.json {
-        return app.out.json(&json!({ "file": args.file, "sessions": export.sessions, "left_out": export.left_out }));
+        return app.out.json(
+            &json!({ "file": args.file, "sessions": export.sessions, "left_out": export.left_out }),
+        );
     }
-    app.out.line(format_args!("{} sessions written to {}", export.sessions.len(), args.file.display()))?;
+    app.out.line(format_args!(
+        "{} sessions written to {}",
+        export.sessions.len(),
+        args.file.display()
+    ))?;
     for (name, why) in &export.left_out {
-        app.out.warn(format_args!("{name} cannot be opened and is not in it: {why}"));
+        app.out.warn(format_args!(
+            "{name} cannot be opened and is not in it: {why}"
+        ));
     }
     Ok(())
 }
@@ -125,11 +177,22 @@ async fn import(app: &App, args: &args::Import) -> Outcome {
     let bytes = input::file(&args.file)?;
     let passphrase = passphrase(args.passphrase_file.as_deref(), false)?;
     let store = app.open_store().await?;
-    let report = spinner::during("opening the export", store.import(&bytes, Some(&passphrase), args.replace)).await?;
+    let report = spinner::during(
+        "opening the export",
+        store.import(&bytes, Some(&passphrase), args.replace),
+    )
+    .await?;
     if app.out.json {
         return app.out.json(&report);
     }
-    for (names, what) in [(&report.imported, "imported"), (&report.replaced, "replaced"), (&report.skipped, "left as it was here (--replace takes the export's)")] {
+    for (names, what) in [
+        (&report.imported, "imported"),
+        (&report.replaced, "replaced"),
+        (
+            &report.skipped,
+            "left as it was here (--replace takes the export's)",
+        ),
+    ] {
         for name in names {
             app.out.line(format_args!("{name}: {what}"))?;
         }
@@ -143,13 +206,24 @@ fn passphrase(file: Option<&Path>, twice: bool) -> Outcome<Secret> {
         let text = Secret::new(input::text(path)?);
         let first = text.expose().lines().next().unwrap_or_default();
         if first.is_empty() {
-            return Err(CommandError::new(Exit::Usage, Problem::new("the first line is empty").at(path.display()).fix("put the passphrase there")));
+            return Err(CommandError::new(
+                Exit::Usage,
+                Problem::new("the first line is empty")
+                    .at(path.display())
+                    .fix("put the passphrase there"),
+            ));
         }
         return Ok(Secret::new(first));
     }
     let once = input::secret("Passphrase")?;
-    if twice && std::io::IsTerminal::is_terminal(&std::io::stdin()) && input::secret("The same again")? != once {
-        return Err(CommandError::usage("the two passphrases differ", "type the same one twice"));
+    if twice
+        && std::io::IsTerminal::is_terminal(&std::io::stdin())
+        && input::secret("The same again")? != once
+    {
+        return Err(CommandError::usage(
+            "the two passphrases differ",
+            "type the same one twice",
+        ));
     }
     Ok(once)
 }
@@ -163,11 +237,22 @@ fn write_new(path: &Path, bytes: &[u8]) -> Outcome {
         .open(path)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
     written.map_err(|error| {
-        let fix = if error.kind() == std::io::ErrorKind::AlreadyExists { "name a file that does not exist yet" } else { "name a file this user can write" };
-        CommandError::new(Exit::Failed, Problem::new(format!("cannot write: {error}")).at(path.display()).fix(fix))
+        let fix = if error.kind() == std::io::ErrorKind::AlreadyExists {
+            "name a file that does not exist yet"
+        } else {
+            "name a file this user can write"
+        };
+        CommandError::new(
+            Exit::Failed,
+            Problem::new(format!("cannot write: {error}"))
+                .at(path.display())
+                .fix(fix),
+        )
     })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| CommandError::failed(error.to_string()))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| CommandError::failed(error.to_string()))
 }

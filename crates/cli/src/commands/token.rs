@@ -12,7 +12,9 @@ use crate::output::spinner;
 pub async fn run(app: &App, args: &args::Token) -> Outcome {
     let config = app.session_config(&args.session)?;
     let keeper = app.open_keeper(vec![config], false).await?;
-    let session = keeper.session(&args.session).ok_or_else(|| super::lost(&args.session))?;
+    let session = keeper
+        .session(&args.session)
+        .ok_or_else(|| super::lost(&args.session))?;
     let token = spinner::during("waiting for a token", session.token(args.min_valid)).await;
     // What was begun is finished and saved before this process ends.
     keeper.shutdown().await;
@@ -20,7 +22,11 @@ pub async fn run(app: &App, args: &args::Token) -> Outcome {
 }
 
 fn print(app: &App, args: &args::Token, token: &Token) -> Outcome {
-    let format = if app.out.json { TokenFormat::Json } else { args.format };
+    let format = if app.out.json {
+        TokenFormat::Json
+    } else {
+        args.format
+    };
     let secret = token.secret.expose();
     match format {
         TokenFormat::Plain => app.out.line(secret),

@@ -20,11 +20,20 @@ pub fn data_dir(global: &Global) -> Outcome<Sourced<PathBuf>> {
     }
     // The XDG specification has relative paths ignored.
     if let Some(home) = variable("XDG_DATA_HOME").filter(|path| path.is_absolute()) {
-        return Ok(Sourced::new(home.join("tenure"), Origin::Env("XDG_DATA_HOME")));
+        return Ok(Sourced::new(
+            home.join("tenure"),
+            Origin::Env("XDG_DATA_HOME"),
+        ));
     }
-    variable("HOME").map(|home| Sourced::default(home.join(".local/share/tenure"))).ok_or_else(|| {
-        CommandError::new(Exit::NeedsOperator, Problem::new("no data directory: HOME is not set").fix("name one with --data DIR or $TENURE_DATA"))
-    })
+    variable("HOME")
+        .map(|home| Sourced::default(home.join(".local/share/tenure")))
+        .ok_or_else(|| {
+            CommandError::new(
+                Exit::NeedsOperator,
+                Problem::new("no data directory: HOME is not set")
+                    .fix("name one with --data DIR or $TENURE_DATA"),
+            )
+        })
 }
 
 /// The configuration file: `--config`, `$TENURE_CONFIG`, `./tenure.toml`, then the data directory's. `None` when
@@ -34,7 +43,10 @@ pub fn config_file(global: &Global, data: &std::path::Path) -> Outcome<Option<So
         .config
         .clone()
         .map(|path| (path, Origin::Flag("--config"), Exit::Usage))
-        .or_else(|| variable("TENURE_CONFIG").map(|path| (path, Origin::Env("TENURE_CONFIG"), Exit::NeedsOperator)));
+        .or_else(|| {
+            variable("TENURE_CONFIG")
+                .map(|path| (path, Origin::Env("TENURE_CONFIG"), Exit::NeedsOperator))
+        });
     if let Some((path, origin, exit)) = named {
         if path.is_file() {
             return Ok(Some(Sourced::new(path, origin)));
@@ -45,10 +57,15 @@ pub fn config_file(global: &Global, data: &std::path::Path) -> Outcome<Option<So
         return Err(CommandError::new(exit, problem));
     }
     let usual = [PathBuf::from(FILE), data.join(FILE)];
-    Ok(usual.into_iter().find(|path| path.is_file()).map(Sourced::default))
+    Ok(usual
+        .into_iter()
+        .find(|path| path.is_file())
+        .map(Sourced::default))
 }
 
 /// A variable that is set to something.
 fn variable(name: &str) -> Option<PathBuf> {
-    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }

@@ -75,7 +75,11 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> KeeperSection {
             ),
         );
     }
-    table.finish(|key| timing::KEYS.contains(&key).then(|| format!("`{key}` belongs in [keeper.timing]")));
+    table.finish(|key| {
+        timing::KEYS
+            .contains(&key)
+            .then(|| format!("`{key}` belongs in [keeper.timing]"))
+    });
     section
 }
 
@@ -99,14 +103,22 @@ fn sqlite_path(text: &str, data: &Path) -> Result<PathBuf, Wrong> {
         }
         Some((scheme @ ("postgres" | "postgresql" | "valkey" | "redis"), _)) => {
             // The URL is not repeated: it may hold a password.
-            Err(Wrong::new(format!("a {scheme} store is not part of this version"), "use \"sqlite:tenure.db\""))
+            Err(Wrong::new(
+                format!("a {scheme} store is not part of this version"),
+                "use \"sqlite:tenure.db\"",
+            ))
         }
-        _ => Err(Wrong::new("this is no store", "write \"sqlite:FILE\", for example \"sqlite:tenure.db\"")),
+        _ => Err(Wrong::new(
+            "this is no store",
+            "write \"sqlite:FILE\", for example \"sqlite:tenure.db\"",
+        )),
     }
 }
 
 fn store_key(table: &Table<'_>, beside: &Path) -> KeySource {
-    let Some(found) = table.get("store_key") else { return KeySource::Auto };
+    let Some(found) = table.get("store_key") else {
+        return KeySource::Auto;
+    };
     match found.value.as_str() {
         Some("auto") => KeySource::Auto,
         Some("keyring") => KeySource::Keyring,
@@ -127,5 +139,7 @@ fn store_key(table: &Table<'_>, beside: &Path) -> KeySource {
 }
 
 fn caller_keys(table: &Table<'_>, beside: &Path) -> Vec<SecretSource> {
-    SecretSource::from_table(table, "caller_keys", beside).into_iter().collect()
+    SecretSource::from_table(table, "caller_keys", beside)
+        .into_iter()
+        .collect()
 }

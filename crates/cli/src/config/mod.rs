@@ -37,18 +37,30 @@ pub fn load(path: &Path, data: &Path) -> Outcome<Config> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         CommandError::new(
             Exit::NeedsOperator,
-            Problem::new(format!("cannot read the configuration: {error}")).at(&name).fix("make the file readable, or name another with --config"),
+            Problem::new(format!("cannot read the configuration: {error}"))
+                .at(&name)
+                .fix("make the file readable, or name another with --config"),
         )
     })?;
     let beside = path.parent().unwrap_or(Path::new(""));
     let profiles = own_profiles(&beside.join("profiles"))?;
     parse(&name, &text, data, beside, &profiles)
-        .map(|(keeper, sessions)| Config { path: path.to_owned(), keeper, sessions })
+        .map(|(keeper, sessions)| Config {
+            path: path.to_owned(),
+            keeper,
+            sessions,
+        })
         .map_err(|problems| CommandError::many(Exit::NeedsOperator, problems))
 }
 
 /// Checks a configuration's text: all of it, so that every fault is told at once.
-fn parse(name: &str, text: &str, data: &Path, beside: &Path, profiles: &Profiles) -> Result<(KeeperSection, Vec<Spec>), Vec<Problem>> {
+fn parse(
+    name: &str,
+    text: &str,
+    data: &Path,
+    beside: &Path,
+    profiles: &Profiles,
+) -> Result<(KeeperSection, Vec<Spec>), Vec<Problem>> {
     let source = Source::new(name, text);
     let parsed = source.parse();
     let mut keeper = KeeperSection::defaults(data);
@@ -58,23 +70,41 @@ fn parse(name: &str, text: &str, data: &Path, beside: &Path, profiles: &Profiles
         if let Some(table) = root.table("keeper") {
             keeper = keeper::read(table, data, beside);
         }
-        let context = Context { profiles, timing: &keeper.timing, beside };
-        for (name, table) in root.table("sessions").map(|table| table.tables()).unwrap_or_default() {
+        let context = Context {
+            profiles,
+            timing: &keeper.timing,
+            beside,
+        };
+        for (name, table) in root
+            .table("sessions")
+            .map(|table| table.tables())
+            .unwrap_or_default()
+        {
             sessions.extend(session::read(name, table, &context));
         }
         root.finish(|key| (key == "session").then(|| "did you mean [sessions.NAME]?".to_owned()));
     }
     drop(parsed);
     let problems = source.into_problems();
-    if problems.is_empty() { Ok((keeper, sessions)) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok((keeper, sessions))
+    } else {
+        Err(problems)
+    }
 }
 
 /// The user's own profiles: every `*.toml` in the directory. A broken one is told even if no session names it.
 fn own_profiles(dir: &Path) -> Outcome<Profiles> {
     let mut profiles = Profiles::default();
     let mut problems = Vec::new();
-    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(profiles) };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Ok(profiles);
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect();
     paths.sort();
     for path in paths {
         match own_profile(&path) {
@@ -82,20 +112,37 @@ fn own_profiles(dir: &Path) -> Outcome<Profiles> {
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(profiles) } else { Err(CommandError::many(Exit::NeedsOperator, problems)) }
+    if problems.is_empty() {
+        Ok(profiles)
+    } else {
+        Err(CommandError::many(Exit::NeedsOperator, problems))
+    }
 }
 
 fn own_profile(path: &Path) -> Result<tenure_diagnose::Profile, Problem> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Problem::new(format!("cannot read the profile: {error}")).at(&name).fix("make the file readable, or move it away"))?;
-    let profile = tenure_diagnose::parse_profile(&text, &name)
-        .map_err(|error| Problem::new(error.problem).at(format_args!("{}:{}:{}", error.file, error.line, error.column)).fix(error.fix))?;
-    if path.file_stem().is_some_and(|stem| stem != profile.name.as_str()) {
-        return Err(Problem::new(format!("the profile calls itself {:?}", profile.name)).at(&name).fix("give the file the same name"));
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Problem::new(format!("cannot read the profile: {error}"))
+            .at(&name)
+            .fix("make the file readable, or move it away")
+    })?;
+    let profile = tenure_diagnose::parse_profile(&text, &name).map_err(|error| {
+        Problem::new(error.problem)
+            .at(format_args!(
+                "{}:{}:{}",
+                error.file, error.line, error.column
+            ))
+            .fix(error.fix)
+    })?;
+    if path
+        .file_stem()
+        .is_some_and(|stem| stem != profile.name.as_str())
+    {
+        return Err(
+            Problem::new(format!("the profile calls itself {:?}", profile.name))
+                .at(&name)
+                .fix("give the file the same name"),
+        );
     }
     Ok(profile)
 }
-
-
-

@@ -22,7 +22,11 @@ pub struct Source<'a> {
 impl<'a> Source<'a> {
     /// A file's text under the name to show.
     pub fn new(name: &'a str, text: &'a str) -> Self {
-        Self { name, text, problems: RefCell::default() }
+        Self {
+            name,
+            text,
+            problems: RefCell::default(),
+        }
     }
 
     /// Parses the text; a syntax error is a problem with its place.
@@ -32,7 +36,10 @@ impl<'a> Source<'a> {
             Err(error) => {
                 let at = error.span().map_or(0, |span| span.start);
                 let what = error.message().lines().collect::<Vec<_>>().join(", ");
-                self.problem(at, Problem::new(what).fix("see https://toml.io for the notation"));
+                self.problem(
+                    at,
+                    Problem::new(what).fix("see https://toml.io for the notation"),
+                );
                 None
             }
         }
@@ -47,17 +54,29 @@ impl<'a> Source<'a> {
 
     fn problem(&self, offset: usize, problem: Problem) {
         let (line, column) = self.position(offset);
-        self.problems.borrow_mut().push((offset, problem.at(format_args!("{}:{line}:{column}", self.name))));
+        self.problems.borrow_mut().push((
+            offset,
+            problem.at(format_args!("{}:{line}:{column}", self.name)),
+        ));
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset.min(self.text.len())).unwrap_or_default();
+        let before = self
+            .text
+            .get(..offset.min(self.text.len()))
+            .unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        (
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
     }
 
     fn origin(&self, offset: usize) -> Origin {
-        Origin::File { name: self.name.to_owned(), line: self.position(offset).0 }
+        Origin::File {
+            name: self.name.to_owned(),
+            line: self.position(offset).0,
+        }
     }
 }
 
@@ -84,7 +103,13 @@ pub struct Value<'a> {
 impl<'a> Table<'a> {
     /// The root of a parsed file.
     pub fn root(source: &'a Source<'a>, parsed: &'a Spanned<DeTable<'a>>) -> Self {
-        Self { source, path: String::new(), at: 0, entries: parsed.get_ref(), asked: RefCell::default() }
+        Self {
+            source,
+            path: String::new(),
+            at: 0,
+            entries: parsed.get_ref(),
+            asked: RefCell::default(),
+        }
     }
 
     /// Where the table begins.
@@ -105,42 +130,59 @@ impl<'a> Table<'a> {
     /// Notes what is wrong with the value of `key`, or with the table when it has none.
     pub fn wrong_at(&self, key: &str, wrong: Wrong) {
         let what = format!("`{}`: {}", self.dotted(key), wrong.what);
-        self.source.problem(self.offset_of(key), Problem::new(what).fix(wrong.fix));
+        self.source
+            .problem(self.offset_of(key), Problem::new(what).fix(wrong.fix));
     }
 
     fn offset_of(&self, key: &str) -> usize {
-        self.entries.get(key).map_or(self.at, |value| value.span().start)
+        self.entries
+            .get(key)
+            .map_or(self.at, |value| value.span().start)
     }
 
     fn dotted(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     /// The raw value of a key, which is known from here on.
     pub fn get(&self, key: &'static str) -> Option<Value<'a>> {
         self.asked.borrow_mut().push(key);
-        self.entries.get(key).map(|value| Value { value: value.get_ref(), at: value.span().start })
+        self.entries.get(key).map(|value| Value {
+            value: value.get_ref(),
+            at: value.span().start,
+        })
     }
 
     fn expected(&self, key: &str, found: Value<'_>, wanted: &str) {
-        let what = format!("`{}` is {}, expected {wanted}", self.dotted(key), kind(found.value));
-        self.source.problem(found.at, Problem::new(what).fix(example(key, wanted)));
+        let what = format!(
+            "`{}` is {}, expected {wanted}",
+            self.dotted(key),
+            kind(found.value)
+        );
+        self.source
+            .problem(found.at, Problem::new(what).fix(example(key, wanted)));
     }
 
     /// A string.
     pub fn string(&self, key: &'static str) -> Option<Sourced<String>> {
         let found = self.get(key)?;
-        match found.value.as_str() {
-            Some(text) => Some(Sourced::new(text.to_owned(), self.source.origin(found.at))),
-            None => {
-                self.expected(key, found, "a string");
-                None
-            }
-        }
+        let Some(text) = found.value.as_str() else {
+            self.expected(key, found, "a string");
+            return None;
+        };
+        Some(Sourced::new(text.to_owned(), self.source.origin(found.at)))
     }
 
     /// A string that `parse` understands.
-    pub fn parsed<T>(&self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<Sourced<T>> {
+    pub fn parsed<T>(
+        &self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Option<Sourced<T>> {
         let text = self.string(key)?;
         match parse(&text.value) {
             Ok(value) => Some(Sourced::new(value, text.origin)),
@@ -165,7 +207,9 @@ impl<'a> Table<'a> {
     pub fn strings(&self, key: &'static str) -> Option<Vec<String>> {
         let found = self.get(key)?;
         let list = found.value.as_array().and_then(|list| {
-            list.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+            list.iter()
+                .map(|item| item.get_ref().as_str().map(str::to_owned))
+                .collect::<Option<Vec<_>>>()
         });
         if list.is_none() {
             self.expected(key, found, "a list of strings");
@@ -176,17 +220,21 @@ impl<'a> Table<'a> {
     /// A table below this one.
     pub fn table(&self, key: &'static str) -> Option<Table<'a>> {
         let found = self.get(key)?;
-        match found.value.as_table() {
-            Some(entries) => Some(self.below(key, found.at, entries)),
-            None => {
-                self.expected(key, found, "a table");
-                None
-            }
-        }
+        let Some(entries) = found.value.as_table() else {
+            self.expected(key, found, "a table");
+            return None;
+        };
+        Some(self.below(key, found.at, entries))
     }
 
     fn below(&self, key: &str, at: usize, entries: &'a DeTable<'a>) -> Table<'a> {
-        Table { source: self.source, path: self.dotted(key), at, entries, asked: RefCell::default() }
+        Table {
+            source: self.source,
+            path: self.dotted(key),
+            at,
+            entries,
+            asked: RefCell::default(),
+        }
     }
 
     /// Every entry, as a table each, with its name and the place of the name. For tables whose keys are names.
@@ -196,10 +244,20 @@ impl<'a> Table<'a> {
             .filter_map(|(name, value)| {
                 let at = name.span().start;
                 let Some(entries) = value.get_ref().as_table() else {
-                    self.expected(name.get_ref(), Value { value: value.get_ref(), at: value.span().start }, "a table");
+                    self.expected(
+                        name.get_ref(),
+                        Value {
+                            value: value.get_ref(),
+                            at: value.span().start,
+                        },
+                        "a table",
+                    );
                     return None;
                 };
-                Some((name.get_ref().as_ref(), self.below(name.get_ref(), at, entries)))
+                Some((
+                    name.get_ref().as_ref(),
+                    self.below(name.get_ref(), at, entries),
+                ))
             })
             .collect()
     }
@@ -210,7 +268,14 @@ impl<'a> Table<'a> {
         for (name, value) in self.entries {
             match value.get_ref().as_str() {
                 Some(text) => texts.push((name.get_ref().to_string(), text.to_owned())),
-                None => self.expected(name.get_ref(), Value { value: value.get_ref(), at: value.span().start }, "a string"),
+                None => self.expected(
+                    name.get_ref(),
+                    Value {
+                        value: value.get_ref(),
+                        at: value.span().start,
+                    },
+                    "a string",
+                ),
             }
         }
         texts
@@ -225,12 +290,19 @@ impl<'a> Table<'a> {
             if known.contains(&key) {
                 continue;
             }
-            let place = if self.path.is_empty() { "at the top of the file".to_owned() } else { format!("in [{}]", self.path) };
+            let place = if self.path.is_empty() {
+                "at the top of the file".to_owned()
+            } else {
+                format!("in [{}]", self.path)
+            };
             let fix = nearest(key, known.iter().copied())
                 .map(|name| format!("did you mean `{name}`?"))
                 .or_else(|| elsewhere(key))
                 .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
-            self.source.problem(start, Problem::new(format!("unknown key `{key}` {place}")).fix(fix));
+            self.source.problem(
+                start,
+                Problem::new(format!("unknown key `{key}` {place}")).fix(fix),
+            );
         }
     }
 }

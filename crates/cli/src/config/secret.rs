@@ -39,15 +39,33 @@ impl SecretSource {
             return None;
         }
         let table = parent.table(key)?;
-        let env = table.string("env").map(|name| SecretSource::Env(name.value));
-        let file = table.string("file").map(|path| SecretSource::File(beside.join(path.value)));
+        let env = table
+            .string("env")
+            .map(|name| SecretSource::Env(name.value));
+        let file = table
+            .string("file")
+            .map(|path| SecretSource::File(beside.join(path.value)));
         let command = table.strings("command").map(SecretSource::Command);
         let mut given = [env, file, command].into_iter().flatten();
         let source = given.next();
-        if given.next().is_some() || matches!(&source, Some(SecretSource::Command(argv)) if argv.is_empty()) {
-            parent.wrong_at(key, Wrong::new("exactly one source is wanted", "give one of env, file and a command that is not empty"));
+        if given.next().is_some()
+            || matches!(&source, Some(SecretSource::Command(argv)) if argv.is_empty())
+        {
+            parent.wrong_at(
+                key,
+                Wrong::new(
+                    "exactly one source is wanted",
+                    "give one of env, file and a command that is not empty",
+                ),
+            );
         } else if source.is_none() {
-            parent.wrong_at(key, Wrong::new("no source is given", "give one of env = \"NAME\", file = \"PATH\", command = [\"PROGRAM\"]"));
+            parent.wrong_at(
+                key,
+                Wrong::new(
+                    "no source is given",
+                    "give one of env = \"NAME\", file = \"PATH\", command = [\"PROGRAM\"]",
+                ),
+            );
         }
         table.finish(|_| None);
         source
@@ -62,7 +80,10 @@ impl SecretSource {
         };
         let secret = Secret::new(text.expose().trim_end_matches(['\r', '\n']));
         if secret.is_empty() {
-            return Err(Wrong::new(format!("{} holds an empty secret", self.name()), "put the secret there"));
+            return Err(Wrong::new(
+                format!("{} holds an empty secret", self.name()),
+                "put the secret there",
+            ));
         }
         Ok(secret)
     }
@@ -71,38 +92,55 @@ impl SecretSource {
         match self {
             SecretSource::Env(name) => format!("environment variable {name}"),
             SecretSource::File(path) => format!("file {}", path.display()),
-            SecretSource::Command(argv) => format!("command {}", argv.first().map_or("", String::as_str)),
+            SecretSource::Command(argv) => {
+                format!("command {}", argv.first().map_or("", String::as_str))
+            }
         }
     }
 
     fn read_env(name: &str) -> Result<Secret, Wrong> {
         match std::env::var(name) {
             Ok(text) => Ok(Secret::new(text)),
-            Err(std::env::VarError::NotPresent) => {
-                Err(Wrong::new(format!("environment variable {name} is not set"), format!("set {name} where tenure is started")))
-            }
-            Err(std::env::VarError::NotUnicode(_)) => {
-                Err(Wrong::new(format!("environment variable {name} is not UTF-8"), "set it to text"))
-            }
+            Err(std::env::VarError::NotPresent) => Err(Wrong::new(
+                format!("environment variable {name} is not set"),
+                format!("set {name} where tenure is started"),
+            )),
+            Err(std::env::VarError::NotUnicode(_)) => Err(Wrong::new(
+                format!("environment variable {name} is not UTF-8"),
+                "set it to text",
+            )),
         }
     }
 
     fn read_file(path: &Path) -> Result<Secret, Wrong> {
         let fix = "make the file readable for the user tenure runs as, or name another";
-        let fault = |error: std::io::Error| Wrong::new(format!("cannot read file {}: {error}", path.display()), fix);
+        let fault = |error: std::io::Error| {
+            Wrong::new(format!("cannot read file {}: {error}", path.display()), fix)
+        };
         let mut text = String::new();
-        std::fs::File::open(path).map_err(fault)?.take(MAX).read_to_string(&mut text).map_err(fault)?;
+        std::fs::File::open(path)
+            .map_err(fault)?
+            .take(MAX)
+            .read_to_string(&mut text)
+            .map_err(fault)?;
         Ok(Secret::new(text))
     }
 
     fn read_command(argv: &[String]) -> Result<Secret, Wrong> {
-        let (program, arguments) = argv.split_first().ok_or_else(|| Wrong::new("the command is empty", "name a program"))?;
+        let (program, arguments) = argv
+            .split_first()
+            .ok_or_else(|| Wrong::new("the command is empty", "name a program"))?;
         let output = Command::new(program)
             .args(arguments)
             .stdin(Stdio::inherit())
             .stderr(Stdio::inherit())
             .output()
-            .map_err(|error| Wrong::new(format!("cannot run {program}: {error}"), "name a program that exists and may be run"))?;
+            .map_err(|error| {
+                Wrong::new(
+                    format!("cannot run {program}: {error}"),
+                    "name a program that exists and may be run",
+                )
+            })?;
         // What it printed is not repeated: it may be the secret.
         if !output.status.success() {
             return Err(Wrong::new(
@@ -112,7 +150,12 @@ impl SecretSource {
         }
         String::from_utf8(output.stdout)
             .map(Secret::new)
-            .map_err(|_| Wrong::new(format!("{program} printed something that is not UTF-8"), "let it print the secret as text"))
+            .map_err(|_| {
+                Wrong::new(
+                    format!("{program} printed something that is not UTF-8"),
+                    "let it print the secret as text",
+                )
+            })
     }
 }
 
@@ -130,17 +173,25 @@ mod tests {
 
     #[test]
     fn a_command_prints_the_secret() {
-        let source = |script: &str| SecretSource::Command(vec!["/bin/sh".into(), "-c".into(), script.into()]);
+        let source = |script: &str| {
+            SecretSource::Command(vec!["/bin/sh".into(), "-c".into(), script.into()])
+        };
         assert_eq!(source("echo canary-2").read(), Ok(Secret::new("canary-2")));
-        let wrong = source("echo canary-2; exit 3").read().expect_err("it failed");
+        let wrong = source("echo canary-2; exit 3")
+            .read()
+            .expect_err("it failed");
         assert!(!wrong.to_string().contains("canary"), "{wrong}");
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let env = SecretSource::Env("TENURE_TEST_NOT_SET".into()).read().expect_err("not set");
+        let env = SecretSource::Env("TENURE_TEST_NOT_SET".into())
+            .read()
+            .expect_err("not set");
         assert!(env.what.contains("TENURE_TEST_NOT_SET"), "{env}");
-        let file = SecretSource::File("/nonexistent/secret".into()).read().expect_err("not there");
+        let file = SecretSource::File("/nonexistent/secret".into())
+            .read()
+            .expect_err("not there");
         assert!(file.what.contains("/nonexistent/secret"), "{file}");
     }
 }

@@ -73,7 +73,9 @@ impl Spec {
 
     fn secret(&self, key: &str, source: &Sourced<SecretSource>) -> Result<Secret, Problem> {
         source.value.read().map_err(|wrong| {
-            Problem::new(format!("session {}: `{key}`: {}", self.name, wrong.what)).at(&source.origin).fix(wrong.fix)
+            Problem::new(format!("session {}: `{key}`: {}", self.name, wrong.what))
+                .at(&source.origin)
+                .fix(wrong.fix)
         })
     }
 }
@@ -94,10 +96,18 @@ impl Profiles {
         if let Some(shipped) = tenure_diagnose::profile(name) {
             return Ok(Arc::new(shipped.clone()));
         }
-        let names: Vec<&str> = self.own.keys().map(String::as_str).chain(tenure_diagnose::profile_names()).collect();
+        let names: Vec<&str> = self
+            .own
+            .keys()
+            .map(String::as_str)
+            .chain(tenure_diagnose::profile_names())
+            .collect();
         let fix = match nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"? Known: {}", names.join(", ")),
-            None => format!("known: {}; or describe the server in profiles/{name}.toml beside the configuration", names.join(", ")),
+            None => format!(
+                "known: {}; or describe the server in profiles/{name}.toml beside the configuration",
+                names.join(", ")
+            ),
         };
         Err(Wrong::new(format!("no provider is called {name:?}"), fix))
     }
@@ -116,17 +126,33 @@ pub struct Context<'a> {
 /// Reads one `[sessions.S]`. `None` when it cannot be used; the problems are noted.
 pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec> {
     let origin = table.origin();
-    let named = value::session_name(name).map_err(|wrong| table.wrong(wrong.what, wrong.fix)).is_ok();
-    let provider = table.string("provider").map_or_else(|| DEFAULT_PROVIDER.to_owned(), |provider| provider.value);
-    let profile = context.profiles.find(&provider).map_err(|wrong| table.wrong_at("provider", wrong)).ok();
+    let named = value::session_name(name)
+        .map_err(|wrong| table.wrong(wrong.what, wrong.fix))
+        .is_ok();
+    let provider = table
+        .string("provider")
+        .map_or_else(|| DEFAULT_PROVIDER.to_owned(), |provider| provider.value);
+    let profile = context
+        .profiles
+        .find(&provider)
+        .map_err(|wrong| table.wrong_at("provider", wrong))
+        .ok();
     let insecure = table.boolean("insecure").unwrap_or(false);
     let urls = Urls::read(&table, insecure);
     let upstream = upstream(name, &table, insecure);
-    let keep = table.parsed("keep", keep).map_or(Keep::Warm, |keep| keep.value);
+    let keep = table
+        .parsed("keep", keep)
+        .map_or(Keep::Warm, |keep| keep.value);
     let scopes = table.strings("scopes").unwrap_or_default();
     let flow = table.parsed("flow", flow).map(|flow| flow.value);
-    let params = table.table("refresh_params").map(|params| params.texts()).unwrap_or_default();
-    let own_timing = table.table("timing").map_or_else(|| context.timing.clone(), |own| timing::read(own, context.timing));
+    let params = table
+        .table("refresh_params")
+        .map(|params| params.texts())
+        .unwrap_or_default();
+    let own_timing = table.table("timing").map_or_else(
+        || context.timing.clone(),
+        |own| timing::read(own, context.timing),
+    );
     let keys = ClientKeys::read(&table, context.beside);
     let spec = profile.filter(|_| named).and_then(|profile| {
         let client = keys.client(name, &table, &profile)?;
@@ -137,19 +163,30 @@ pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec>
             endpoints,
             client,
             scopes,
-            upstream: upstream?,
+            upstream,
             keep,
             client_credentials: flow == Some(Flow::ClientCredentials),
             timing: own_timing,
         };
-        Some(Spec { name: name.to_owned(), origin, config, flow, client_secret: keys.secret, client_key: keys.key })
+        Some(Spec {
+            name: name.to_owned(),
+            origin,
+            config,
+            flow,
+            client_secret: keys.secret,
+            client_key: keys.key,
+        })
     });
-    table.finish(|key| timing::KEYS.contains(&key).then(|| format!("`{key}` belongs in [sessions.{name}.timing]")));
+    table.finish(|key| {
+        timing::KEYS
+            .contains(&key)
+            .then(|| format!("`{key}` belongs in [sessions.{name}.timing]"))
+    });
     spec
 }
 
-/// Where the token goes. Must be said: `Some(None)` is the explicit "none".
-fn upstream(name: &str, table: &Table<'_>, insecure: bool) -> Option<Option<Url>> {
+/// Where the token goes. Must be said: "none" is `None`, and so is what is wrong and was noted.
+fn upstream(name: &str, table: &Table<'_>, insecure: bool) -> Option<Url> {
     if table.get("upstream").is_none() {
         table.wrong(
             format!("session {name} has no `upstream`"),
@@ -158,7 +195,15 @@ fn upstream(name: &str, table: &Table<'_>, insecure: bool) -> Option<Option<Url>
         );
         return None;
     }
-    table.parsed("upstream", |text| if text == "none" { Ok(None) } else { value::url(text, insecure).map(Some) }).map(|url| url.value)
+    table
+        .parsed("upstream", |text| {
+            if text == "none" {
+                Ok(None)
+            } else {
+                value::url(text, insecure).map(Some)
+            }
+        })
+        .and_then(|url| url.value)
 }
 
 fn keep(text: &str) -> Result<Keep, Wrong> {
@@ -180,16 +225,24 @@ fn flow(text: &str) -> Result<Flow, Wrong> {
         ("client_credentials", Flow::ClientCredentials),
         ("browser_tokens", Flow::BrowserTokens),
     ];
-    FLOWS.iter().find(|(name, _)| *name == text).map(|(_, flow)| *flow).ok_or_else(|| {
-        let known: Vec<_> = FLOWS.iter().map(|(name, _)| *name).collect();
-        let fix = nearest(text, known.iter().copied()).map_or_else(|| format!("known: {}", known.join(", ")), |near| format!("did you mean \"{near}\"?"));
-        Wrong::new(format!("{text:?} is no way to log in"), fix)
-    })
+    FLOWS
+        .iter()
+        .find(|(name, _)| *name == text)
+        .map(|(_, flow)| *flow)
+        .ok_or_else(|| {
+            let known: Vec<_> = FLOWS.iter().map(|(name, _)| *name).collect();
+            let fix = nearest(text, known.iter().copied()).map_or_else(
+                || format!("known: {}", known.join(", ")),
+                |near| format!("did you mean \"{near}\"?"),
+            );
+            Wrong::new(format!("{text:?} is no way to log in"), fix)
+        })
 }
 
 /// The URLs of a session's server.
 struct Urls {
-    issuer: Option<Url>,
+    /// The issuer and its text as written: a slash at the end more or less is another issuer.
+    issuer: Option<(Url, String)>,
     token: Option<Url>,
     login: Option<Url>,
     authorization: Option<Url>,
@@ -201,9 +254,16 @@ struct Urls {
 
 impl Urls {
     fn read(table: &Table<'_>, insecure: bool) -> Self {
-        let url = |key| table.parsed(key, |text| value::url(text, insecure)).map(|url| url.value);
+        let url = |key| {
+            table
+                .parsed(key, |text| value::url(text, insecure))
+                .map(|url| url.value)
+        };
+        let issuer = table.parsed("issuer", |text| {
+            Ok((value::url(text, insecure)?, text.to_owned()))
+        });
         Self {
-            issuer: url("issuer"),
+            issuer: issuer.map(|issuer| issuer.value),
             token: url("token_endpoint"),
             login: url("login_endpoint"),
             authorization: url("authorization_endpoint"),
@@ -215,11 +275,22 @@ impl Urls {
     }
 
     /// What is configured, then what the profile's templates give; the rest is left to discovery.
-    fn endpoints(self, name: &str, table: &Table<'_>, profile: &Profile, params: Vec<(String, String)>) -> Option<Endpoints> {
+    fn endpoints(
+        self,
+        name: &str,
+        table: &Table<'_>,
+        profile: &Profile,
+        params: Vec<(String, String)>,
+    ) -> Option<Endpoints> {
         let templates = &profile.endpoints;
-        let issuer = self.issuer.as_ref();
-        let from = |template: &Option<String>| template.as_deref().and_then(|template| profile.resolve(template, issuer, None));
-        let discover = profile.discovery && self.token.is_none();
+        let (issuer, issuer_text) = self.issuer.unzip();
+        let issuer = issuer.as_ref();
+        let from = |template: &Option<String>| {
+            template
+                .as_deref()
+                .and_then(|template| profile.resolve(template, issuer, None))
+        };
+        let discover = profile.discovery && self.token.is_none() && issuer.is_some();
         let token = self.token.or_else(|| from(&templates.token));
         let token_endpoint = match (token, issuer) {
             (Some(url), _) => url,
@@ -237,19 +308,31 @@ impl Urls {
             }
         };
         let mut server = Server::new(profile.wire_dialect(), token_endpoint);
-        server.issuer = issuer.map(|issuer| issuer.as_str().trim_end_matches('/').to_owned());
+        server.issuer = issuer_text;
         // With a discovery document, templates would hide what it says.
         let template = |template: &Option<String>| if discover { None } else { from(template) };
         server.login_endpoint = self.login.or_else(|| from(&templates.login));
-        server.authorization_endpoint = self.authorization.or_else(|| template(&templates.authorization));
-        server.device_authorization_endpoint = self.device_authorization.or_else(|| template(&templates.device_authorization));
+        server.authorization_endpoint = self
+            .authorization
+            .or_else(|| template(&templates.authorization));
+        server.device_authorization_endpoint = self
+            .device_authorization
+            .or_else(|| template(&templates.device_authorization));
         server.revocation_endpoint = self.revocation.or_else(|| template(&templates.revocation));
-        server.introspection_endpoint = self.introspection.or_else(|| template(&templates.introspection));
+        server.introspection_endpoint = self
+            .introspection
+            .or_else(|| template(&templates.introspection));
         server.validate_endpoint = self.validate.or_else(|| template(&templates.validate));
         server.extra_refresh_params = params;
-        server.expires_in_default = profile.lifetimes.access_s.and_then(|seconds| i64::try_from(seconds).ok());
-        Some(match self.issuer {
-            Some(issuer) if discover => Endpoints::Discover { issuer, known: Box::new(server) },
+        server.expires_in_default = profile
+            .lifetimes
+            .access_s
+            .and_then(|seconds| i64::try_from(seconds).ok());
+        Some(match issuer {
+            Some(issuer) if discover => Endpoints::Discover {
+                issuer: issuer.clone(),
+                known: Box::new(server),
+            },
             _ => Endpoints::Known(Box::new(server)),
         })
     }
@@ -265,10 +348,18 @@ struct ClientKeys {
 
 impl ClientKeys {
     fn read(table: &Table<'_>, beside: &Path) -> Self {
-        let sourced = |key| SecretSource::from_table(table, key, beside).map(|source| Sourced::new(source, table.origin_of(key)));
+        let sourced = |key| {
+            SecretSource::from_table(table, key, beside)
+                .map(|source| Sourced::new(source, table.origin_of(key)))
+        };
         let secret = sourced("client_secret");
-        let alg = table.parsed("client_key_alg", alg).map_or(Alg::Es256, |alg| alg.value);
-        let id = table.string("client_key_id").map(|id| id.value).unwrap_or_default();
+        let alg = table
+            .parsed("client_key_alg", alg)
+            .map_or(Alg::Es256, |alg| alg.value);
+        let id = table
+            .string("client_key_id")
+            .map(|id| id.value)
+            .unwrap_or_default();
         let key = sourced("client_key").map(|source| KeySpec { source, alg, id });
         Self {
             id: table.string("client_id").map(|id| id.value),
@@ -283,14 +374,21 @@ impl ClientKeys {
         let dialect = profile.wire_dialect();
         if self.id.is_none() && dialect == Dialect::OAuth2 {
             if table.get("client_id").is_none() {
-                table.wrong(format!("session {name} has no `client_id`"), "add client_id = \"…\", the name this client is registered under at the server");
+                table.wrong(
+                    format!("session {name} has no `client_id`"),
+                    "add client_id = \"…\", the name this client is registered under at the server",
+                );
             }
             return None;
         }
         let auth = self.auth.unwrap_or_else(|| self.default_auth(profile));
         let missing = match auth {
-            ClientAuth::Basic | ClientAuth::Post if self.secret.is_none() => Some(("client_secret", "{ env = \"NAME\" }")),
-            ClientAuth::PrivateKeyJwt if self.key.is_none() => Some(("client_key", "{ file = \"client.pem\" }")),
+            ClientAuth::Basic | ClientAuth::Post if self.secret.is_none() => {
+                Some(("client_secret", "{ env = \"NAME\" }"))
+            }
+            ClientAuth::PrivateKeyJwt if self.key.is_none() => {
+                Some(("client_key", "{ file = \"client.pem\" }"))
+            }
             _ => None,
         };
         if let Some((key, example)) = missing {
@@ -298,12 +396,22 @@ impl ClientKeys {
             if table.get(key).is_none() {
                 table.wrong_at(
                     "client_auth",
-                    Wrong::new(format!("\"{}\" needs a `{key}`", auth.as_str()), format!("add {key} = {example}, or client_auth = \"none\" for a public client")),
+                    Wrong::new(
+                        format!("\"{}\" needs a `{key}`", auth.as_str()),
+                        format!(
+                            "add {key} = {example}, or client_auth = \"none\" for a public client"
+                        ),
+                    ),
                 );
             }
             return None;
         }
-        Some(Client { id: self.id.clone().unwrap_or_default(), secret: None, key: None, auth })
+        Some(Client {
+            id: self.id.clone().unwrap_or_default(),
+            secret: None,
+            key: None,
+            auth,
+        })
     }
 
     /// The profile's first method for which there is what it takes.
@@ -313,18 +421,31 @@ impl ClientKeys {
             ClientAuth::Basic | ClientAuth::Post => self.secret.is_some(),
             ClientAuth::PrivateKeyJwt => self.key.is_some(),
         };
-        profile.client_auth.iter().map(|method| ClientAuth::from(*method)).find(possible).unwrap_or(ClientAuth::None)
+        profile
+            .client_auth
+            .iter()
+            .map(|method| ClientAuth::from(*method))
+            .find(possible)
+            .unwrap_or(ClientAuth::None)
     }
 }
 
 fn auth(text: &str) -> Result<ClientAuth, Wrong> {
     ClientAuth::parse(text).ok_or_else(|| {
-        Wrong::new(format!("{text:?} is no client authentication"), "write \"basic\", \"post\", \"private_key_jwt\" or \"none\"")
+        Wrong::new(
+            format!("{text:?} is no client authentication"),
+            "write \"basic\", \"post\", \"private_key_jwt\" or \"none\"",
+        )
     })
 }
 
 fn alg(text: &str) -> Result<Alg, Wrong> {
     Alg::parse(text)
         .filter(|alg| *alg != Alg::Hs256)
-        .ok_or_else(|| Wrong::new(format!("{text:?} is no algorithm for a private key"), "write \"ES256\", \"ES384\", \"EdDSA\", \"RS256\" or \"PS256\""))
+        .ok_or_else(|| {
+            Wrong::new(
+                format!("{text:?} is no algorithm for a private key"),
+                "write \"ES256\", \"ES384\", \"EdDSA\", \"RS256\" or \"PS256\"",
+            )
+        })
 }

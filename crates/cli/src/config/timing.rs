@@ -6,7 +6,13 @@ use super::reader::Table;
 use super::value::{self, Wrong};
 
 /// The keys of a timing table.
-pub const KEYS: [&str; 5] = ["exchange_timeout", "backoff_min", "backoff_max", "refresh_at", "replay_limit"];
+pub const KEYS: [&str; 5] = [
+    "exchange_timeout",
+    "backoff_min",
+    "backoff_max",
+    "refresh_at",
+    "replay_limit",
+];
 
 /// Reads a timing table over what applies without it.
 pub fn read(table: Table<'_>, base: &Timing) -> Timing {
@@ -29,7 +35,10 @@ pub fn read(table: Table<'_>, base: &Timing) -> Timing {
     if timing.backoff_min > timing.backoff_max {
         table.wrong_at(
             "backoff_min",
-            Wrong::new("the first wait is longer than the longest (`backoff_max`)", "make backoff_min the smaller of the two"),
+            Wrong::new(
+                "the first wait is longer than the longest (`backoff_max`)",
+                "make backoff_min the smaller of the two",
+            ),
         );
     }
     table.finish(|_| None);

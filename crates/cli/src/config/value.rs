@@ -19,19 +19,37 @@ pub struct Wrong {
 impl Wrong {
     /// What is wrong and what would be right.
     pub fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), fix: fix.into() }
+        Self {
+            what: what.into(),
+            fix: fix.into(),
+        }
     }
 }
 
-const DURATION_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const DURATION_UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
 
 /// A duration with units: `15s`, `500ms`, `1m30s`, `2h`, `7d`.
 pub fn duration(text: &str) -> Result<Duration, Wrong> {
     let wrong = || {
         let what = format!("{text:?} is no duration");
         match text.trim().parse::<u64>() {
-            Ok(_) => Wrong::new(what, format!("add a unit, for example \"{}s\" (ms, s, m, h, d)", text.trim())),
-            Err(_) => Wrong::new(what, "write a number and a unit, for example \"15s\" (ms, s, m, h, d)"),
+            Ok(_) => Wrong::new(
+                what,
+                format!(
+                    "add a unit, for example \"{}s\" (ms, s, m, h, d)",
+                    text.trim()
+                ),
+            ),
+            Err(_) => Wrong::new(
+                what,
+                "write a number and a unit, for example \"15s\" (ms, s, m, h, d)",
+            ),
         }
     };
     let mut rest = text.trim();
@@ -43,9 +61,17 @@ pub fn duration(text: &str) -> Result<Duration, Wrong> {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
         let after = &rest[digits..];
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
-        let (_, ms) = DURATION_UNITS.iter().find(|(unit, _)| *unit == &after[..letters]).ok_or_else(wrong)?;
-        total = number.checked_mul(*ms).and_then(|part| total.checked_add(part)).ok_or_else(wrong)?;
+        let letters = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
+        let (_, ms) = DURATION_UNITS
+            .iter()
+            .find(|(unit, _)| *unit == &after[..letters])
+            .ok_or_else(wrong)?;
+        total = number
+            .checked_mul(*ms)
+            .and_then(|part| total.checked_add(part))
+            .ok_or_else(wrong)?;
         rest = &after[letters..];
     }
     Ok(Duration::from_millis(total))
@@ -54,7 +80,10 @@ pub fn duration(text: &str) -> Result<Duration, Wrong> {
 /// A duration that is not zero.
 pub fn positive_duration(text: &str) -> Result<Duration, Wrong> {
     match duration(text)? {
-        Duration::ZERO => Err(Wrong::new(format!("{text:?} is no time at all"), "write a duration above zero, for example \"15s\"")),
+        Duration::ZERO => Err(Wrong::new(
+            format!("{text:?} is no time at all"),
+            "write a duration above zero, for example \"15s\"",
+        )),
         some => Ok(some),
     }
 }
@@ -72,12 +101,22 @@ const SIZE_UNITS: [(&str, u64); 8] = [
 
 /// A size with its unit: `1MiB`, `64KiB`, `0B`.
 pub fn size(text: &str) -> Result<u64, Wrong> {
-    let wrong = || Wrong::new(format!("{text:?} is no size"), "write a number and a unit, for example \"1MiB\" (B, KiB, MiB, GiB, kB, MB, GB)");
+    let wrong = || {
+        Wrong::new(
+            format!("{text:?} is no size"),
+            "write a number and a unit, for example \"1MiB\" (B, KiB, MiB, GiB, kB, MB, GB)",
+        )
+    };
     let trimmed = text.trim();
-    let digits = trimmed.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let digits = trimmed
+        .find(|c: char| !c.is_ascii_digit())
+        .ok_or_else(wrong)?;
     let number: u64 = trimmed[..digits].parse().map_err(|_| wrong())?;
     let unit = trimmed[digits..].trim_start();
-    let (_, bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    let (_, bytes) = SIZE_UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .ok_or_else(wrong)?;
     number.checked_mul(*bytes).ok_or_else(wrong)
 }
 
@@ -93,10 +132,16 @@ pub fn refresh_at(text: &str) -> Result<RefreshAt, Wrong> {
         return Ok(RefreshAt::Auto);
     }
     if let Ok(fraction) = text.parse::<f64>() {
-        return if fraction > 0.0 && fraction < 1.0 { Ok(RefreshAt::Fraction(fraction)) } else { Err(wrong()) };
+        return if fraction > 0.0 && fraction < 1.0 {
+            Ok(RefreshAt::Fraction(fraction))
+        } else {
+            Err(wrong())
+        };
     }
     let before = duration(text).map_err(|_| wrong())?;
-    Ok(RefreshAt::Before(u64::try_from(before.as_millis()).map_err(|_| wrong())?))
+    Ok(RefreshAt::Before(
+        u64::try_from(before.as_millis()).map_err(|_| wrong())?,
+    ))
 }
 
 /// An address to listen on: `127.0.0.1:7878`, `[::1]:7878`, `localhost:7878`.
@@ -105,23 +150,43 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
         Some(port) => format!("{}:{port}", Ipv4Addr::LOCALHOST),
         None => text.to_owned(),
     };
-    spelt.parse().map_err(|_| Wrong::new(format!("{text:?} is no address to listen on"), "write an IP address and a port, for example \"127.0.0.1:7878\""))
+    spelt.parse().map_err(|_| {
+        Wrong::new(
+            format!("{text:?} is no address to listen on"),
+            "write an IP address and a port, for example \"127.0.0.1:7878\"",
+        )
+    })
 }
 
 /// An absolute http or https URL with a host. Plain http only to loopback, or with `insecure`.
 pub fn url(text: &str, insecure: bool) -> Result<Url, Wrong> {
     let url = Url::parse(text).map_err(|error| {
-        Wrong::new(format!("{text:?} is no URL: {error}"), format!("write an absolute URL, for example \"https://{}\"", bare_host(text)))
+        Wrong::new(
+            format!("{text:?} is no URL: {error}"),
+            format!(
+                "write an absolute URL, for example \"https://{}\"",
+                bare_host(text)
+            ),
+        )
     })?;
     if !matches!(url.scheme(), "https" | "http") {
-        return Err(Wrong::new(format!("{text:?} is neither https nor http"), "write an https URL"));
+        return Err(Wrong::new(
+            format!("{text:?} is neither https nor http"),
+            "write an https URL",
+        ));
     }
     if !url.username().is_empty() || url.password().is_some() {
         // The text itself is not repeated: it holds a password.
-        return Err(Wrong::new("a URL must not carry a user name or password", "move them to `tenure login` or `client_secret`"));
+        return Err(Wrong::new(
+            "a URL must not carry a user name or password",
+            "move them to `tenure login` or `client_secret`",
+        ));
     }
     if url.fragment().is_some() {
-        return Err(Wrong::new(format!("{text:?} has a fragment"), "remove everything from `#` on"));
+        return Err(Wrong::new(
+            format!("{text:?} has a fragment"),
+            "remove everything from `#` on",
+        ));
     }
     if url.scheme() == "http" && !insecure && !is_loopback(&url) {
         return Err(Wrong::new(
@@ -134,8 +199,16 @@ pub fn url(text: &str, insecure: bool) -> Result<Url, Wrong> {
 
 /// Something like a host in a text that is no URL, for an example that helps.
 fn bare_host(text: &str) -> &str {
-    let looks_like_host = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._:/".contains(c)) && !text.contains("//");
-    if looks_like_host { text } else { "shop.example" }
+    let looks_like_host = !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-._:/".contains(c))
+        && !text.contains("//");
+    if looks_like_host {
+        text
+    } else {
+        "shop.example"
+    }
 }
 
 /// Whether a URL's host is this machine.
@@ -152,7 +225,9 @@ pub fn is_loopback(url: &Url) -> bool {
 pub fn session_name(text: &str) -> Result<(), Wrong> {
     let fits = !text.is_empty()
         && text.len() <= 63
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-');
     if fits {
@@ -173,10 +248,19 @@ mod tests {
         assert_eq!(duration("15s"), Ok(Duration::from_secs(15)));
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("7d"), Ok(Duration::from_secs(604_800)));
+        assert_eq!(duration("7d"), Ok(Duration::from_hours(168)));
         let wrong = duration("15").expect_err("no unit");
         assert!(wrong.fix.contains("\"15s\""), "{wrong}");
-        for bad in ["", "s", "15 s x", "1.5s", "-1s", "15sec", "99999999999999999999s", "18446744073709551615d"] {
+        for bad in [
+            "",
+            "s",
+            "15 s x",
+            "1.5s",
+            "-1s",
+            "15sec",
+            "99999999999999999999s",
+            "18446744073709551615d",
+        ] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
     }
@@ -203,14 +287,30 @@ mod tests {
 
     #[test]
     fn plain_http_stays_at_home() {
-        for home in ["http://127.0.0.1:1/x", "http://localhost", "http://shop.localhost:7", "http://[::1]:9", "https://a.example"] {
+        for home in [
+            "http://127.0.0.1:1/x",
+            "http://localhost",
+            "http://shop.localhost:7",
+            "http://[::1]:9",
+            "https://a.example",
+        ] {
             assert!(url(home, false).is_ok(), "{home}");
         }
-        for away in ["http://a.example", "http://10.0.0.1", "http://localhost.evil.example", "http://127.0.0.1.evil.example"] {
+        for away in [
+            "http://a.example",
+            "http://10.0.0.1",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+        ] {
             assert!(url(away, false).is_err(), "{away}");
             assert!(url(away, true).is_ok(), "{away}");
         }
-        for bad in ["shop.example", "ftp://a.example", "https://", "https://a.example/#x"] {
+        for bad in [
+            "shop.example",
+            "ftp://a.example",
+            "https://",
+            "https://a.example/#x",
+        ] {
             assert!(url(bad, true).is_err(), "{bad}");
         }
     }

@@ -6,14 +6,31 @@ use super::Paint;
 
 /// Code and title, the chain of causes, the evidence: one string a line. The detail is left to the caller.
 pub fn block(failure: &Failure, paint: Paint) -> Vec<String> {
-    let mut lines = vec![format!("{} {} {}", paint.dim("code:"), failure.code, failure.title)];
+    let mut lines = vec![format!(
+        "{} {} {}",
+        paint.dim("code:"),
+        failure.code,
+        failure.title
+    )];
     let mut next = failure.because.as_deref();
     while let Some(cause) = next {
-        lines.push(format!("{} {} {}: {}", paint.dim("because:"), cause.code, cause.title, cause.detail));
+        lines.push(format!(
+            "{} {} {}: {}",
+            paint.dim("because:"),
+            cause.code,
+            cause.title,
+            cause.detail
+        ));
         next = cause.because.as_deref();
     }
     for fact in &failure.evidence {
-        lines.push(format!("{} {} = {} ({})", paint.dim("evidence:"), fact.kind, fact.value, fact.source));
+        lines.push(format!(
+            "{} {} = {} ({})",
+            paint.dim("evidence:"),
+            fact.kind,
+            fact.value,
+            fact.source
+        ));
     }
     lines
 }

@@ -32,7 +32,11 @@ impl Paint {
 
     /// `text` in this style, or plain.
     pub fn style(self, style: Style, text: impl fmt::Display) -> String {
-        if self.0 { format!("{style}{text}{style:#}") } else { text.to_string() }
+        if self.0 {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_string()
+        }
     }
 
     /// Bold.
@@ -85,7 +89,8 @@ impl Output {
     }
 
     /// A line of the result.
-    pub fn line(&self, text: impl fmt::Display) -> Outcome {
+    #[expect(clippy::unused_self, reason = "one place says where a command writes")]
+    pub fn line(self, text: impl fmt::Display) -> Outcome {
         let mut out = io::stdout().lock();
         writeln!(out, "{text}")?;
         out.flush()?;
@@ -93,24 +98,28 @@ impl Output {
     }
 
     /// The result as one line of JSON.
-    pub fn json(&self, value: &impl Serialize) -> Outcome {
-        let text = serde_json::to_string(value).map_err(|error| CommandError::failed(format!("cannot write JSON: {error}")))?;
+    pub fn json(self, value: &impl Serialize) -> Outcome {
+        let text = serde_json::to_string(value)
+            .map_err(|error| CommandError::failed(format!("cannot write JSON: {error}")))?;
         self.line(text)
     }
 
     /// A remark on stderr. Nobody is stopped by a stderr that is gone.
-    pub fn note(&self, text: impl fmt::Display) {
+    #[expect(clippy::unused_self, reason = "one place says where a command writes")]
+    pub fn note(self, text: impl fmt::Display) {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
     /// A warning on stderr.
-    pub fn warn(&self, text: impl fmt::Display) {
-        let word = self.err.style(AnsiColor::Yellow.on_default().bold(), "warning");
+    pub fn warn(self, text: impl fmt::Display) {
+        let word = self
+            .err
+            .style(AnsiColor::Yellow.on_default().bold(), "warning");
         self.note(format_args!("{word}: {text}"));
     }
 
     /// An error: a block on stderr, or under `--json` one object on stdout.
-    pub fn error(&self, error: &CommandError) {
+    pub fn error(self, error: &CommandError) {
         if error.silent {
             return;
         }
@@ -120,7 +129,11 @@ impl Output {
         let word = self.err.style(AnsiColor::Red.on_default().bold(), "error");
         for problem in &error.problems {
             match &problem.place {
-                Some(place) => self.note(format_args!("{word}: {}: {}", self.err.bold(place), problem.what)),
+                Some(place) => self.note(format_args!(
+                    "{word}: {}: {}",
+                    self.err.bold(place),
+                    problem.what
+                )),
                 None => self.note(format_args!("{word}: {}", problem.what)),
             }
             if let Some(fix) = &problem.fix {

@@ -11,7 +11,9 @@ pub struct Table {
 impl Table {
     /// A table with this heading.
     pub fn new(heading: &[&str], paint: Paint) -> Self {
-        Self { rows: vec![heading.iter().map(|name| paint.dim(name)).collect()] }
+        Self {
+            rows: vec![heading.iter().map(|name| paint.dim(name)).collect()],
+        }
     }
 
     /// Adds a row.
@@ -23,7 +25,14 @@ impl Table {
     pub fn lines(&self) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
-            .map(|column| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max().unwrap_or(0))
+            .map(|column| {
+                self.rows
+                    .iter()
+                    .filter_map(|row| row.get(column))
+                    .map(|cell| width(cell))
+                    .max()
+                    .unwrap_or(0)
+            })
             .collect();
         self.rows.iter().map(|row| line(row, &widths)).collect()
     }

@@ -7,7 +7,7 @@ pub fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, 1..5) if seconds % 60 != 0 => format!("{minutes} min {} s", seconds % 60),
+        (0, 0, 1..5) if !seconds.is_multiple_of(60) => format!("{minutes} min {} s", seconds % 60),
         (0, 0, _) => format!("{minutes} min"),
         (0, _, 0) => format!("{hours} h"),
         (0, _, _) => format!("{hours} h {minutes} min"),
@@ -28,7 +28,10 @@ pub fn relative(seconds: i64) -> String {
 /// A wall-clock instant in local time: `2026-03-01 14:05:09`.
 pub fn clock(at: Wall) -> String {
     match jiff::Timestamp::from_millisecond(at.0) {
-        Ok(time) => time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Ok(time) => time
+            .to_zoned(jiff::tz::TimeZone::system())
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string(),
         Err(_) => format!("{} ms", at.0),
     }
 }
@@ -39,10 +42,24 @@ mod tests {
 
     #[test]
     fn spans_are_short_and_right() {
-        let said: Vec<_> = [0, 12, 59, 60, 90, 300, 3_600, 7_500, 86_400, 90_000].into_iter().map(span).collect();
+        let said: Vec<_> = [0, 12, 59, 60, 90, 300, 3_600, 7_500, 86_400, 90_000]
+            .into_iter()
+            .map(span)
+            .collect();
         assert_eq!(
             said,
-            ["0 s", "12 s", "59 s", "1 min", "1 min 30 s", "5 min", "1 h", "2 h 5 min", "1 d", "1 d 1 h"]
+            [
+                "0 s",
+                "12 s",
+                "59 s",
+                "1 min",
+                "1 min 30 s",
+                "5 min",
+                "1 h",
+                "2 h 5 min",
+                "1 d",
+                "1 d 1 h"
+            ]
         );
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longest wait for anything; a slow machine needs some of it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A data directory and, if written, a configuration.
 pub struct Home {
@@ -21,7 +21,9 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a directory") }
+        Self {
+            dir: tempfile::tempdir().expect("a directory"),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -42,8 +44,13 @@ impl Home {
     /// The program with this data directory, in this directory, and nothing of the tester's environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("HOME", self.path()).env("TENURE_DATA", self.data()).current_dir(self.path());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env("HOME", self.path())
+            .env("TENURE_DATA", self.data())
+            .current_dir(self.path());
         command.args(args).stdin(Stdio::null());
         command
     }
@@ -55,7 +62,12 @@ impl Home {
     /// With something on stdin.
     pub fn run_with(&self, args: &[&str], stdin: &str) -> Ran {
         let mut command = self.command(args);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
         // A program that does not read its input closes the pipe.
         let _closed = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         Ran::from(child.wait_with_output().expect("it ends"))
@@ -93,7 +105,8 @@ impl From<Output> for Ran {
 
 impl Ran {
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
     }
 
     pub fn ok(self) -> Self {
@@ -111,7 +124,11 @@ pub struct Up {
 
 impl Up {
     pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
         let mut err = child.stderr.take().unwrap();
         let stderr = std::thread::spawn(move || {
             let mut text = String::new();
@@ -120,9 +137,15 @@ impl Up {
             text
         });
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).expect("readable");
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .expect("readable");
         let ready = serde_json::from_str::<Value>(&line);
-        let mut up = Self { child, ready: Value::Null, stderr: Some(stderr) };
+        let mut up = Self {
+            child,
+            ready: Value::Null,
+            stderr: Some(stderr),
+        };
         match ready {
             Ok(ready) if ready.get("gateway").is_some() => up.ready = ready,
             _ => {
@@ -135,7 +158,10 @@ impl Up {
     }
 
     pub fn url(&self, what: &str) -> String {
-        self.ready[what].as_str().unwrap_or_else(|| panic!("no {what} in {}", self.ready)).to_owned()
+        self.ready[what]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {what} in {}", self.ready))
+            .to_owned()
     }
 
     pub fn gateway(&self, path: &str) -> Answer {
@@ -151,7 +177,10 @@ impl Up {
     }
 
     pub fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status().expect("kill");
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), &self.child.id().to_string()])
+            .status()
+            .expect("kill");
         assert!(sent.success());
     }
 
@@ -193,7 +222,8 @@ pub struct Answer {
 
 impl Answer {
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
     }
 
     /// A header, by its name in lower case.
@@ -211,25 +241,53 @@ pub fn get(url: &str) -> Answer {
 
 /// A request over HTTP/1.0, so that the answer ends with the connection and is not chunked.
 pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let (authority, path) = url.strip_prefix("http://").expect("http").split_once('/').map_or((url, String::from("/")), |(a, p)| (a, format!("/{p}")));
+    let (authority, path) = url
+        .strip_prefix("http://")
+        .expect("http")
+        .split_once('/')
+        .map_or((url, String::from("/")), |(a, p)| (a, format!("/{p}")));
     let stream = TcpStream::connect(authority).expect("it listens");
     talk(stream, method, authority, &path, headers, body)
 }
 
-pub fn talk(mut stream: impl Read + Write, method: &str, authority: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let mut text = format!("{method} {path} HTTP/1.0\r\n");
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-        text += &format!("Host: {authority}\r\n");
+pub fn talk(
+    mut stream: impl Read + Write,
+    method: &str,
+    authority: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let mut fields = vec![("Content-Length", body.len().to_string())];
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+    {
+        fields.push(("Host", authority.to_owned()));
     }
-    for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
-    }
-    text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    fields.extend(
+        headers
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned())),
+    );
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let text = format!("{method} {path} HTTP/1.0\r\n{}\r\n{body}", fields.concat());
     stream.write_all(text.as_bytes()).expect("sent");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("read");
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {answer:?}"));
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or_else(|| panic!("no status: {answer:?}"));
+    Answer {
+        status,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
 }

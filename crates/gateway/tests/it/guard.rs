@@ -3,7 +3,8 @@
 use http::Request;
 use tenure_core::Secret;
 use tenure_gateway::{Gateway, Options, ServeError, SetupError};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Setup, start, start_with};
@@ -120,4 +121,35 @@ async fn an_open_listener_is_not_served_without_keys() {
         Gateway::new(world.keeper.clone(), options),
         Err(SetupError::OpenBind(_))
     ));
+}
+
+#[tokio::test]
+async fn a_request_framed_in_two_ways_is_not_passed_on_as_such() {
+    let world = start().await;
+    let mut socket = TcpStream::connect(world.address)
+        .await
+        .expect("a connection");
+    let request = "POST /shop/echo HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 60\r\ntransfer-encoding: chunked\r\n\r\n\
+                   2\r\nhi\r\n0\r\n\r\nGET /shop/forbidden HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.expect("written");
+    let mut answer = String::new();
+    socket
+        .read_to_string(&mut answer)
+        .await
+        .expect("the connection ends after the first answer");
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    let seen = world.issuer.requests_to("/api/echo");
+    assert_eq!(
+        (seen[0].text().as_str(), seen[0].header("content-length")),
+        ("hi", None)
+    );
+    assert_eq!(world.issuer.hits("/api/forbidden"), 0);
+}
+
+#[tokio::test]
+async fn an_endless_header_section_is_refused() {
+    let world = start().await;
+    let request = Request::get(world.url("/shop/echo")).header("x-long", "x".repeat(100_000));
+    assert_eq!(world.ask(request, "").await.status, 431);
+    assert!(world.issuer.requests().is_empty());
 }

@@ -9,6 +9,7 @@ use axum::Router;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::StreamExt;
 use http::{HeaderMap, Request};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -257,4 +258,52 @@ async fn a_refusal_in_a_compressed_body_is_known() {
         "{answer:?}"
     );
     assert_eq!(answer.field("content-encoding"), Some("gzip"));
+}
+
+#[tokio::test]
+async fn a_refusal_with_status_200_is_known_and_other_streams_are_not_held_up() {
+    let refused = Arc::new(OnceLock::new());
+    let app = Router::new().fallback(async move |headers: HeaderMap| {
+        let first =
+            headers["authorization"] == refused.get_or_init(|| headers["authorization"].clone());
+        let text = if first {
+            "{\"ok\":false,\"error\":\"token_expired\"}"
+        } else {
+            "{\"ok\":true"
+        };
+        // The rest of a good answer never comes; its beginning must arrive all the same.
+        let frames = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(
+            text.as_bytes(),
+        ))]);
+        let rest = futures_util::stream::pending();
+        (
+            [("content-type", "application/json")],
+            axum::body::Body::from_stream(frames.chain(rest)),
+        )
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let upstream = Some(format!(
+        "http://{}",
+        listener.local_addr().expect("an address")
+    ));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let profile = "refused_statuses = [200, 401]\nrotation = { kind = \"strict\" }";
+    let world = start_with(Setup {
+        upstream,
+        profile,
+        ..Setup::default()
+    })
+    .await;
+    let request = Request::get(world.url("/shop/x"))
+        .body(whole(""))
+        .expect("a request");
+    let answer = http1().request(request).await.expect("an answer");
+    assert_eq!(answer.headers()["tenure-replayed"], "1");
+    let frame = answer
+        .into_body()
+        .frame()
+        .await
+        .expect("a frame")
+        .expect("no error");
+    assert_eq!(frame.into_data().expect("data"), "{\"ok\":true");
 }

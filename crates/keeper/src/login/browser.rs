@@ -7,7 +7,7 @@ use tenure_core::{Class, Code, Failure, Heal, Secret, Who};
 use tenure_diagnose::Grant;
 use tenure_http::Client;
 use tenure_wire::pkce::Pkce;
-use tenure_wire::{Dialect, Exchange};
+use tenure_wire::{Dialect, Exchange, RedirectError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
@@ -103,6 +103,11 @@ impl<'a> Browser<'a> {
             answer(&mut stream, "404 Not Found", "This address is only for the answer to a login.").await;
             return None;
         }
+        if let Some(why) = self.stranger(&url) {
+            // Another page found the port, or an old tab: the login goes on waiting for its own answer.
+            answer(&mut stream, "400 Bad Request", &why).await;
+            return None;
+        }
         let result = self.redeem(&url).await;
         match &result {
             Ok(_) => answer(&mut stream, "200 OK", "You are logged in. You can close this page and go back.").await,
@@ -112,6 +117,14 @@ impl<'a> Browser<'a> {
             }
         }
         Some(result)
+    }
+
+    /// Why this redirect is not the answer to this login, if it is not.
+    fn stranger(&self, url: &Url) -> Option<String> {
+        match tenure_wire::parse_redirect(url, &self.state, None) {
+            Err(error @ (RedirectError::StateMissing | RedirectError::StateMismatch)) => Some(error.to_string()),
+            _ => None,
+        }
     }
 
     async fn redeem(&self, url: &Url) -> Result<NewLogin, Failure> {

@@ -29,7 +29,7 @@ use crate::config::value;
 /// How many events an event stream reads at once.
 const PAGE: usize = 200;
 /// How long a token from the socket lives at least, unless asked otherwise.
-const MIN_VALID: Duration = Duration::from_secs(60);
+const MIN_VALID: Duration = Duration::from_mins(1);
 /// When somebody may try again after a passing failure, in seconds.
 const RETRY_AFTER_S: u64 = 5;
 
@@ -79,28 +79,37 @@ struct EventsQuery {
 impl Admin {
     /// Handlers over this keeper.
     pub fn new(keeper: Keeper, stop: CancellationToken, urls: &Urls, source: String) -> Self {
-        Self { keeper, stop, pages: urls.admin.clone(), gateway: urls.gateway.clone(), source }
+        Self {
+            keeper,
+            stop,
+            pages: urls.admin.clone(),
+            gateway: urls.gateway.clone(),
+            source,
+        }
     }
 
     /// Everything on the admin address.
     pub fn router(&self) -> Router {
-        self.api()
+        Self::api()
             .route("/", get(page::status))
             .route("/style.css", get(page::style))
             .route("/error-codes/{code}", get(page::error_code))
             .with_state(self.clone())
-            .layer(middleware::from_fn_with_state(self.clone(), only_this_machine))
+            .layer(middleware::from_fn_with_state(
+                self.clone(),
+                only_this_machine,
+            ))
     }
 
     /// The API on the socket: with tokens, for the same user only.
     pub fn socket_router(&self) -> Router {
-        self.api()
+        Self::api()
             .route("/api/v1/sessions/{session}/token", get(token))
             .with_state(self.clone())
             .layer(middleware::from_fn_with_state(self.clone(), only_this_user))
     }
 
-    fn api(&self) -> Router<Admin> {
+    fn api() -> Router<Admin> {
         Router::new()
             .route("/api/v1/sessions", get(sessions))
             .route("/api/v1/sessions/{session}", get(session))
@@ -114,9 +123,22 @@ impl Admin {
 
     fn session(&self, name: &str) -> Result<Session, Refused> {
         self.keeper.session(name).ok_or_else(|| {
-            let known: Vec<_> = self.keeper.sessions().iter().map(|session| session.name().to_owned()).collect();
-            let detail = format!("there is no session \"{name}\"; known: {}", known.join(", "));
-            self.refuse(Problem::request(StatusCode::NOT_FOUND, "unknown_session", Who::User, detail))
+            let known: Vec<_> = self
+                .keeper
+                .sessions()
+                .iter()
+                .map(|session| session.name().to_owned())
+                .collect();
+            let detail = format!(
+                "there is no session \"{name}\"; known: {}",
+                known.join(", ")
+            );
+            self.refuse(Problem::request(
+                StatusCode::NOT_FOUND,
+                "unknown_session",
+                Who::User,
+                detail,
+            ))
         })
     }
 
@@ -125,12 +147,22 @@ impl Admin {
     }
 
     fn failed(&self, session: &Session, failure: Failure) -> Refused {
-        self.refuse(Problem::no_token(session.name(), session.status().state, failure, RETRY_AFTER_S))
+        self.refuse(Problem::no_token(
+            session.name(),
+            session.status().state,
+            failure,
+            RETRY_AFTER_S,
+        ))
     }
 }
 
 /// Refuses foreign names (DNS rebinding) and requests of web pages from elsewhere.
-async fn only_this_machine(State(admin): State<Admin>, ConnectInfo(_): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
+async fn only_this_machine(
+    State(admin): State<Admin>,
+    ConnectInfo(_): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
     let address = match host::address(request.method(), request.uri(), request.headers(), false) {
         Ok(address) => address,
         Err(problem) => return admin.refuse(problem).into_response(),
@@ -138,7 +170,14 @@ async fn only_this_machine(State(admin): State<Admin>, ConnectInfo(_): ConnectIn
     if address.session.is_some() {
         // `shop.localhost` is where the shop's own pages live: they must not read what is here.
         let detail = "this address is for the gateway; use 127.0.0.1 or localhost";
-        return admin.refuse(Problem::request(StatusCode::MISDIRECTED_REQUEST, "host", Who::User, detail)).into_response();
+        return admin
+            .refuse(Problem::request(
+                StatusCode::MISDIRECTED_REQUEST,
+                "host",
+                Who::User,
+                detail,
+            ))
+            .into_response();
     }
     if let Err(problem) = host::same_origin(request.headers(), &address) {
         return admin.refuse(problem).into_response();
@@ -147,10 +186,22 @@ async fn only_this_machine(State(admin): State<Admin>, ConnectInfo(_): ConnectIn
 }
 
 /// Refuses every other user of this machine.
-async fn only_this_user(State(admin): State<Admin>, ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+async fn only_this_user(
+    State(admin): State<Admin>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
     if !peer.is_self() {
         let detail = "this socket is for the user tenure runs as";
-        return admin.refuse(Problem::request(StatusCode::FORBIDDEN, "other_user", Who::Operator, detail)).into_response();
+        return admin
+            .refuse(Problem::request(
+                StatusCode::FORBIDDEN,
+                "other_user",
+                Who::Operator,
+                detail,
+            ))
+            .into_response();
     }
     private(next.run(request).await)
 }
@@ -162,7 +213,10 @@ fn private(mut response: Response) -> Response {
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
     ];
     for (name, value) in fields {
         headers.insert(name, header::HeaderValue::from_static(value));
@@ -171,7 +225,12 @@ fn private(mut response: Response) -> Response {
 }
 
 async fn sessions(State(admin): State<Admin>) -> Response {
-    let statuses: Vec<_> = admin.keeper.sessions().iter().map(Session::status).collect();
+    let statuses: Vec<_> = admin
+        .keeper
+        .sessions()
+        .iter()
+        .map(Session::status)
+        .collect();
     Json(json!({ "sessions": statuses })).into_response()
 }
 
@@ -181,25 +240,48 @@ async fn session(State(admin): State<Admin>, Path(name): Path<String>) -> Answer
 
 async fn refresh(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
     let session = admin.session(&name)?;
-    session.refresh().await.map_err(|failure| admin.failed(&session, failure))?;
+    session
+        .refresh()
+        .await
+        .map_err(|failure| admin.failed(&session, failure))?;
     Ok(Json(session.status()).into_response())
 }
 
-async fn logout(State(admin): State<Admin>, Path(name): Path<String>, Query(query): Query<LogoutQuery>) -> Answer {
+async fn logout(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    Query(query): Query<LogoutQuery>,
+) -> Answer {
     let session = admin.session(&name)?;
-    admin.keeper.logout(&name, query.everywhere).await.map_err(|failure| admin.failed(&session, failure))?;
+    admin
+        .keeper
+        .logout(&name, query.everywhere)
+        .await
+        .map_err(|failure| admin.failed(&session, failure))?;
     Ok(Json(session.status()).into_response())
 }
 
-async fn token(State(admin): State<Admin>, Path(name): Path<String>, Query(query): Query<TokenQuery>) -> Answer {
+async fn token(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    Query(query): Query<TokenQuery>,
+) -> Answer {
     let session = admin.session(&name)?;
     let min_valid = match query.min_valid.as_deref() {
         None => MIN_VALID,
         Some(text) => seconds(text).map_err(|wrong| {
-            admin.refuse(Problem::request(StatusCode::BAD_REQUEST, "min_valid", Who::User, format!("min_valid: {wrong}")))
+            admin.refuse(Problem::request(
+                StatusCode::BAD_REQUEST,
+                "min_valid",
+                Who::User,
+                format!("min_valid: {wrong}"),
+            ))
         })?,
     };
-    let token = session.token(min_valid).await.map_err(|failure| admin.failed(&session, failure))?;
+    let token = session
+        .token(min_valid)
+        .await
+        .map_err(|failure| admin.failed(&session, failure))?;
     let answer = json!({
         "access_token": token.secret.expose(),
         "token_type": "Bearer",
@@ -211,7 +293,9 @@ async fn token(State(admin): State<Admin>, Path(name): Path<String>, Query(query
 
 /// Plain seconds, or a duration with units.
 fn seconds(text: &str) -> Result<Duration, value::Wrong> {
-    text.parse().map(Duration::from_secs).or_else(|_| value::duration(text))
+    text.parse()
+        .map(Duration::from_secs)
+        .or_else(|_| value::duration(text))
 }
 
 /// Ready when the store answers: without it no session can be kept.
@@ -219,7 +303,8 @@ async fn ready(State(admin): State<Admin>) -> Answer {
     match admin.keeper.store().list().await {
         Ok(_) => Ok("ready\n".into_response()),
         Err(error) => {
-            let mut problem = Problem::request(StatusCode::SERVICE_UNAVAILABLE, "store", Who::Operator, "");
+            let mut problem =
+                Problem::request(StatusCode::SERVICE_UNAVAILABLE, "store", Who::Operator, "");
             *problem.failure = error.failure();
             Err(admin.refuse(problem))
         }
@@ -227,50 +312,85 @@ async fn ready(State(admin): State<Admin>) -> Answer {
 }
 
 async fn not_found(State(admin): State<Admin>) -> Refused {
-    admin.refuse(Problem::request(StatusCode::NOT_FOUND, "unknown_path", Who::User, "there is nothing at this address"))
+    admin.refuse(Problem::request(
+        StatusCode::NOT_FOUND,
+        "unknown_path",
+        Who::User,
+        "there is nothing at this address",
+    ))
 }
 
 /// Events as they happen, in this and every other process on the store. A reader that comes back with
 /// `Last-Event-ID` (or `?after=`) misses none; without it the stream begins now.
-async fn events(State(admin): State<Admin>, headers: HeaderMap, Query(query): Query<EventsQuery>) -> Answer {
-    let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+async fn events(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+    Query(query): Query<EventsQuery>,
+) -> Answer {
+    let resumed = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
     let mut after = resumed.or(query.after).unwrap_or(u64::MAX);
     if after == u64::MAX {
         after = 0;
         if let Err(error) = latest(&**admin.keeper.store(), None, 0, &mut after).await {
-            let mut problem = Problem::request(StatusCode::SERVICE_UNAVAILABLE, "store", Who::Operator, "");
+            let mut problem =
+                Problem::request(StatusCode::SERVICE_UNAVAILABLE, "store", Who::Operator, "");
             *problem.failure = error.failure();
             return Err(admin.refuse(problem));
         }
     }
-    Ok(Sse::new(stream(admin, query.session, after)).keep_alive(KeepAlive::default()).into_response())
+    Ok(Sse::new(stream(admin, query.session, after))
+        .keep_alive(KeepAlive::default())
+        .into_response())
 }
 
-fn stream(admin: Admin, session: Option<String>, after: u64) -> impl Stream<Item = Result<Event, Infallible>> {
+fn stream(
+    admin: Admin,
+    session: Option<String>,
+    after: u64,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     let changes = admin.keeper.store().changes();
-    let state = (admin, session, after, changes, std::collections::VecDeque::<EventRow>::new());
-    futures_util::stream::unfold(state, |(admin, session, mut after, mut changes, mut waiting)| async move {
-        loop {
-            if let Some(row) = waiting.pop_front() {
-                let event = Event::default().id(row.id.to_string()).event(row.kind.clone());
-                // A row is text and numbers: there is nothing that could fail. If it did, the event says nothing.
-                let event = event.json_data(&row).unwrap_or_default();
-                return Some((Ok(event), (admin, session, after, changes, waiting)));
-            }
-            changes.mark_unchanged();
-            match admin.keeper.store().events(after, session.as_deref(), PAGE).await {
-                Ok(rows) => {
-                    after = rows.last().map_or(after, |row| row.id);
-                    waiting.extend(rows);
+    let state = (
+        admin,
+        session,
+        after,
+        changes,
+        std::collections::VecDeque::<EventRow>::new(),
+    );
+    futures_util::stream::unfold(
+        state,
+        |(admin, session, mut after, mut changes, mut waiting)| async move {
+            loop {
+                if let Some(row) = waiting.pop_front() {
+                    let event = Event::default()
+                        .id(row.id.to_string())
+                        .event(row.kind.clone());
+                    // A row is text and numbers: there is nothing that could fail. If it did, the event says nothing.
+                    let event = event.json_data(&row).unwrap_or_default();
+                    return Some((Ok(event), (admin, session, after, changes, waiting)));
                 }
-                Err(error) => tracing::warn!(%error, "events cannot be read"),
-            }
-            if waiting.is_empty() {
-                tokio::select! {
-                    () = admin.stop.cancelled() => return None,
-                    changed = changes.changed() => if changed.is_err() { return None },
+                changes.mark_unchanged();
+                match admin
+                    .keeper
+                    .store()
+                    .events(after, session.as_deref(), PAGE)
+                    .await
+                {
+                    Ok(rows) => {
+                        after = rows.last().map_or(after, |row| row.id);
+                        waiting.extend(rows);
+                    }
+                    Err(error) => tracing::warn!(%error, "events cannot be read"),
+                }
+                if waiting.is_empty() {
+                    tokio::select! {
+                        () = admin.stop.cancelled() => return None,
+                        changed = changes.changed() => if changed.is_err() { return None },
+                    }
                 }
             }
-        }
-    })
+        },
+    )
 }

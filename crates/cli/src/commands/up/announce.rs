@@ -24,34 +24,64 @@ pub fn ready(app: &App, up: &Up) -> Outcome {
     }
     out.line(format_args!("data          {}", app.data.value.display()))?;
     out.line("")?;
-    out.line(format_args!("gateway       {}", paint.bold(bare(&up.urls.gateway))))?;
-    out.line(format_args!("status page   {}", paint.bold(bare(&up.urls.admin))))?;
+    out.line(format_args!(
+        "gateway       {}",
+        paint.bold(bare(&up.urls.gateway))
+    ))?;
+    out.line(format_args!(
+        "status page   {}",
+        paint.bold(bare(&up.urls.admin))
+    ))?;
     if let Some(issuer) = &up.urls.issuer {
         out.line(format_args!("issuer        {}", paint.bold(bare(issuer))))?;
     }
-    if let Some(password) = up.example.as_ref().and_then(|example| example.password.as_ref()) {
+    if let Some(password) = up
+        .example
+        .as_ref()
+        .and_then(|example| example.password.as_ref())
+    {
         out.line("")?;
-        out.line(format_args!("login         user {USER}, password {} (shown this once)", password.expose()))?;
+        out.line(format_args!(
+            "login         user {USER}, password {} (shown this once)",
+            password.expose()
+        ))?;
     } else if up.example.is_some() {
-        out.line(format_args!("login         user {USER}; the password was shown at the first start"))?;
+        out.line(format_args!(
+            "login         user {USER}; the password was shown at the first start"
+        ))?;
     }
     out.line("")?;
     for session in up.keeper.sessions() {
         let status = session.status();
         let detail = match (&status.failure, status.access_expires_in) {
             (Some(failure), _) => format!("{} {}", failure.code, failure.detail),
-            (None, Some(left)) if left > 0 => format!("access token ends in {}", time::span(left.unsigned_abs())),
-            (None, _) if status.state == State::Empty => format!("log in with `tenure login {}`", status.name),
+            (None, Some(left)) if left > 0 => {
+                format!("access token ends in {}", time::span(left.unsigned_abs()))
+            }
+            (None, _) if status.state == State::Empty => {
+                format!("log in with `tenure login {}`", status.name)
+            }
             (None, _) => String::new(),
         };
-        out.line(format_args!("session       {}  {}  {detail}", paint.bold(&status.name), paint.state(status.state)).to_string().trim_end())?;
+        out.line(
+            format_args!(
+                "session       {}  {}  {detail}",
+                paint.bold(&status.name),
+                paint.state(status.state)
+            )
+            .to_string()
+            .trim_end(),
+        )?;
     }
     if up.keeper.sessions().is_empty() {
         out.line("no sessions yet: add one with `tenure init URL`")?;
     }
     if let Setup::BuiltIn(_) = &app.setup {
         out.line("")?;
-        out.line(format_args!("try           curl {}{SESSION}/orders", up.urls.gateway))?;
+        out.line(format_args!(
+            "try           curl {}{SESSION}/orders",
+            up.urls.gateway
+        ))?;
     }
     Ok(())
 }
@@ -66,14 +96,30 @@ pub async fn events(out: Output, mut events: broadcast::Receiver<EventRow>) {
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
         };
-        let well = matches!(event.kind.as_str(), "refreshed" | "adopted" | "saved_late") && troubled.remove(&event.session);
+        let well = matches!(event.kind.as_str(), "refreshed" | "adopted" | "saved_late")
+            && troubled.remove(&event.session);
         let trouble = event.failure.is_some();
         if trouble {
             troubled.insert(event.session.clone());
         }
-        if well || trouble || matches!(event.kind.as_str(), "ending" | "logged_out" | "unknown_outcome") {
-            let code = event.failure.as_ref().map(|failure| format!("{} ", failure.code)).unwrap_or_default();
-            out.note(format_args!("{}  {}: {code}{}", time::clock(event.at), event.session, event.text));
+        if well
+            || trouble
+            || matches!(
+                event.kind.as_str(),
+                "ending" | "logged_out" | "unknown_outcome"
+            )
+        {
+            let code = event
+                .failure
+                .as_ref()
+                .map(|failure| format!("{} ", failure.code))
+                .unwrap_or_default();
+            out.note(format_args!(
+                "{}  {}: {code}{}",
+                time::clock(event.at),
+                event.session,
+                event.text
+            ));
         }
     }
 }

@@ -29,7 +29,7 @@ const ACCESS_TTL_S: u64 = 20;
 /// Where the browser comes back to; the port of loopback addresses may differ (RFC 8252 §7.3).
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 /// How often what nobody needs any more is deleted.
-const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// Length of the issuer's key in bytes.
 const KEY_LEN: usize = 32;
 
@@ -47,30 +47,59 @@ pub struct Example {
 
 impl Example {
     /// Starts issuer and API; `built_in` learns where they are.
-    pub async fn start(data: &Path, built_in: &mut BuiltIn, flag: Option<SocketAddr>, admin: &Url) -> Outcome<Self> {
+    pub async fn start(
+        data: &Path,
+        built_in: &mut BuiltIn,
+        flag: Option<SocketAddr>,
+        admin: &Url,
+    ) -> Outcome<Self> {
         let listener = bind(built_in, flag).await?;
         let url = address_url(listener.local_addr()?)?;
         *built_in = BuiltIn::at(data, url.clone(), built_in.started_before)?;
-        let audience = url.join(API_PATH).map_err(|error| CommandError::failed(format!("{url}: {error}")))?;
-        let mut options = Options::new(url.clone(), data.join("issuer.db"), Arc::new(seal(data)?), audience.as_str());
+        let audience = url
+            .join(API_PATH)
+            .map_err(|error| CommandError::failed(format!("{url}: {error}")))?;
+        let mut options = Options::new(
+            url.clone(),
+            data.join("issuer.db"),
+            Arc::new(seal(data)?),
+            audience.as_str(),
+        );
         options.access_ttl_s = ACCESS_TTL_S;
         options.scopes = vec![SCOPE.to_owned()];
         options.error_pages = admin.join("error-codes/").ok();
-        let issuer = Issuer::open(options).await.map_err(fault)?;
-        let password = issuer.ensure_user(USER, None).await.map_err(fault)?;
-        issuer.ensure_client(client()).await.map_err(fault)?;
+        let issuer = Issuer::open(options).await.map_err(|error| fault(&error))?;
+        let password = issuer
+            .ensure_user(USER, None)
+            .await
+            .map_err(|error| fault(&error))?;
+        issuer
+            .ensure_client(client())
+            .await
+            .map_err(|error| fault(&error))?;
         let api = orders::router(data, &issuer, &url, &audience).await?;
         let stop = CancellationToken::new();
         let server = listen::serve(listener, issuer.router().nest(API_PATH, api), stop.clone());
         // From here on the session's tokens name this address.
         built_in.remember(data)?;
         let pruner = tokio::spawn(prune(Arc::clone(&issuer)));
-        Ok(Self { url, password, issuer, stop, server, pruner })
+        Ok(Self {
+            url,
+            password,
+            issuer,
+            stop,
+            server,
+            pruner,
+        })
     }
 
     /// A login of the first user, as the issuer's own login page would make it.
     pub async fn login(&self, config: &SessionConfig) -> Outcome<NewLogin> {
-        let tokens = self.issuer.issue(USER, CLIENT, &config.scopes.join(" ")).await.map_err(fault)?;
+        let tokens = self
+            .issuer
+            .issue(USER, CLIENT, &config.scopes.join(" "))
+            .await
+            .map_err(|error| fault(&error))?;
         let response = Secret::new(
             json!({
                 "access_token": tokens.access.expose(),
@@ -83,7 +112,9 @@ impl Example {
         );
         match login::import(config, response.expose())? {
             Import::Login(login) => Ok(login),
-            Import::Password { .. } => Err(CommandError::failed("the issuer answered with a password; this is a fault in tenure")),
+            Import::Password { .. } => Err(CommandError::failed(
+                "the issuer answered with a password; this is a fault in tenure",
+            )),
         }
     }
 
@@ -107,10 +138,15 @@ async fn bind(built_in: &BuiltIn, flag: Option<SocketAddr>) -> Outcome<TcpListen
             Err(error) => return Err(error.into()),
         }
     }
-    let at = flag.map_or(Sourced::default(usual), |address| Sourced::new(address, Origin::Flag("--issuer-listen")));
+    let at = flag.map_or(Sourced::default(usual), |address| {
+        Sourced::new(address, Origin::Flag("--issuer-listen"))
+    });
     if !at.value.ip().is_loopback() {
         return Err(CommandError::usage(
-            format!("the built-in issuer would listen on {}, which other machines can reach", at.value),
+            format!(
+                "the built-in issuer would listen on {}, which other machines can reach",
+                at.value
+            ),
             "use 127.0.0.1 or [::1] for --issuer-listen: it speaks plain http",
         ));
     }
@@ -135,14 +171,22 @@ fn seal(data: &Path) -> Outcome<Seal> {
         CommandError::new(Exit::NeedsOperator, problem)
     };
     let mut key = [0; KEY_LEN];
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+    {
         Ok(mut file) => {
             key = tenure_jose::random::<KEY_LEN>();
-            file.write_all(&key).and_then(|()| file.sync_all()).map_err(|error| fault(error.to_string()))?;
+            file.write_all(&key)
+                .and_then(|()| file.sync_all())
+                .map_err(|error| fault(error.to_string()))?;
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let mut file = std::fs::File::open(&path).map_err(|error| fault(error.to_string()))?;
-            file.read_exact(&mut key).map_err(|error| fault(error.to_string()))?;
+            file.read_exact(&mut key)
+                .map_err(|error| fault(error.to_string()))?;
         }
         Err(error) => return Err(fault(error.to_string())),
     }
@@ -160,6 +204,9 @@ async fn prune(issuer: Arc<Issuer>) {
 }
 
 /// What the issuer says it cannot do.
-pub fn fault(error: IssuerError) -> CommandError {
-    CommandError::new(Exit::NeedsOperator, Problem::new(format!("the built-in issuer: {error}")))
+fn fault(error: &IssuerError) -> CommandError {
+    CommandError::new(
+        Exit::NeedsOperator,
+        Problem::new(format!("the built-in issuer: {error}")),
+    )
 }

@@ -44,7 +44,8 @@ pub fn url(listener: &TcpListener) -> Outcome<Url> {
 /// Serves until `stop`, then as long as requests under way take, at most [`DRAIN`].
 pub fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<()> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::spawn(drained(async move { server.await }, stop))
 }
 

@@ -34,8 +34,17 @@ impl fmt::Display for Running {
         if self.pid == 0 {
             return f.write_str("it is just starting");
         }
-        write!(f, "process {} since {}", self.pid, time::clock(Wall(self.since)))?;
-        for (what, url) in [("gateway", &self.gateway), ("status page", &self.admin), ("issuer", &self.issuer)] {
+        write!(
+            f,
+            "process {} since {}",
+            self.pid,
+            time::clock(Wall(self.since))
+        )?;
+        for (what, url) in [
+            ("gateway", &self.gateway),
+            ("status page", &self.admin),
+            ("issuer", &self.issuer),
+        ] {
             if let Some(url) = url {
                 write!(f, ", {what} {url}")?;
             }
@@ -53,10 +62,19 @@ impl Lock {
     pub fn take(data: &Path) -> Outcome<Result<Lock, Running>> {
         let path = data.join(FILE);
         let fault = |error: std::io::Error| {
-            let problem = Problem::new(format!("cannot use it: {error}")).at(path.display()).fix("make the data directory writable for this user");
+            let problem = Problem::new(format!("cannot use it: {error}"))
+                .at(path.display())
+                .fix("make the data directory writable for this user");
             CommandError::new(Exit::NeedsOperator, problem)
         };
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(fault)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(fault)?;
         match file.try_lock() {
             Ok(()) => {
                 // What an earlier holder left is not true any more.
@@ -81,7 +99,8 @@ impl Lock {
             admin: Some(bare(&urls.admin).to_owned()),
             issuer: urls.issuer.as_ref().map(|url| bare(url).to_owned()),
         };
-        let text = serde_json::to_vec_pretty(&running).map_err(|error| CommandError::failed(error.to_string()))?;
+        let text = serde_json::to_vec_pretty(&running)
+            .map_err(|error| CommandError::failed(error.to_string()))?;
         self.0.rewind()?;
         self.0.write_all(&text)?;
         Ok(())
@@ -99,10 +118,24 @@ mod tests {
         let starting = Lock::take(dir.path()).expect("usable").expect_err("taken");
         assert_eq!(starting.to_string(), "it is just starting");
         let url = |port| url::Url::parse(&format!("http://127.0.0.1:{port}/")).expect("a URL");
-        first.write(&Urls { gateway: url(1), admin: url(2), issuer: None }).expect("written");
+        first
+            .write(&Urls {
+                gateway: url(1),
+                admin: url(2),
+                issuer: None,
+            })
+            .expect("written");
         let running = Lock::take(dir.path()).expect("usable").expect_err("taken");
-        assert!(running.to_string().contains(&format!("process {}", std::process::id())), "{running}");
-        assert!(running.to_string().contains("gateway http://127.0.0.1:1,"), "{running}");
+        assert!(
+            running
+                .to_string()
+                .contains(&format!("process {}", std::process::id())),
+            "{running}"
+        );
+        assert!(
+            running.to_string().contains("gateway http://127.0.0.1:1,"),
+            "{running}"
+        );
         drop(first);
         assert!(Lock::take(dir.path()).expect("usable").is_ok());
     }

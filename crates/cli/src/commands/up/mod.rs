@@ -44,7 +44,7 @@ struct Up {
     /// What serves them.
     servers: Vec<JoinHandle<()>>,
     example: Option<Example>,
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
 }
 
 /// Where everything can be reached.
@@ -73,7 +73,9 @@ pub async fn run(mut app: App, args: &args::Up) -> Outcome {
         _ = terminate.recv() => {}
     }
     if !app.out.json {
-        app.out.note("stopping: requests and exchanges under way finish first (once more ends at once)");
+        app.out.note(
+            "stopping: requests and exchanges under way finish first (once more ends at once)",
+        );
     }
     tokio::select! {
         () = up.stop() => {}
@@ -88,10 +90,14 @@ fn beside(app: &App, args: &args::Up, running: &Running) -> Outcome {
     if args.listen.is_none() {
         let problem = Problem::new(format!("tenure is already up with this data: {running}"))
             .at(app.data.value.display())
-            .fix("use it there; or run a second one on the same store with --listen 127.0.0.1:PORT");
+            .fix(
+                "use it there; or run a second one on the same store with --listen 127.0.0.1:PORT",
+            );
         return Err(CommandError::new(Exit::Failed, problem));
     }
-    app.out.note(format_args!("tenure is already up with this data: {running}; serving through the same store"));
+    app.out.note(format_args!(
+        "tenure is already up with this data: {running}; serving through the same store"
+    ));
     Ok(())
 }
 
@@ -107,7 +113,11 @@ async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up
     check_admin(&admin_at)?;
     let gateway_listener = listen::bind(&gateway_at, "the gateway", "--listen").await?;
     let admin_listener = listen::bind(&admin_at, "the status page", "--admin").await?;
-    let mut urls = Urls { gateway: listen::url(&gateway_listener)?, admin: listen::url(&admin_listener)?, issuer: None };
+    let mut urls = Urls {
+        gateway: listen::url(&gateway_listener)?,
+        admin: listen::url(&admin_listener)?,
+        issuer: None,
+    };
     let example = match &mut app.setup {
         Setup::BuiltIn(built_in) if !second => {
             Some(Example::start(&app.data.value, built_in, args.issuer_listen, &urls.admin).await?)
@@ -119,11 +129,22 @@ async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up
     if let Some(example) = &example {
         first_login(&keeper, example).await?;
     }
-    let gateway = Gateway::new(keeper.clone(), gateway_options(&section, &gateway_listener, &urls)?)
-        .map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))?;
-    let mut up = Up { keeper, gateway, urls, stop: CancellationToken::new(), servers: Vec::new(), example, _lock: lock };
-    up.serve(app, gateway_listener, admin_listener)?;
-    if let Some(lock) = &mut up._lock {
+    let gateway = Gateway::new(
+        keeper.clone(),
+        gateway_options(&section, &gateway_listener, &urls)?,
+    )
+    .map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))?;
+    let mut up = Up {
+        keeper,
+        gateway,
+        urls,
+        stop: CancellationToken::new(),
+        servers: Vec::new(),
+        example,
+        lock,
+    };
+    up.serve(app, gateway_listener, admin_listener);
+    if let Some(lock) = &mut up.lock {
         lock.write(&up.urls)?;
     }
     Ok(up)
@@ -135,17 +156,40 @@ fn check_admin(at: &Sourced<std::net::SocketAddr>) -> Outcome {
         return Ok(());
     }
     Err(CommandError::usage(
-        format!("the status page would listen on {}, which other machines can reach", at.value),
+        format!(
+            "the status page would listen on {}, which other machines can reach",
+            at.value
+        ),
         "use 127.0.0.1 or [::1] for --admin",
     ))
 }
 
-fn gateway_options(section: &crate::config::KeeperSection, listener: &TcpListener, urls: &Urls) -> Outcome<tenure_gateway::Options> {
-    let keys: Result<Vec<Secret>, _> = section.caller_keys.iter().map(crate::config::secret::SecretSource::read).collect();
-    let caller_keys = keys
-        .map_err(|wrong| CommandError::new(Exit::NeedsOperator, Problem::new(format!("`keeper.caller_keys`: {}", wrong.what)).fix(wrong.fix)))?
+fn gateway_options(
+    section: &crate::config::KeeperSection,
+    listener: &TcpListener,
+    urls: &Urls,
+) -> Outcome<tenure_gateway::Options> {
+    let keys: Result<Vec<Secret>, _> = section
+        .caller_keys
         .iter()
-        .flat_map(|text| text.expose().lines().map(str::trim).filter(|line| !line.is_empty()).map(Secret::new).collect::<Vec<_>>())
+        .map(crate::config::secret::SecretSource::read)
+        .collect();
+    let caller_keys = keys
+        .map_err(|wrong| {
+            CommandError::new(
+                Exit::NeedsOperator,
+                Problem::new(format!("`keeper.caller_keys`: {}", wrong.what)).fix(wrong.fix),
+            )
+        })?
+        .iter()
+        .flat_map(|text| {
+            text.expose()
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .map(Secret::new)
+                .collect::<Vec<_>>()
+        })
         .collect();
     Ok(tenure_gateway::Options {
         bind: vec![listener.local_addr()?],
@@ -157,7 +201,9 @@ fn gateway_options(section: &crate::config::KeeperSection, listener: &TcpListene
 
 /// The example's session is logged in once, at the first start; after a logout it stays logged out.
 async fn first_login(keeper: &Keeper, example: &Example) -> Outcome {
-    let Some(session) = keeper.session(crate::builtin::SESSION) else { return Ok(()) };
+    let Some(session) = keeper.session(crate::builtin::SESSION) else {
+        return Ok(());
+    };
     if session.snapshot().generation == Generation::default() {
         let login = example.login(session.config()).await?;
         keeper.login(session.name(), login).await?;
@@ -166,23 +212,37 @@ async fn first_login(keeper: &Keeper, example: &Example) -> Outcome {
 }
 
 impl Up {
-    fn serve(&mut self, app: &App, gateway_listener: TcpListener, admin_listener: TcpListener) -> Outcome {
+    fn serve(&mut self, app: &App, gateway_listener: TcpListener, admin_listener: TcpListener) {
         let (gateway, stop) = (self.gateway.clone(), self.stop.clone());
         self.servers.push(tokio::spawn(async move {
             if let Err(error) = gateway.serve(gateway_listener, stop).await {
                 tracing::error!(%error, "the gateway ended");
             }
         }));
-        let admin = Admin::new(self.keeper.clone(), self.stop.clone(), &self.urls, app.source());
-        self.servers.push(listen::serve(admin_listener, admin.router(), self.stop.clone()));
+        let admin = Admin::new(
+            self.keeper.clone(),
+            self.stop.clone(),
+            &self.urls,
+            app.source(),
+        );
+        self.servers.push(listen::serve(
+            admin_listener,
+            admin.router(),
+            self.stop.clone(),
+        ));
         // The first `up` on this data has the socket.
-        if self._lock.is_some() {
+        if self.lock.is_some() {
             match socket::bind(&app.data.value) {
-                Ok(listener) => self.servers.push(socket::serve(listener, admin.socket_router(), self.stop.clone())),
-                Err(problem) => app.out.warn(format_args!("no socket for tokens: {}", problem.what)),
+                Ok(listener) => self.servers.push(socket::serve(
+                    listener,
+                    admin.socket_router(),
+                    self.stop.clone(),
+                )),
+                Err(problem) => app
+                    .out
+                    .warn(format_args!("no socket for tokens: {}", problem.what)),
             }
         }
-        Ok(())
     }
 
     /// Callers first, then the exchanges, then the issuer they need.
@@ -201,7 +261,12 @@ impl Up {
 
 /// The line of JSON that says that everything is ready.
 fn ready_json(up: &Up) -> serde_json::Value {
-    let sessions: Vec<_> = up.keeper.sessions().iter().map(|session| session.name().to_owned()).collect();
+    let sessions: Vec<_> = up
+        .keeper
+        .sessions()
+        .iter()
+        .map(|session| session.name().to_owned())
+        .collect();
     json!({
         "gateway": bare(&up.urls.gateway),
         "admin": bare(&up.urls.admin),

@@ -64,7 +64,10 @@ impl IntoResponse for Refused {
             Refused::Bad(why) => (StatusCode::BAD_REQUEST, why),
             Refused::Store(error) => {
                 tracing::error!(%error, "the sample API cannot use its file");
-                (StatusCode::SERVICE_UNAVAILABLE, "orders cannot be read or written at present".to_owned())
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "orders cannot be read or written at present".to_owned(),
+                )
             }
         };
         (status, Json(json!({ "error": why }))).into_response()
@@ -72,13 +75,26 @@ impl IntoResponse for Refused {
 }
 
 /// The API: `GET /orders`, `GET /orders/{id}`, `POST /orders`, with a token of `issuer` for `audience`.
-pub async fn router(data: &Path, issuer: &Arc<Issuer>, issuer_url: &Url, audience: &Url) -> Outcome<Router> {
+pub async fn router(
+    data: &Path,
+    issuer: &Arc<Issuer>,
+    issuer_url: &Url,
+    audience: &Url,
+) -> Outcome<Router> {
     let path = data.join("orders.db");
-    let opened = tokio::task::spawn_blocking(move || Db::open(path, MIGRATIONS, APPLICATION_ID)).await;
+    let opened =
+        tokio::task::spawn_blocking(move || Db::open(path, MIGRATIONS, APPLICATION_ID)).await;
     let db = opened.map_err(|error| CommandError::failed(error.to_string()))??;
-    let jwks = issuer_url.join("jwks.json").map_err(|error| CommandError::failed(format!("{issuer_url}: {error}")))?;
+    let jwks = issuer_url
+        .join("jwks.json")
+        .map_err(|error| CommandError::failed(format!("{issuer_url}: {error}")))?;
     let revocations = issuer.revocations();
-    let text = |claims: &Claims, name: &str| claims.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+    let text = |claims: &Claims, name: &str| {
+        claims
+            .get(name)
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
+    };
     let verifier = Verifier::builder(KeySource::url(jwks))
         .issuer(issuer.id())
         .audience(audience.as_str())
@@ -86,9 +102,16 @@ pub async fn router(data: &Path, issuer: &Arc<Issuer>, issuer_url: &Url, audienc
         .realm("orders")
         // Issuer and API share one clock.
         .leeway_s(0)
-        .revocation(move |claims: &Claims| revocations.is_revoked(text(claims, "jti").as_deref(), text(claims, "sid").as_deref()))
+        .revocation(move |claims: &Claims| {
+            revocations.is_revoked(
+                text(claims, "jti").as_deref(),
+                text(claims, "sid").as_deref(),
+            )
+        })
         .build()
-        .map_err(|error| CommandError::failed(format!("the sample API cannot verify tokens: {error}")))?;
+        .map_err(|error| {
+            CommandError::failed(format!("the sample API cannot verify tokens: {error}"))
+        })?;
     Ok(Router::new()
         .route("/orders", get(list).post(create))
         .route("/orders/{id}", get(one))
@@ -97,14 +120,22 @@ pub async fn router(data: &Path, issuer: &Arc<Issuer>, issuer_url: &Url, audienc
 }
 
 fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
-    Ok(Order { id: row.get(0)?, item: row.get(1)?, quantity: row.get(2)? })
+    Ok(Order {
+        id: row.get(0)?,
+        item: row.get(1)?,
+        quantity: row.get(2)?,
+    })
 }
 
 async fn list(State(db): State<Db>) -> Result<Response, Refused> {
     let orders = db
         .read(|conn| {
-            let mut statement = conn.prepare_cached("SELECT id, item, quantity FROM orders ORDER BY id DESC LIMIT ?1")?;
-            statement.query_map([LIST_MAX], order)?.collect::<rusqlite::Result<Vec<_>>>()
+            let mut statement = conn.prepare_cached(
+                "SELECT id, item, quantity FROM orders ORDER BY id DESC LIMIT ?1",
+            )?;
+            statement
+                .query_map([LIST_MAX], order)?
+                .collect::<rusqlite::Result<Vec<_>>>()
         })
         .await?;
     Ok(Json(json!({ "orders": orders })).into_response())
@@ -113,22 +144,48 @@ async fn list(State(db): State<Db>) -> Result<Response, Refused> {
 async fn one(State(db): State<Db>, UrlPath(id): UrlPath<String>) -> Result<Response, Refused> {
     let id: i64 = id.parse().map_err(|_| Refused::NotFound)?;
     let found = db
-        .read(move |conn| conn.query_row("SELECT id, item, quantity FROM orders WHERE id = ?1", [id], order).optional())
+        .read(move |conn| {
+            conn.query_row(
+                "SELECT id, item, quantity FROM orders WHERE id = ?1",
+                [id],
+                order,
+            )
+            .optional()
+        })
         .await?;
-    found.map(|order| Json(order).into_response()).ok_or(Refused::NotFound)
+    found
+        .map(|order| Json(order).into_response())
+        .ok_or(Refused::NotFound)
 }
 
-async fn create(State(db): State<Db>, body: Result<Json<NewOrder>, JsonRejection>) -> Result<Response, Refused> {
+async fn create(
+    State(db): State<Db>,
+    body: Result<Json<NewOrder>, JsonRejection>,
+) -> Result<Response, Refused> {
     let Json(new) = body.map_err(|error| Refused::Bad(error.body_text()))?;
     if new.item.trim().is_empty() || new.item.chars().count() > ITEM_MAX || new.quantity == 0 {
-        return Err(Refused::Bad(format!("an order has an item of 1 to {ITEM_MAX} characters and a quantity of at least 1")));
+        return Err(Refused::Bad(format!(
+            "an order has an item of 1 to {ITEM_MAX} characters and a quantity of at least 1"
+        )));
     }
     let order = db
         .write(move |tx| {
-            tx.execute("INSERT INTO orders (item, quantity) VALUES (?1, ?2)", params![new.item, new.quantity])?;
-            Ok(Order { id: tx.last_insert_rowid(), item: new.item, quantity: new.quantity })
+            tx.execute(
+                "INSERT INTO orders (item, quantity) VALUES (?1, ?2)",
+                params![new.item, new.quantity],
+            )?;
+            Ok(Order {
+                id: tx.last_insert_rowid(),
+                item: new.item,
+                quantity: new.quantity,
+            })
         })
         .await?;
     let place = format!("{API_PATH}/orders/{}", order.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(order)).into_response())
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, place)],
+        Json(order),
+    )
+        .into_response())
 }

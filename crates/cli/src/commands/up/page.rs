@@ -68,7 +68,8 @@ struct CodePage {
 /// `/`.
 pub async fn status(State(admin): State<Admin>) -> Response {
     let mut last = 0;
-    let (events, store_error) = match latest(&**admin.keeper.store(), None, EVENTS, &mut last).await {
+    let (events, store_error) = match latest(&**admin.keeper.store(), None, EVENTS, &mut last).await
+    {
         Ok(events) => (events, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
@@ -82,7 +83,13 @@ pub async fn status(State(admin): State<Admin>) -> Response {
         gateway: admin.gateway.to_string(),
         source: admin.source.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        sessions: admin.keeper.sessions().iter().map(Session::status).map(row).collect(),
+        sessions: admin
+            .keeper
+            .sessions()
+            .iter()
+            .map(Session::status)
+            .map(row)
+            .collect(),
         events: events.collect(),
         store_error,
     };
@@ -113,7 +120,11 @@ fn row(status: Status) -> SessionRow {
 
 /// `/style.css`.
 pub async fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../../../templates/style.css")).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/css; charset=utf-8")],
+        include_str!("../../../templates/style.css"),
+    )
+        .into_response()
 }
 
 /// `/error-codes/API02002`: the code's page, or what is known of the code.

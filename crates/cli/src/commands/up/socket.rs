@@ -25,7 +25,9 @@ pub struct Peer {
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Peer { uid: stream.io().peer_cred().ok().map(|cred| cred.uid()) }
+        Peer {
+            uid: stream.io().peer_cred().ok().map(|cred| cred.uid()),
+        }
     }
 }
 
@@ -39,7 +41,8 @@ impl Peer {
 /// Binds the socket for this user alone. The caller holds the lock on the data, so a file that is there is stale.
 pub fn bind(data: &Path) -> Result<UnixListener, Problem> {
     let path = data.join(FILE);
-    let fault = |error: std::io::Error| Problem::new(format!("{} cannot be used: {error}", path.display()));
+    let fault =
+        |error: std::io::Error| Problem::new(format!("{} cannot be used: {error}", path.display()));
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fault(error)),
         _ => {}
@@ -53,6 +56,7 @@ pub fn bind(data: &Path) -> Result<UnixListener, Problem> {
 /// Serves until `stop`.
 pub fn serve(listener: UnixListener, router: Router, stop: CancellationToken) -> JoinHandle<()> {
     let service = router.into_make_service_with_connect_info::<Peer>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::spawn(drained(async move { server.await }, stop))
 }

@@ -1,0 +1,198 @@
+//! `tenure init URL`: finds out how a server speaks and adds a session for it to the configuration.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tenure_diagnose::profile::DialectName;
+use tenure_keeper::probe::{self, Found};
+use url::Url;
+
+use super::input;
+use crate::app::http_client;
+use crate::args::{self, Global};
+use crate::config::{self, Config, discover, value};
+use crate::error::{CommandError, Exit, Outcome, Problem};
+use crate::output::{Output, spinner};
+
+/// Probes, shows what was found, and appends the session.
+pub async fn run(global: &Global, args: &args::Init, out: Output) -> Outcome {
+    for url in std::iter::once(&args.url).chain(&args.upstream) {
+        value::url(url.as_str(), false).map_err(|wrong| {
+            CommandError::usage(
+                wrong.what,
+                "use https, or write the session by hand with `insecure = true`",
+            )
+        })?;
+    }
+    let data = discover::data_dir(global)?.value;
+    let path = target(global, &data)?;
+    let existing = existing(&path, &data)?;
+    let name = session_name(args)?;
+    refuse_existing(&name, existing.as_ref())?;
+    let found = spinner::during(
+        "asking the server",
+        probe::probe(&http_client()?, &args.url),
+    )
+    .await?;
+    if !out.json {
+        out.line(format_args!("found {} at {}", found.title, args.url))?;
+        for line in &found.evidence {
+            out.line(format_args!("  {line}"))?;
+        }
+    }
+    let text = section(&name, &found, args)?;
+    append(&path, &text)?;
+    // What was written must be what the next command reads.
+    config::load(&path, &data)?;
+    report(out, &name, &path, &found, args)
+}
+
+fn report(out: Output, name: &str, path: &Path, found: &Found, args: &args::Init) -> Outcome {
+    let upstream = args.upstream.as_ref().unwrap_or(&found.upstream);
+    let next = format!("tenure login {name}");
+    if out.json {
+        return out.json(&json!({
+            "session": name,
+            "config": path,
+            "provider": found.provider,
+            "issuer": found.issuer_text,
+            "upstream": upstream,
+            "evidence": found.evidence,
+            "next": next,
+        }));
+    }
+    out.line(format_args!("session {name} written to {}", path.display()))?;
+    if args.upstream.is_none() {
+        out.line(format_args!(
+            "  its token goes to {upstream}; if the API is elsewhere, change `upstream`"
+        ))?;
+    }
+    out.line(format_args!("next: {next}, then tenure up"))
+}
+
+/// The file that was named, there or not; else the one in use; else `tenure.toml` here.
+fn target(global: &Global, data: &Path) -> Outcome<PathBuf> {
+    if let Some(path) = &global.config {
+        return Ok(path.clone());
+    }
+    let found = discover::config_file(global, data)?;
+    Ok(found.map_or_else(|| PathBuf::from(discover::FILE), |found| found.value))
+}
+
+fn existing(path: &Path, data: &Path) -> Outcome<Option<Config>> {
+    if path.exists() {
+        config::load(path, data).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+fn refuse_existing(name: &str, config: Option<&Config>) -> Outcome {
+    let taken =
+        config.and_then(|config| config.sessions.iter().find(|session| session.name == name));
+    match taken {
+        None => Ok(()),
+        Some(session) => {
+            let problem = Problem::new(format!("there is a session {name} already"))
+                .at(&session.origin)
+                .fix("give the new one another name with --name, or remove the old one");
+            Err(CommandError::new(Exit::Usage, problem))
+        }
+    }
+}
+
+/// `--name`, else the first label of the host that says something.
+fn session_name(args: &args::Init) -> Outcome<String> {
+    if let Some(name) = &args.name {
+        value::session_name(name).map_err(|wrong| CommandError::usage(wrong.what, wrong.fix))?;
+        return Ok(name.clone());
+    }
+    let host = match args.url.host() {
+        Some(url::Host::Domain(host)) => host.to_ascii_lowercase(),
+        _ => String::new(),
+    };
+    let label = host
+        .split('.')
+        .find(|label| !matches!(*label, "www" | "api" | "id" | "login" | "auth" | "accounts"));
+    let name = label.unwrap_or_default().to_owned();
+    value::session_name(&name).map(|()| name).map_err(|_| {
+        CommandError::usage(
+            "the address gives no name for the session",
+            "give one with --name",
+        )
+    })
+}
+
+/// The session as text.
+fn section(name: &str, found: &Found, args: &args::Init) -> Outcome<String> {
+    let mut text = format!("[sessions.{name}]\n");
+    let mut set = |key: &str, value: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{key} = {}", toml::Value::from(value));
+    };
+    set("provider", &found.provider);
+    match (&found.issuer_text, &found.token_endpoint) {
+        (Some(issuer), _) => set("issuer", issuer),
+        (None, Some(endpoint)) => set("token_endpoint", endpoint.as_str()),
+        (None, None) => {}
+    }
+    if let Some(id) = client_id(&found.provider, args)? {
+        set("client_id", &id);
+    }
+    let upstream: &Url = args.upstream.as_ref().unwrap_or(&found.upstream);
+    set("upstream", upstream.as_str());
+    Ok(text)
+}
+
+/// `--client-id`, or asked for where the dialect cannot do without.
+fn client_id(provider: &str, args: &args::Init) -> Outcome<Option<String>> {
+    let needed = tenure_diagnose::profile(provider)
+        .is_some_and(|profile| profile.dialect == DialectName::OAuth2);
+    if args.client_id.is_some() || !needed {
+        return Ok(args.client_id.clone());
+    }
+    let id = if std::io::stdin().is_terminal() {
+        input::plain("Client identifier, as registered at the server")?
+    } else {
+        String::new()
+    };
+    if id.is_empty() {
+        return Err(CommandError::usage(
+            "this server wants to know which client asks",
+            "register one there and give its identifier with --client-id ID",
+        ));
+    }
+    Ok(Some(id))
+}
+
+/// Adds to the end; what is there stays as it is.
+fn append(path: &Path, text: &str) -> Outcome {
+    let fault = |error: std::io::Error| {
+        let problem = Problem::new(format!("cannot write the configuration: {error}"))
+            .at(path.display())
+            .fix("make it writable, or name another with --config");
+        CommandError::new(Exit::NeedsOperator, problem)
+    };
+    let before = match std::fs::read_to_string(path) {
+        Ok(before) => before,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(fault(error)),
+    };
+    let gap = match before.as_str() {
+        "" => "",
+        before if before.ends_with('\n') => "\n",
+        _ => "\n\n",
+    };
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(fault)?;
+    file.write_all(format!("{gap}{text}").as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(fault)
+}

@@ -1,0 +1,188 @@
+//! A middleware for `reqwest`, by way of the `reqwest-middleware` crate.
+//!
+//! ```no_run
+//! // Not run: it would ask a server that does not exist. `cargo run -p tenure --example reqwest` runs by itself.
+//! # async fn program(session: tenure::Session) -> Result<(), Box<dyn std::error::Error>> {
+//! let plain = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+//! let client = reqwest_middleware::ClientBuilder::new(plain)
+//!     .with(tenure::reqwest::TenureMiddleware::new(session)?)
+//!     .build();
+//! let orders = client.get("https://api.example/orders").send().await?;
+//! if let Some(served) = orders.extensions().get::<tenure::Served>() {
+//!     println!("{} (sent twice: {})", orders.status(), served.replayed);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Redirects
+//! `reqwest` follows redirects beneath every middleware. It removes `Authorization` when a redirect leaves the
+//! origin, so the token does not travel; but it also means that a redirect to the session's own origin and
+//! back arrives without a token. An answer that came by way of a redirect is never replayed, because an earlier
+//! hop accepted the request. A redirect that leads back to the very same URL cannot be seen from a middleware:
+//! set `redirect::Policy::none()`, as above, and follow redirects by new requests.
+
+use async_trait::async_trait;
+use http::header::AUTHORIZATION;
+use http::{Extensions, Response as HttpResponse};
+use reqwest::{Body, Request, Response, ResponseBuilderExt};
+use reqwest_middleware::{Error, Middleware, Next, Result};
+use tenure_core::Failure;
+use tenure_diagnose::ApiVerdict;
+use tenure_keeper::{Session, Token};
+use url::Url;
+
+use crate::carrier::Carrier;
+use crate::error::{NoToken, NoUpstream};
+
+/// Sends a session's token with every request to the session's upstream, heals a refused one, and sends the
+/// request once more.
+///
+/// - Requests to other origins pass untouched.
+/// - A caller's own `Authorization` is replaced.
+/// - Without a valid token nothing is sent, and the error is a [`NoToken`]; see [`no_token`].
+/// - A request is sent again only if [`Request::try_clone`](reqwest::Request::try_clone) can copy it: any body
+///   but a stream.
+/// - The answer carries a [`Served`](crate::Served) extension. Up to 64 KiB of the body of a refusal are read
+///   ahead; the body is handed on unchanged.
+#[derive(Clone, Debug)]
+pub struct TenureMiddleware {
+    carrier: Carrier,
+}
+
+impl TenureMiddleware {
+    /// A middleware for requests to the session's upstream.
+    ///
+    /// # Errors
+    /// When the session has none.
+    pub fn new(session: Session) -> std::result::Result<Self, NoUpstream> {
+        Ok(Self {
+            carrier: Carrier::new(session)?,
+        })
+    }
+
+    fn owns(&self, url: &Url) -> bool {
+        self.carrier.owns(url.scheme(), url.host_str(), url.port())
+    }
+
+    /// Says what an answer means. The answer comes back as it was.
+    async fn judge(&self, token: &Token, response: Response) -> (Response, Option<ApiVerdict>) {
+        if !self.owns(response.url()) {
+            // A redirect led to another origin, which never saw the token.
+            return (response, None);
+        }
+        let depth = self
+            .carrier
+            .depth(token, response.status(), response.headers());
+        let Some(depth) = depth else {
+            return (response, None);
+        };
+        let url = response.url().clone();
+        let (response, verdict) = self.carrier.judge(token, response.into(), depth).await;
+        (with_url(response.map(Body::wrap), url), verdict)
+    }
+
+    /// A newer token and the request to send with it, or why the answer must stand.
+    async fn second_try(
+        &self,
+        token: &Token,
+        again: Option<Request>,
+    ) -> std::result::Result<(Token, Request), Option<Failure>> {
+        let Some(again) = again else {
+            self.carrier.heal_for_the_next(token);
+            return Err(None);
+        };
+        Ok((self.carrier.heal(token).await?, again))
+    }
+}
+
+#[async_trait]
+impl Middleware for TenureMiddleware {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
+        if !self.owns(request.url()) {
+            return next.run(request, extensions).await;
+        }
+        let token = self.carrier.token().await.map_err(Error::middleware)?;
+        let again = request.try_clone();
+        let url = request.url().clone();
+        let response = next
+            .clone()
+            .run(authorised(request, &token), extensions)
+            .await?;
+        let (response, verdict) = self.judge(&token, response).await;
+        let Some(verdict) = verdict else {
+            return Ok(self.told(response, &token, false, None));
+        };
+        if !verdict.refused {
+            return Ok(self.told(response, &token, false, Some(verdict.failure)));
+        }
+        // After a redirect, an earlier hop has accepted the request: sending it again could do its work twice.
+        let again = again.filter(|_| *response.url() == url);
+        let (newer, again) = match self.second_try(&token, again).await {
+            Ok(second) => second,
+            Err(why) => {
+                let failure = why.unwrap_or(verdict.failure);
+                return Ok(self.told(response, &token, false, Some(failure)));
+            }
+        };
+        drop(response);
+        let response = next.run(authorised(again, &newer), extensions).await?;
+        let (response, verdict) = self.judge(&newer, response).await;
+        Ok(self.told(
+            response,
+            &newer,
+            true,
+            verdict.map(|verdict| verdict.failure),
+        ))
+    }
+}
+
+impl TenureMiddleware {
+    fn told(
+        &self,
+        mut response: Response,
+        token: &Token,
+        replayed: bool,
+        failure: Option<Failure>,
+    ) -> Response {
+        let served = self.carrier.served(token, replayed, failure);
+        response.extensions_mut().insert(served);
+        response
+    }
+}
+
+fn authorised(mut request: Request, token: &Token) -> Request {
+    request
+        .headers_mut()
+        .insert(AUTHORIZATION, token.header.clone());
+    request
+}
+
+/// Turns an answer back into one of `reqwest`, which forgets its URL on the way to `http`.
+fn with_url(response: HttpResponse<Body>, url: Url) -> Response {
+    let (head, body) = response.into_parts();
+    let mut whole = HttpResponse::builder()
+        .url(url)
+        .body(body)
+        // Status, version and fields are the defaults, and a URL is no field: this cannot fail. If it ever
+        // did, the answer would be an empty one.
+        .unwrap_or_default();
+    *whole.status_mut() = head.status;
+    *whole.version_mut() = head.version;
+    *whole.headers_mut() = head.headers;
+    whole.extensions_mut().extend(head.extensions);
+    whole.into()
+}
+
+/// Why a request was given no token, if that is what this error says.
+pub fn no_token(error: &Error) -> Option<&NoToken> {
+    match error {
+        Error::Middleware(error) => error.downcast_ref(),
+        Error::Reqwest(_) => None,
+    }
+}
