@@ -16,6 +16,7 @@ pub struct Generation(pub u64);
 
 impl Generation {
     /// The generation after this one.
+    #[must_use]
     pub fn next(self) -> Generation {
         Generation(self.0 + 1)
     }

@@ -32,6 +32,7 @@ impl Mono {
     }
 
     /// This instant moved back by `ms`, not before zero.
+    #[must_use]
     pub fn minus(self, ms: u64) -> Mono {
         Mono(self.0.saturating_sub(ms))
     }

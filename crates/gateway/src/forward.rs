@@ -8,15 +8,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPECT, LOCATION};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
+use http::header::{AUTHORIZATION, EXPECT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, request};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tenure_core::{Class, Code, Failure, Heal, Secret, Who};
-use tenure_diagnose::{ApiVerdict, Local, Seen, classify_api};
 use tenure_http::{Fault, FaultKind};
-use tenure_keeper::{AfterRefusal, Keeper, Session, Token, clock};
+use tenure_keeper::{AfterRefusal, Keeper, Session, Token};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,9 +26,8 @@ use crate::body::{Body, BoxError};
 use crate::caller;
 use crate::headers::{self, Rules};
 use crate::host;
-use crate::inflate;
+use crate::judge::{Judged, answer, judge};
 use crate::options::{Limits, Options, SetupError};
-use crate::peek::{Depth, Peeked, peek};
 use crate::problem::Problem;
 use crate::replay::Replay;
 use crate::route::{self, Upstream};
@@ -70,14 +68,6 @@ struct Template {
     uri: Uri,
     headers: HeaderMap,
     upgrade: bool,
-}
-
-/// An answer of the upstream, judged.
-enum Judged {
-    /// It goes to the caller.
-    Pass(Response<Body>, Option<Code>),
-    /// The token was refused; this is the answer if nothing heals it.
-    Refused(Response<Body>, Box<Failure>),
 }
 
 impl std::fmt::Debug for Gateway {
@@ -250,7 +240,7 @@ impl Inner {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.pass(route, response, tunnel, Some(&token)));
         }
-        let (answer, failure) = match judge(route, &token, replay, response).await {
+        let (answer, failure) = match judge(&route.session, &token, replay, response).await {
             Judged::Pass(response, code) => return Ok(label(route, &token, response, false, code)),
             Judged::Refused(response, failure) => (response, failure),
         };
@@ -283,13 +273,15 @@ impl Inner {
                 .insert(headers::TENURE_REPLAYED, HeaderValue::from_static("1"));
             return Ok(response);
         }
-        Ok(match judge(route, &newer, replay, response).await {
-            Judged::Pass(response, code) => label(route, &newer, response, true, code),
-            Judged::Refused(response, failure) => {
-                replay.accept();
-                label(route, &newer, response, true, Some(failure.code))
-            }
-        })
+        Ok(
+            match judge(&route.session, &newer, replay, response).await {
+                Judged::Pass(response, code) => label(route, &newer, response, true, code),
+                Judged::Refused(response, failure) => {
+                    replay.accept();
+                    label(route, &newer, response, true, Some(failure.code))
+                }
+            },
+        )
     }
 
     /// The session's token; waits only when there is no valid one.
@@ -516,115 +508,6 @@ fn template(
         },
         tunnel,
     ))
-}
-
-/// The upstream's answer with its fields made fit for the caller.
-fn answer(response: Response<Incoming>) -> Response<Incoming> {
-    let (mut head, body) = response.into_parts();
-    headers::to_caller(&mut head.headers);
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    *response.version_mut() = Version::HTTP_11;
-    response
-}
-
-/// Says what the answer means for the token. Bodies are looked into only where the status may mean a refusal.
-async fn judge(
-    route: &Route,
-    token: &Token,
-    replay: &Replay,
-    response: Response<Incoming>,
-) -> Judged {
-    let session = &route.session;
-    let status = response.status();
-    let response = answer(response);
-    let Some(depth) = depth(session, &response) else {
-        if status.as_u16() < 400 {
-            session.accepted(token.generation);
-        }
-        replay.accept();
-        return Judged::Pass(response.map(Body::stream), None);
-    };
-    replay.pause();
-    let (head, body) = response.into_parts();
-    let peeked = peek(body, depth).await;
-    let verdict = classify(session, token, status, &head.headers, &peeked);
-    let response = Response::from_parts(head, peeked.into_body());
-    match verdict {
-        Some(ApiVerdict {
-            failure,
-            refused: true,
-        }) => Judged::Refused(response, Box::new(failure)),
-        verdict => {
-            if verdict.is_none() && status.as_u16() < 400 {
-                session.accepted(token.generation);
-            }
-            replay.accept();
-            Judged::Pass(response, verdict.map(|verdict| verdict.failure.code))
-        }
-    }
-}
-
-/// How far into the body one must look; `None` for answers that cannot be about the token.
-fn depth(session: &Session, response: &Response<Incoming>) -> Option<Depth> {
-    let status = response.status();
-    let listed = session
-        .config()
-        .profile
-        .refused_statuses
-        .contains(&status.as_u16());
-    if status.is_client_error() || status.is_server_error() {
-        let always = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        return (always || listed).then_some(Depth::Whole);
-    }
-    if status.is_redirection() && response.headers().contains_key(LOCATION) {
-        // A redirect to a login page is no acceptance.
-        return Some(Depth::Nothing);
-    }
-    // Some APIs refuse with status 200 and a JSON object. Nothing else is held up for that.
-    let json = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            let essence = value
-                .split(';')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .to_ascii_lowercase();
-            essence == "application/json" || essence.ends_with("+json")
-        });
-    (listed && json).then_some(Depth::FirstFrame)
-}
-
-fn classify(
-    session: &Session,
-    token: &Token,
-    status: StatusCode,
-    fields: &HeaderMap,
-    peeked: &Peeked,
-) -> Option<ApiVerdict> {
-    let snapshot = session.snapshot();
-    let (mono, wall) = (clock::mono(), clock::wall());
-    let body = inflate::text(fields, peeked.start());
-    let seen = Seen {
-        status: status.as_u16(),
-        headers: fields,
-        body_start: &body,
-    };
-    let local = Local {
-        token_sent: true,
-        token_expired: token.expires.map(|end| end <= mono),
-        has_refresh: !snapshot.ended,
-        refresh_expired: snapshot.refresh_expires.is_some_and(|end| end <= mono),
-        issuer: session.config().endpoints.known().issuer.clone(),
-        session: session.name().to_owned(),
-        now_s: Some(wall.0 / 1_000),
-        ..Local::default()
-    };
-    classify_api(&session.config().profile, &seen, &local)
 }
 
 /// Adds the gateway's own fields.

@@ -10,7 +10,7 @@
 //! | [`route`] | which session, and which upstream URL |
 //! | [`headers`] | which header fields travel, in both directions; where a token may go (I15) |
 //! | [`replay`] | the request body, kept until the upstream has accepted the request |
-//! | [`forward`] | the exchange: send, judge the answer, heal, send once more (I12) |
+//! | [`forward`], `judge` | the exchange: send, judge the answer, heal, send once more (I12) |
 //! | [`upgrade`] | tunnels after `101 Switching Protocols` |
 //! | [`problem`] | the gateway's own answers, `application/problem+json` |
 //! | [`server`] | listening, limits, draining |
@@ -22,6 +22,7 @@ pub mod forward;
 pub mod headers;
 pub mod host;
 mod inflate;
+mod judge;
 pub mod options;
 mod peek;
 pub mod problem;

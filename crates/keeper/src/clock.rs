@@ -2,12 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::time::{clock_gettime, ClockId};
+use rustix::time::{ClockId, clock_gettime};
 use tenure_core::{BootId, Mono, Now, Wall};
 
 /// Both clocks, read now.
 pub fn now() -> Now {
-    Now { mono: mono(), wall: wall() }
+    Now {
+        mono: mono(),
+        wall: wall(),
+    }
 }
 
 /// CLOCK_BOOTTIME: counts through suspend and never steps.
@@ -18,7 +21,9 @@ pub fn mono() -> Mono {
 
 /// The wall clock; before 1970 counts as 1970.
 pub fn wall() -> Wall {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Wall(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 

@@ -27,7 +27,11 @@ impl Clocks {
 
     /// The clock of this server, if it ever answered.
     pub(crate) fn of(&self, url: &Url) -> Option<ServerClock> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&origin(url)).copied()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&origin(url))
+            .copied()
     }
 }
 

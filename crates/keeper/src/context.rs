@@ -32,13 +32,25 @@ pub(crate) struct Context {
 /// To the task that writes events.
 pub(crate) enum Note {
     /// Write this.
-    Row(EventRow),
+    Row(Box<EventRow>),
     /// Answer when everything before is written.
     Flush(oneshot::Sender<()>),
 }
 
 impl Context {
+    /// Tells this process's listeners, and the store by its writer.
+    pub(crate) fn tell(&self, row: EventRow) {
+        // Nobody listening is fine; the store keeps the event.
+        let _no_listener = self.live.send(row.clone());
+        if self.events.send(Note::Row(Box::new(row))).is_err() {
+            tracing::warn!("an event could not be stored: the keeper is shutting down");
+        }
+    }
+
     pub(crate) fn net(&self) -> Net<'_> {
-        Net { http: &self.http, clocks: &self.clocks }
+        Net {
+            http: &self.http,
+            clocks: &self.clocks,
+        }
     }
 }

@@ -23,8 +23,14 @@ const RENEW_EVERY: Duration = Duration::from_secs(4);
 pub(crate) enum Effect {
     Claim,
     WriteIntent(IntentSeen),
-    Exchange { generation: Generation, unknown: bool },
-    Save { expect: Generation, pair: Option<TokenPair> },
+    Exchange {
+        generation: Generation,
+        unknown: bool,
+    },
+    Save {
+        expect: Generation,
+        pair: Option<TokenPair>,
+    },
     SaveSpare(Option<TokenPair>),
     LookAgain,
     Latch(Failure),
@@ -63,7 +69,12 @@ pub(crate) enum Yield {
 }
 
 /// Runs a batch to its end and posts each result to the shard.
-pub(crate) async fn run(ctx: Arc<Context>, mut batch: Batch, index: usize, tx: mpsc::Sender<(usize, Command)>) {
+pub(crate) async fn run(
+    ctx: Arc<Context>,
+    mut batch: Batch,
+    index: usize,
+    tx: mpsc::Sender<(usize, Command)>,
+) {
     while let Some(effect) = batch.effects.pop_front() {
         let result = one(&ctx, &batch, effect, index, &tx).await;
         let last = batch.effects.is_empty();
@@ -75,12 +86,25 @@ pub(crate) async fn run(ctx: Arc<Context>, mut batch: Batch, index: usize, tx: m
     }
 }
 
-async fn one(ctx: &Context, batch: &Batch, effect: Effect, index: usize, tx: &mpsc::Sender<(usize, Command)>) -> Yield {
+async fn one(
+    ctx: &Context,
+    batch: &Batch,
+    effect: Effect,
+    index: usize,
+    tx: &mpsc::Sender<(usize, Command)>,
+) -> Yield {
     let name = &batch.shared.config.name;
     match effect {
         Effect::Claim => claim(ctx, batch).await,
-        Effect::WriteIntent(intent) => input(write_intent(ctx, batch, intent).await, Input::IntentWritten, Input::IntentFailed),
-        Effect::Exchange { generation, unknown } => exchange(ctx, batch, generation, unknown).await,
+        Effect::WriteIntent(intent) => input(
+            write_intent(ctx, batch, intent).await,
+            Input::IntentWritten,
+            Input::IntentFailed,
+        ),
+        Effect::Exchange {
+            generation,
+            unknown,
+        } => exchange(ctx, batch, generation, unknown).await,
         Effect::Save { expect, pair } => save(ctx, batch, expect, pair).await,
         Effect::SaveSpare(pair) => {
             if let Some(pair) = pair
@@ -138,14 +162,21 @@ fn input(result: Result<(), StoreError>, good: Input, bad: fn(Failure) -> Input)
 }
 
 async fn load(ctx: &Context, name: &str) -> Result<Record, StoreError> {
-    Ok(ctx.store.load(name).await?.unwrap_or_else(|| rows::empty(name)))
+    Ok(ctx
+        .store
+        .load(name)
+        .await?
+        .unwrap_or_else(|| rows::empty(name)))
 }
 
 async fn claim(ctx: &Context, batch: &Batch) -> Yield {
     let config = &batch.shared.config;
     let endpoint = &config.endpoints.known().token_endpoint;
     if let Err(until) = ctx.pacer.gate(endpoint, clock::mono()) {
-        return Yield::Input(Input::Paced { until, failure: exchange::paced(endpoint) });
+        return Yield::Input(Input::Paced {
+            until,
+            failure: exchange::paced(endpoint),
+        });
     }
     match ctx.store.claim(&config.name, LEASE_MS).await {
         Ok(Claim::Granted(lease, record)) => Yield::Granted(lease, Box::new(record)),
@@ -155,7 +186,9 @@ async fn claim(ctx: &Context, batch: &Batch) -> Yield {
 }
 
 async fn write_intent(ctx: &Context, batch: &Batch, intent: IntentSeen) -> Result<(), StoreError> {
-    let Some(lease) = &batch.lease else { return Err(StoreError::Fenced) };
+    let Some(lease) = &batch.lease else {
+        return Err(StoreError::Fenced);
+    };
     let intent = Intent {
         generation: intent.generation,
         sent_wall: clock::wall(),
@@ -175,7 +208,8 @@ async fn exchange(ctx: &Context, batch: &Batch, generation: Generation, unknown:
     };
     let run = exchange::run(ctx, &batch.shared.config, spend);
     tokio::pin!(run);
-    let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + RENEW_EVERY, RENEW_EVERY);
+    let mut renew =
+        tokio::time::interval_at(tokio::time::Instant::now() + RENEW_EVERY, RENEW_EVERY);
     loop {
         tokio::select! {
             ended = &mut run => return Yield::Exchanged(ended),
@@ -223,9 +257,16 @@ async fn moved(ctx: &Context, name: &str) -> Yield {
 
 async fn latch(ctx: &Context, batch: &Batch, failure: Failure) -> Yield {
     let name = &batch.shared.config.name;
-    let latch = batch.fingerprint.map(|fingerprint| Latch { fingerprint, failure, at: clock::wall() });
+    let latch = batch.fingerprint.map(|fingerprint| Latch {
+        fingerprint,
+        failure,
+        at: clock::wall(),
+    });
     if let (Some(lease), Some(latch)) = (&batch.lease, latch) {
-        let expect = batch.pair.as_ref().map_or(Generation(0), |pair| pair.generation);
+        let expect = batch
+            .pair
+            .as_ref()
+            .map_or(Generation(0), |pair| pair.generation);
         if let Err(error) = ctx.store.latch(lease, expect, &latch).await {
             // Remembered in this process all the same; another process would ask the server once more.
             tracing::warn!(session = %name, %error, "the refusal could not be stored");

@@ -21,14 +21,31 @@ pub(crate) fn row(config: &SessionConfig, event: &Event, at: Wall, holder: &str)
     }
 }
 
-fn describe(name: &str, event: &Event) -> (&'static str, Option<Generation>, String, Option<Failure>) {
+fn describe(
+    name: &str,
+    event: &Event,
+) -> (&'static str, Option<Generation>, String, Option<Failure>) {
     match event {
-        Event::Refreshed(g) => ("refreshed", Some(*g), format!("refreshed: generation {g}"), None),
-        Event::Adopted(g) => ("adopted", Some(*g), format!("took over generation {g} from the store"), None),
+        Event::Refreshed(g) => (
+            "refreshed",
+            Some(*g),
+            format!("refreshed: generation {g}"),
+            None,
+        ),
+        Event::Adopted(g) => (
+            "adopted",
+            Some(*g),
+            format!("took over generation {g} from the store"),
+            None,
+        ),
         Event::RefreshFailed(failure, wait_ms) => (
             "refresh_failed",
             None,
-            format!("refresh failed: {}; next attempt in {:.1} s", failure.detail, *wait_ms as f64 / 1_000.0),
+            format!(
+                "refresh failed: {}; next attempt in {:.1} s",
+                failure.detail,
+                *wait_ms as f64 / 1_000.0
+            ),
             Some(failure.clone()),
         ),
         Event::UnknownOutcome(g) => (
@@ -38,22 +55,52 @@ fn describe(name: &str, event: &Event) -> (&'static str, Option<Generation>, Str
             None,
         ),
         Event::Ended(failure) => {
-            let fix = failure.root().command.clone().map_or(String::new(), |command| format!("; type: {command}"));
-            ("ended", None, format!("{failure}: {}{fix}", failure.root().detail), Some(failure.clone()))
+            let fix = failure
+                .root()
+                .command
+                .clone()
+                .map_or(String::new(), |command| format!("; type: {command}"));
+            (
+                "ended",
+                None,
+                format!("{failure}: {}{fix}", failure.root().detail),
+                Some(failure.clone()),
+            )
         }
         Event::Unsaved(failure) => (
             "unsaved",
             None,
-            format!("the new tokens are not saved yet and are kept in memory and the spare slot: {}", failure.detail),
+            format!(
+                "the new tokens are not saved yet and are kept in memory and the spare slot: {}",
+                failure.detail
+            ),
             Some(failure.clone()),
         ),
-        Event::SavedLate(g) => ("saved_late", Some(*g), format!("generation {g} is saved after all"), None),
-        Event::Refused(g) => ("refused", Some(*g), format!("the API refused the token of generation {g}"), None),
-        Event::Expired(g) => ("expired", Some(*g), format!("the access token of generation {g} has ended"), None),
+        Event::SavedLate(g) => (
+            "saved_late",
+            Some(*g),
+            format!("generation {g} is saved after all"),
+            None,
+        ),
+        Event::Refused(g) => (
+            "refused",
+            Some(*g),
+            format!("the API refused the token of generation {g}"),
+            None,
+        ),
+        Event::Expired(g) => (
+            "expired",
+            Some(*g),
+            format!("the access token of generation {g} has ended"),
+            None,
+        ),
         Event::Ending(ms) => (
             "ending",
             None,
-            format!("the session ends in {} and cannot be extended; log in again before: tenure login {name}", span(*ms)),
+            format!(
+                "the session ends in {} and cannot be extended; log in again before: tenure login {name}",
+                span(*ms)
+            ),
             None,
         ),
         Event::LoggedOut => ("logged_out", None, "logged out".to_owned(), None),
@@ -62,5 +109,9 @@ fn describe(name: &str, event: &Event) -> (&'static str, Option<Generation>, Str
 
 fn span(ms: u64) -> String {
     let minutes = ms / 60_000;
-    if minutes >= 120 { format!("{} h", minutes / 60) } else { format!("{minutes} min") }
+    if minutes >= 120 {
+        format!("{} h", minutes / 60)
+    } else {
+        format!("{minutes} min")
+    }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use tenure_core::expiry::{Stated, lifetime};
 use tenure_core::session::{Held, Outcome, Sent};
 use tenure_core::{Anchor, BootId, Class, Code, Failure, Generation, Heal, TokenPair, Who};
-use tenure_diagnose::{Grant, Local, TokenFailure, TransportFault, TransportKind, Verdict, classify_token, refresh_failed_because};
+use tenure_diagnose::{
+    Grant, Local, TokenFailure, TransportFault, TransportKind, Verdict, classify_token,
+    refresh_failed_because,
+};
 use tenure_http::{Fault, FaultKind};
 use tenure_store::StoredLogin;
 use tenure_wire::{Ctx, Exchange, Granted, RetryAfter, Server, Step, TokenAnswer, WireError};
@@ -52,7 +55,11 @@ pub(crate) async fn run(ctx: &Context, config: &SessionConfig, spend: Spend) -> 
     if let Err(until) = ctx.pacer.begin(endpoint, now) {
         return passing(paced(endpoint), Some(until.since(now)), Sent::No);
     }
-    let call = Call { ctx, config, server: &server };
+    let call = Call {
+        ctx,
+        config,
+        server: &server,
+    };
     let anchor = ctx.net().anchor(ctx.boot, &server.token_endpoint);
     let ended = match call.start(&spend) {
         Ok((exchange, request)) => call.drive(exchange, request, &spend).await,
@@ -92,19 +99,37 @@ impl Call<'_> {
         match Renewer::of(self.config, spend.pair.as_ref(), spend.login.as_ref()) {
             Renewer::Refresh(refresh) => {
                 // RFC 6749 §6: without `scope` the refresh asks for what was granted.
-                Exchange::refresh(server, client, refresh, None, self.rotate_cookie(spend), &ctx)
+                Exchange::refresh(
+                    server,
+                    client,
+                    refresh,
+                    None,
+                    self.rotate_cookie(spend),
+                    &ctx,
+                )
             }
-            Renewer::Password(login) => {
-                Exchange::password(server, client, &login.username, &login.password, scope.as_deref(), &ctx)
-            }
+            Renewer::Password(login) => Exchange::password(
+                server,
+                client,
+                &login.username,
+                &login.password,
+                scope.as_deref(),
+                &ctx,
+            ),
             Renewer::Client => Exchange::client_credentials(server, client, scope.as_deref(), &ctx),
-            Renewer::None => Err(WireError::CannotRefresh { dialect: server.dialect.as_str() }),
+            Renewer::None => Err(WireError::CannotRefresh {
+                dialect: server.dialect.as_str(),
+            }),
         }
     }
 
     fn rotate_cookie(&self, spend: &Spend) -> bool {
-        let Some(pair) = &spend.pair else { return false };
-        let Some(life) = pair.refresh_ms else { return false };
+        let Some(pair) = &spend.pair else {
+            return false;
+        };
+        let Some(life) = pair.refresh_ms else {
+            return false;
+        };
         let now = clock::now();
         pair.issued.elapsed(self.ctx.boot, now, None) > life / ROTATE_COOKIE_SHARE
     }
@@ -117,7 +142,12 @@ impl Call<'_> {
     ) -> Result<Granted, Failed> {
         loop {
             self.ctx.point("keeper.exchange.before")?;
-            let response = match self.ctx.net().send(request, self.config.timing.exchange_timeout).await {
+            let response = match self
+                .ctx
+                .net()
+                .send(request, self.config.timing.exchange_timeout)
+                .await
+            {
                 Ok(response) => response,
                 Err(fault) => {
                     let failed = self.judge(TokenFailure::Transport(&transport(&fault)), spend);
@@ -147,14 +177,22 @@ impl Call<'_> {
         let wait = retry_after.map(|after| self.wait_ms(after));
         match classify_token(&self.config.profile, answer, &self.local(spend)) {
             Verdict::Final { failure } => (Judged::Final(failure), None, Sent::Answered),
-            Verdict::Passing { failure, retry_after_s, sent } => {
+            Verdict::Passing {
+                failure,
+                retry_after_s,
+                sent,
+            } => {
                 let wait = wait.or(retry_after_s.map(|seconds| seconds.saturating_mul(1_000)));
                 let sent = match sent {
                     tenure_diagnose::Sent::No => Sent::No,
                     tenure_diagnose::Sent::Answered => Sent::Answered,
                     tenure_diagnose::Sent::Maybe => Sent::Maybe,
                 };
-                (Judged::Passing(failure), wait.map(|ms| ms.min(RETRY_AFTER_MAX_MS)), sent)
+                (
+                    Judged::Passing(failure),
+                    wait.map(|ms| ms.min(RETRY_AFTER_MAX_MS)),
+                    sent,
+                )
             }
         }
     }
@@ -171,18 +209,35 @@ impl Call<'_> {
 
     fn local(&self, spend: &Spend) -> Local {
         let now = clock::now();
-        let offset = self.ctx.clocks.of(&self.server.token_endpoint).map_or(0, |clock| clock.proven_offset_ms(now));
+        let offset = self
+            .ctx
+            .clocks
+            .of(&self.server.token_endpoint)
+            .map_or(0, |clock| clock.proven_offset_ms(now));
         let refresh_expired = spend.pair.as_ref().is_some_and(|pair| {
-            pair.refresh_ms.is_some_and(|ms| pair.issued.elapsed(self.ctx.boot, now, None) >= ms)
+            pair.refresh_ms
+                .is_some_and(|ms| pair.issued.elapsed(self.ctx.boot, now, None) >= ms)
         });
         Local {
             clock_offset_ms: offset,
-            has_refresh: spend.pair.as_ref().is_some_and(|pair| pair.refresh.is_some()),
+            has_refresh: spend
+                .pair
+                .as_ref()
+                .is_some_and(|pair| pair.refresh.is_some()),
             refresh_expired,
             unknown_outcome: spend.unknown,
             session: self.config.name.clone(),
-            now_s: Some(self.ctx.net().server_now_ms(&self.server.token_endpoint).div_euclid(1_000)),
-            grant: grant_of(&Renewer::of(self.config, spend.pair.as_ref(), spend.login.as_ref())),
+            now_s: Some(
+                self.ctx
+                    .net()
+                    .server_now_ms(&self.server.token_endpoint)
+                    .div_euclid(1_000),
+            ),
+            grant: grant_of(&Renewer::of(
+                self.config,
+                spend.pair.as_ref(),
+                spend.login.as_ref(),
+            )),
             ..Local::default()
         }
     }
@@ -193,7 +248,10 @@ impl Call<'_> {
             Judged::Final(failure) => {
                 let failure = refresh_failed_because(failure);
                 self.ctx.pacer.end(endpoint, now, Health::Alive);
-                Ended { outcome: Outcome::Final(failure), pair: None }
+                Ended {
+                    outcome: Outcome::Final(failure),
+                    pair: None,
+                }
             }
             Judged::Passing(failure) => {
                 self.ctx.pacer.end(endpoint, now, Health::Troubled(wait));
@@ -221,16 +279,26 @@ fn granted_pair(call: &Call<'_>, granted: Granted, anchor: Anchor, spend: &Spend
         spend.generation.next(),
         anchor,
         Defaults {
-            access_s: call.server.expires_in_default.or(seconds(call.config.profile.lifetimes.access_s)),
+            access_s: call
+                .server
+                .expires_in_default
+                .or(seconds(call.config.profile.lifetimes.access_s)),
             refresh_s: seconds(call.config.profile.lifetimes.refresh_s),
             learned_s: spend.learned_s,
         },
         spend.pair.as_ref(),
     );
-    let at = Reading { boot: call.ctx.boot, now: clock::now(), server: None };
+    let at = Reading {
+        boot: call.ctx.boot,
+        now: clock::now(),
+        server: None,
+    };
     let renewer = Renewer::of(call.config, Some(&pair), spend.login.as_ref());
     let held: Held = rows::held(call.config, &pair, &renewer, at);
-    Ended { outcome: Outcome::Granted(held), pair: Some(pair) }
+    Ended {
+        outcome: Outcome::Granted(held),
+        pair: Some(pair),
+    }
 }
 
 /// Lifetimes that count when the answer is silent, seconds.
@@ -249,26 +317,43 @@ pub(crate) fn pair(
     defaults: Defaults,
     before: Option<&TokenPair>,
 ) -> TokenPair {
-    let stated = Stated { profile: granted.stated.profile.or(defaults.access_s), learned: defaults.learned_s, ..granted.stated };
+    let stated = Stated {
+        profile: granted.stated.profile.or(defaults.access_s),
+        learned: defaults.learned_s,
+        ..granted.stated
+    };
     let access = lifetime(&stated);
     if !access.lies.is_empty() {
         tracing::debug!(lies = ?access.lies, "the answer's expiry fields do not mean what they say");
     }
-    let ms = |seconds: i64| u64::try_from(seconds).ok().map(|seconds| seconds.saturating_mul(1_000));
+    let ms = |seconds: i64| {
+        u64::try_from(seconds)
+            .ok()
+            .map(|seconds| seconds.saturating_mul(1_000))
+    };
     let (refresh, refresh_ms) = match (&granted.refresh, before) {
         (Some(refresh), _) => {
             let life = granted.refresh_expires_in.or(defaults.refresh_s);
-            (Some(refresh.clone()), life.and_then(ms).filter(|ms| *ms > 0))
+            (
+                Some(refresh.clone()),
+                life.and_then(ms).filter(|ms| *ms > 0),
+            )
         }
         // The one held goes on, and its end does not move.
-        (None, Some(before)) => (before.refresh.clone(), carried(before.refresh_ms, before, anchor)),
+        (None, Some(before)) => (
+            before.refresh.clone(),
+            carried(before.refresh_ms, before, anchor),
+        ),
         (None, None) => (None, None),
     };
     TokenPair {
         generation,
         access: granted.access.clone(),
         refresh,
-        scope: granted.scope.clone().or_else(|| before.and_then(|pair| pair.scope.clone())),
+        scope: granted
+            .scope
+            .clone()
+            .or_else(|| before.and_then(|pair| pair.scope.clone())),
         issued: anchor,
         access_ms: access.ms,
         refresh_in_ms: granted.refresh_in.and_then(ms),
@@ -282,7 +367,10 @@ pub(crate) fn pair(
 
 /// A lifetime counted from the former pair's anchor, counted from the new one's.
 fn carried(ms: Option<u64>, before: &TokenPair, anchor: Anchor) -> Option<u64> {
-    let now = tenure_core::Now { mono: anchor.mono, wall: anchor.wall };
+    let now = tenure_core::Now {
+        mono: anchor.mono,
+        wall: anchor.wall,
+    };
     ms.map(|ms| ms.saturating_sub(before.issued.elapsed(anchor.boot, now, anchor.server)))
 }
 
@@ -299,12 +387,20 @@ pub(crate) struct Net<'a> {
 
 impl Net<'_> {
     /// Sends a request, learns the server's clock from the answer.
-    pub(crate) async fn send(self, request: tenure_wire::Request, timeout: Duration) -> Result<tenure_wire::Response, Fault> {
+    pub(crate) async fn send(
+        self,
+        request: tenure_wire::Request,
+        timeout: Duration,
+    ) -> Result<tenure_wire::Response, Fault> {
         let url = Url::parse(&request.uri().to_string()).ok();
         let sent = clock::mono();
-        let response = self.http.send(request, timeout, tenure_wire::MAX_BODY).await?;
+        let response = self
+            .http
+            .send(request, timeout, tenure_wire::MAX_BODY)
+            .await?;
         if let Some(url) = url {
-            self.clocks.observe(&url, response.headers(), sent, clock::mono());
+            self.clocks
+                .observe(&url, response.headers(), sent, clock::mono());
         }
         Ok(response)
     }
@@ -313,20 +409,27 @@ impl Net<'_> {
     pub(crate) fn wire_ctx(self, endpoint: &Url) -> Ctx {
         Ctx {
             now_s: self.server_now_ms(endpoint).div_euclid(1_000),
-            jti: tenure_jose::b64url(&tenure_jose::random::<16>()),
+            jti: tenure_jose::b64url(tenure_jose::random::<16>()),
         }
     }
 
     pub(crate) fn server_now_ms(self, endpoint: &Url) -> i64 {
         let now = clock::now();
-        self.clocks.of(endpoint).map_or(now.wall.0, |clock| clock.now(now.mono))
+        self.clocks
+            .of(endpoint)
+            .map_or(now.wall.0, |clock| clock.now(now.mono))
     }
 
     /// This moment on every clock known.
     pub(crate) fn anchor(self, boot: BootId, endpoint: &Url) -> Anchor {
         let now = clock::now();
         let server = self.clocks.of(endpoint).map(|clock| clock.now(now.mono));
-        Anchor { boot, mono: now.mono, wall: now.wall, server }
+        Anchor {
+            boot,
+            mono: now.mono,
+            wall: now.wall,
+            server,
+        }
     }
 }
 
@@ -341,11 +444,22 @@ pub(crate) fn transport(fault: &Fault) -> TransportFault {
         FaultKind::Unreachable => TransportKind::Unreachable,
         FaultKind::TooLarge | FaultKind::Other => TransportKind::Other,
     };
-    TransportFault { kind, sent: fault.sent, detail: fault.detail.clone() }
+    TransportFault {
+        kind,
+        sent: fault.sent,
+        detail: fault.detail.clone(),
+    }
 }
 
 fn passing(failure: Failure, retry_after_ms: Option<u64>, sent: Sent) -> Ended {
-    Ended { outcome: Outcome::Passing { failure, retry_after_ms, sent }, pair: None }
+    Ended {
+        outcome: Outcome::Passing {
+            failure,
+            retry_after_ms,
+            sent,
+        },
+        pair: None,
+    }
 }
 
 /// The endpoint is being left alone.
@@ -356,7 +470,10 @@ pub(crate) fn paced(endpoint: &Url) -> Failure {
         "endpoint_left_alone",
         Heal::RetryLater,
         Who::Tenure,
-        format!("{} failed or asked for a pause; it is left alone for a while", endpoint.origin().ascii_serialization()),
+        format!(
+            "{} failed or asked for a pause; it is left alone for a while",
+            endpoint.origin().ascii_serialization()
+        ),
     )
     .with_rule("keeper.pacing")
 }
@@ -383,7 +500,7 @@ impl From<tenure_store::StoreError> for Judged {
 impl Context {
     /// A fault point between the machine's steps; only tests plan faults.
     fn point(&self, name: &str) -> Result<(), Failed> {
-        tenure_store::fault::point(&self.fault, name).map_err(|error| (error.into(), None, Sent::No))
+        tenure_store::fault::point(&self.fault, name)
+            .map_err(|error| (error.into(), None, Sent::No))
     }
 }
-

@@ -14,7 +14,9 @@ pub(crate) fn no_token(config: &SessionConfig, had_one: bool) -> Failure {
             "no_refresh_token",
             Heal::Relogin,
             Who::User,
-            format!("the access token of session {name} has ended and there is nothing to renew it with"),
+            format!(
+                "the access token of session {name} has ended and there is nothing to renew it with"
+            ),
         )
         .with_rule("keeper.not_renewable")
     } else {

@@ -16,17 +16,16 @@ use crate::clock;
 use crate::clocks::Clocks;
 use crate::config::SessionConfig;
 use crate::context::{Context, Note};
+use crate::entry;
 use crate::login::NewLogin;
 use crate::pacing::Pacer;
 use crate::rows;
 use crate::servers::Servers;
 use crate::session::{Session, Shared};
-use crate::shard::{self, Command, Shard, ShardSender};
+use crate::shard::{Command, Shard};
 
 /// Sessions are spread over this many actors.
 const SHARDS: usize = 4;
-/// Commands a shard may have waiting before senders wait, too.
-const BACKLOG: usize = 4_096;
 /// Events a slow listener may lag behind before it misses some (the store has them all).
 const LIVE_EVENTS: usize = 1_024;
 /// How long a stop waits for exchanges under way: the longest exchange with its retry, and the save.
@@ -59,7 +58,9 @@ struct Inner {
 
 impl std::fmt::Debug for Keeper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keeper").field("sessions", &self.0.sessions.keys()).finish_non_exhaustive()
+        f.debug_struct("Keeper")
+            .field("sessions", &self.0.sessions.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,32 +85,29 @@ impl Keeper {
             live: broadcast::channel(LIVE_EVENTS).0,
         });
         let changes = options.store.changes();
-        let mut shards: Vec<(Shard, mpsc::Sender<(usize, Command)>, usize)> = (0..SHARDS.min(options.sessions.len().max(1)))
-            .map(|_| {
-                let (tx, rx) = mpsc::channel(BACKLOG);
-                (Shard::new(Arc::clone(&ctx), tx.clone(), rx), tx, 0)
-            })
-            .collect();
+        let count = SHARDS.min(options.sessions.len().max(1));
+        let mut shards: Vec<Shard> = (0..count).map(|_| Shard::new(Arc::clone(&ctx))).collect();
         let mut sessions = BTreeMap::new();
-        let count = shards.len();
         for (number, config) in options.sessions.into_iter().enumerate() {
-            let record = options.store.load(&config.name).await?.unwrap_or_else(|| rows::empty(&config.name));
-            let (shard, tx, used) = &mut shards[number % count];
+            let record = options
+                .store
+                .load(&config.name)
+                .await?
+                .unwrap_or_else(|| rows::empty(&config.name));
+            let shard = &mut shards[number % count];
             let machine = Machine::new(config.name.clone(), policy(&config, options.warm));
             let name = config.name.clone();
             let shared = Arc::new(Shared {
                 config,
-                snapshot: ArcSwap::from_pointee(shard::blank()),
+                snapshot: ArcSwap::from_pointee(entry::blank()),
                 version: watch::channel(0).0,
-                shard: ShardSender { tx: tx.clone(), index: *used },
+                shard: shard.next_sender(),
             });
-            shard.add(Arc::clone(&shared), machine);
-            shard.start_with(*used, record);
-            *used += 1;
+            shard.add(Arc::clone(&shared), machine, record);
             sessions.insert(name, Session(shared));
         }
-        let senders = shards.iter().map(|(_, tx, _)| tx.clone()).collect();
-        for (shard, ..) in shards {
+        let senders = shards.iter().map(Shard::sender).collect();
+        for shard in shards {
             tokio::spawn(shard.run());
         }
         tokio::spawn(write_events(Arc::clone(&options.store), events_rx));
@@ -150,10 +148,24 @@ impl Keeper {
     pub async fn login(&self, name: &str, login: NewLogin) -> Result<Generation, Failure> {
         let session = self.session(name).ok_or_else(|| unknown(name))?;
         let store = &self.0.ctx.store;
-        let info = login.info(session.config());
-        let generation =
-            store.login(name, login.pair, &info, login.stored.as_ref()).await.map_err(|error| error.failure())?;
-        self.reload(&session).await.map_err(|error| error.failure())?;
+        let info = NewLogin::info(session.config());
+        let generation = store
+            .login(name, login.pair, &info, login.stored.as_ref())
+            .await
+            .map_err(|error| error.failure())?;
+        self.0.ctx.tell(EventRow {
+            id: 0,
+            at: clock::wall(),
+            session: name.to_owned(),
+            kind: "logged_in".to_owned(),
+            generation,
+            text: format!("logged in: generation {generation}"),
+            failure: None,
+            holder: store.holder().to_owned(),
+        });
+        self.reload(&session)
+            .await
+            .map_err(|error| error.failure())?;
         Ok(generation)
     }
 
@@ -164,8 +176,16 @@ impl Keeper {
     pub async fn logout(&self, name: &str, everywhere: bool) -> Result<(), Failure> {
         let session = self.session(name).ok_or_else(|| unknown(name))?;
         let store = &self.0.ctx.store;
-        if everywhere && let Some(record) = store.load(name).await.map_err(|error| error.failure())? {
-            crate::login::revoke(self.0.ctx.net(), &self.0.ctx.servers, session.config(), &record).await?;
+        if everywhere
+            && let Some(record) = store.load(name).await.map_err(|error| error.failure())?
+        {
+            crate::login::revoke(
+                self.0.ctx.net(),
+                &self.0.ctx.servers,
+                session.config(),
+                &record,
+            )
+            .await?;
         }
         store.logout(name).await.map_err(|error| error.failure())?;
         self.reload(&session).await.map_err(|error| error.failure())
@@ -191,7 +211,10 @@ impl Keeper {
             self.0.ctx.tasks.wait().await;
         };
         if tokio::time::timeout(STOP_WAIT, all).await.is_err() {
-            tracing::error!("exchanges were still under way after {} s; their intents tell the next start", STOP_WAIT.as_secs());
+            tracing::error!(
+                "exchanges were still under way after {} s; their intents tell the next start",
+                STOP_WAIT.as_secs()
+            );
         }
         self.flush_events().await;
     }
@@ -205,10 +228,16 @@ impl Keeper {
     }
 
     async fn reload(&self, session: &Session) -> Result<(), StoreError> {
-        let record = self.0.ctx.store.load(session.name()).await?.unwrap_or_else(|| rows::empty(session.name()));
+        let record = self
+            .0
+            .ctx
+            .store
+            .load(session.name())
+            .await?
+            .unwrap_or_else(|| rows::empty(session.name()));
         let shard = &session.0.shard;
         // A shard that is gone has no snapshot to update.
-        let _shard_gone = shard.send(session.name(), Command::Row(Box::new(record))).await;
+        let _shard_gone = shard.send(Command::Row(Box::new(record))).await;
         Ok(())
     }
 }
@@ -222,7 +251,11 @@ fn policy(config: &SessionConfig, warm: bool) -> Policy {
         backoff_max_ms: ms(config.timing.backoff_max),
         spends: config.profile.rotation.spends(),
         retry_unknown: config.profile.retry_unknown,
-        idle_ms: config.profile.lifetimes.refresh_idle_s.map(|seconds| seconds.saturating_mul(1_000)),
+        idle_ms: config
+            .profile
+            .lifetimes
+            .refresh_idle_s
+            .map(|seconds| seconds.saturating_mul(1_000)),
         self_login: config.client_credentials,
     }
 }
@@ -241,7 +274,11 @@ fn unknown(name: &str) -> Failure {
 }
 
 /// Follows the store: what another process wrote reaches every session at once.
-async fn follow(inner: std::sync::Weak<Inner>, mut changes: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+async fn follow(
+    inner: std::sync::Weak<Inner>,
+    mut changes: watch::Receiver<u64>,
+    mut stopping: watch::Receiver<bool>,
+) {
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },

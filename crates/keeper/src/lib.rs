@@ -10,6 +10,7 @@ mod clocks;
 mod config;
 mod context;
 mod effects;
+mod entry;
 mod events;
 mod exchange;
 mod failures;

@@ -40,7 +40,8 @@ impl Pacer {
     /// Whether the endpoint may be asked now; else when to look again.
     pub(crate) fn gate(&self, endpoint: &Url, now: Mono) -> Result<(), Mono> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        map.get(endpoint.as_str()).map_or(Ok(()), |state| state.gate(now))
+        map.get(endpoint.as_str())
+            .map_or(Ok(()), |state| state.gate(now))
     }
 
     /// As [`Pacer::gate`], and takes the probe's place when the breaker is open.
@@ -61,7 +62,9 @@ impl Pacer {
             Health::Alive => *state = Endpoint::default(),
             Health::Troubled(retry_after_ms) => {
                 state.failures = state.failures.saturating_add(1);
-                let wait = retry_after_ms.unwrap_or(0).max(state.open_ms(endpoint.as_str()));
+                let wait = retry_after_ms
+                    .unwrap_or(0)
+                    .max(state.open_ms(endpoint.as_str()));
                 if wait > 0 {
                     state.not_before = state.not_before.max(Some(now + wait));
                 }
@@ -77,7 +80,11 @@ impl Endpoint {
         {
             return Err(until);
         }
-        if self.probing { Err(now + PROBE_WAIT_MS) } else { Ok(()) }
+        if self.probing {
+            Err(now + PROBE_WAIT_MS)
+        } else {
+            Ok(())
+        }
     }
 
     fn open_ms(&self, name: &str) -> u64 {

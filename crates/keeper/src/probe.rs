@@ -41,7 +41,10 @@ pub struct Found {
 /// address tried and what it said.
 pub async fn probe(http: &Client, url: &Url) -> Result<Found, Failure> {
     let clocks = Clocks::default();
-    let net = Net { http, clocks: &clocks };
+    let net = Net {
+        http,
+        clocks: &clocks,
+    };
     let mut tried = Vec::new();
     if let Some(found) = authorization_server(net, url, &mut tried).await {
         return Ok(found);
@@ -59,10 +62,16 @@ async fn authorization_server(net: Net<'_>, url: &Url, tried: &mut Vec<String>) 
             Ok(metadata) => metadata,
             // The issuer names itself: its own spelling is the one to configure, if it is the same server.
             Err(DiscoveryError::IssuerMismatch { found, .. }) => {
-                let issuer = Url::parse(&found).ok().filter(|issuer| issuer.host() == url.host());
-                let Some(Ok(metadata)) = issuer.map(|issuer| discovery::parse(&response, issuer.as_str().trim_end_matches('/')).or_else(|_| discovery::parse(&response, &found)))
-                else {
-                    tried.push(format!("{address}: names another server as its issuer: {found}"));
+                let issuer = Url::parse(&found)
+                    .ok()
+                    .filter(|issuer| issuer.host() == url.host());
+                let Some(Ok(metadata)) = issuer.map(|issuer| {
+                    discovery::parse(&response, issuer.as_str().trim_end_matches('/'))
+                        .or_else(|_| discovery::parse(&response, &found))
+                }) else {
+                    tried.push(format!(
+                        "{address}: names another server as its issuer: {found}"
+                    ));
                     continue;
                 };
                 metadata
@@ -79,11 +88,17 @@ async fn authorization_server(net: Net<'_>, url: &Url, tried: &mut Vec<String>) 
 
 fn by_metadata(url: &Url, address: &Url, metadata: &Metadata) -> Found {
     let issuer = Url::parse(&metadata.issuer).ok();
-    let profile = issuer.as_ref().and_then(|issuer| profiles().find(|profile| profile.recognise.issuer(issuer)));
+    let profile = issuer
+        .as_ref()
+        .and_then(|issuer| profiles().find(|profile| profile.recognise.issuer(issuer)));
     let mut evidence = vec![format!("{address} is the metadata of {}", metadata.issuer)];
     match profile {
-        Some(profile) => evidence.push(format!("the issuer's address is that of {}", profile.title)),
-        None => evidence.push("no profile claims this issuer; the generic one fits any OAuth 2.0 server".to_owned()),
+        Some(profile) => {
+            evidence.push(format!("the issuer's address is that of {}", profile.title));
+        }
+        None => evidence.push(
+            "no profile claims this issuer; the generic one fits any OAuth 2.0 server".to_owned(),
+        ),
     }
     Found {
         provider: profile.map_or("oauth2", |profile| &profile.name).to_owned(),
@@ -108,22 +123,43 @@ async fn wordpress(net: Net<'_>, url: &Url, tried: &mut Vec<String>) -> Option<F
 }
 
 fn by_index(url: &Url, address: &Url, index: &RestIndex, tried: &mut Vec<String>) -> Option<Found> {
-    let mut evidence = vec![format!("{address} is the REST index of the WordPress site \"{}\"", index.name)];
+    let mut evidence = vec![format!(
+        "{address} is the REST index of the WordPress site \"{}\"",
+        index.name
+    )];
     let Some(profile) = plugin(index) else {
-        tried.push(format!("{address}: a WordPress site, but none of its plugins gives tokens that Tenure knows"));
+        tried.push(format!(
+            "{address}: a WordPress site, but none of its plugins gives tokens that Tenure knows"
+        ));
         return None;
     };
-    let named: Vec<_> = profile.recognise.rest_namespaces.iter().filter(|name| index.has_namespace(name)).cloned().collect();
-    evidence.push(format!("it lists {}, as {} does", named.join(", "), profile.title));
+    let named: Vec<_> = profile
+        .recognise
+        .rest_namespaces
+        .iter()
+        .filter(|name| index.has_namespace(name))
+        .cloned()
+        .collect();
+    evidence.push(format!(
+        "it lists {}, as {} does",
+        named.join(", "),
+        profile.title
+    ));
     let home = index.home.clone().or_else(|| index.url.clone());
     if let Some(home) = home.filter(|home| home.origin() != url.origin()) {
-        evidence.push(format!("the site calls itself {home}: its tokens are for that address"));
+        evidence.push(format!(
+            "the site calls itself {home}: its tokens are for that address"
+        ));
     }
     Some(Found {
         provider: profile.name.clone(),
         issuer: Some(url.clone()),
         issuer_text: Some(url.as_str().trim_end_matches('/').to_owned()),
-        token_endpoint: profile.endpoints.token.as_deref().and_then(|template| profile.resolve(template, Some(url), None)),
+        token_endpoint: profile
+            .endpoints
+            .token
+            .as_deref()
+            .and_then(|template| profile.resolve(template, Some(url), None)),
         upstream: url.clone(),
         title: profile.title.clone(),
         evidence,
@@ -133,7 +169,9 @@ fn by_index(url: &Url, address: &Url, index: &RestIndex, tried: &mut Vec<String>
 /// WCPOS comes first: where it is, its sessions are what a till wants. Both plugins that use `jwt-auth/v1` look
 /// alike in the index; the one whose tokens can be renewed is told apart by its refresh route at login.
 fn plugin(index: &RestIndex) -> Option<&'static Profile> {
-    let mut found: Vec<_> = profiles().filter(|profile| profile.recognise.namespaces(&index.namespaces)).collect();
+    let mut found: Vec<_> = profiles()
+        .filter(|profile| profile.recognise.namespaces(&index.namespaces))
+        .collect();
     found.sort_by_key(|profile| match profile.name.as_str() {
         "wcpos" => 0,
         "wordpress-simple-jwt-login-4" => 1,
@@ -145,7 +183,11 @@ fn plugin(index: &RestIndex) -> Option<&'static Profile> {
 }
 
 /// `None` when the host itself does not answer: no other address on it will.
-async fn ask(net: Net<'_>, address: &Url, tried: &mut Vec<String>) -> Option<tenure_wire::Response> {
+async fn ask(
+    net: Net<'_>,
+    address: &Url,
+    tried: &mut Vec<String>,
+) -> Option<tenure_wire::Response> {
     let request = match discovery::get(address) {
         Ok(request) => request,
         Err(error) => {

@@ -1,7 +1,9 @@
 //! From what the store holds to what the machine knows: lifetimes become instants on this process's clock.
 
 use tenure_core::session::{Held, IntentSeen, Stored};
-use tenure_core::{BootId, Class, Code, Failure, Fingerprint, Heal, Mono, Now, Secret, TokenPair, Who};
+use tenure_core::{
+    BootId, Class, Code, Failure, Fingerprint, Heal, Mono, Now, Secret, TokenPair, Who,
+};
 use tenure_jose::sha256;
 use tenure_store::{Record, StoredLogin};
 
@@ -21,10 +23,19 @@ pub(crate) fn stored(config: &SessionConfig, record: &Record, at: Reading) -> St
     let renewer = Renewer::of(config, record.pair.as_ref(), record.secret.as_ref());
     Stored {
         generation: record.generation,
-        held: record.pair.as_ref().map(|pair| held(config, pair, &renewer, at)),
+        held: record
+            .pair
+            .as_ref()
+            .map(|pair| held(config, pair, &renewer, at)),
         intent: intent(record),
-        latch: record.latch.as_ref().map(|latch| (latch.fingerprint, latch.failure.clone())),
-        unreadable: record.unreadable.as_ref().map(|why| unreadable(&config.name, why)),
+        latch: record
+            .latch
+            .as_ref()
+            .map(|latch| (latch.fingerprint, latch.failure.clone())),
+        unreadable: record
+            .unreadable
+            .as_ref()
+            .map(|why| unreadable(&config.name, why)),
     }
 }
 
@@ -46,7 +57,12 @@ pub(crate) fn empty(name: &str) -> Record {
 }
 
 /// A pair as the machine wants it.
-pub(crate) fn held(config: &SessionConfig, pair: &TokenPair, renewer: &Renewer<'_>, at: Reading) -> Held {
+pub(crate) fn held(
+    config: &SessionConfig,
+    pair: &TokenPair,
+    renewer: &Renewer<'_>,
+    at: Reading,
+) -> Held {
     let elapsed = pair.issued.elapsed(at.boot, at.now, at.server);
     // Signed, because a pair may be older than this boot.
     let from = at.now.mono.0 as i64 - elapsed as i64;
@@ -65,11 +81,14 @@ pub(crate) fn held(config: &SessionConfig, pair: &TokenPair, renewer: &Renewer<'
 
 /// A store that was rolled back may have lost a newer pair: its refresh token is of unknown outcome (I10).
 fn intent(record: &Record) -> Option<IntentSeen> {
-    let noted = record
-        .intent
-        .as_ref()
-        .map(|intent| IntentSeen { generation: intent.generation, attempts: intent.attempts });
-    noted.or(record.suspect.then_some(IntentSeen { generation: record.generation, attempts: 1 }))
+    let noted = record.intent.as_ref().map(|intent| IntentSeen {
+        generation: intent.generation,
+        attempts: intent.attempts,
+    });
+    noted.or(record.suspect.then_some(IntentSeen {
+        generation: record.generation,
+        attempts: 1,
+    }))
 }
 
 /// What can bring the next access token.
@@ -86,7 +105,11 @@ pub(crate) enum Renewer<'a> {
 }
 
 impl<'a> Renewer<'a> {
-    pub(crate) fn of(config: &SessionConfig, pair: Option<&'a TokenPair>, login: Option<&'a StoredLogin>) -> Self {
+    pub(crate) fn of(
+        config: &SessionConfig,
+        pair: Option<&'a TokenPair>,
+        login: Option<&'a StoredLogin>,
+    ) -> Self {
         if let Some(refresh) = pair.and_then(|pair| pair.refresh.as_ref()) {
             Renewer::Refresh(refresh)
         } else if let Some(login) = login {

@@ -24,12 +24,21 @@ pub(crate) struct Servers(Mutex<HashMap<String, (Mono, Arc<Server>)>>);
 
 impl Servers {
     /// The session's server, from memory or its discovery document.
-    pub(crate) async fn resolve(&self, net: Net<'_>, config: &SessionConfig) -> Result<Arc<Server>, Failure> {
+    pub(crate) async fn resolve(
+        &self,
+        net: Net<'_>,
+        config: &SessionConfig,
+    ) -> Result<Arc<Server>, Failure> {
         let Endpoints::Discover { issuer, known } = &config.endpoints else {
             return Ok(Arc::new(config.endpoints.known().clone()));
         };
         let now = clock::mono();
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&config.name).cloned();
+        let kept = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&config.name)
+            .cloned();
         if let Some((at, server)) = kept
             && now.since(at) < KEEP_MS
         {
@@ -44,7 +53,10 @@ impl Servers {
 
     /// Reads the document anew next time: its endpoint could not be reached.
     pub(crate) fn forget(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
     }
 }
 
@@ -54,10 +66,22 @@ fn filled(known: &Server, metadata: &Metadata) -> Server {
     Server {
         dialect: known.dialect.clone(),
         login_endpoint: known.login_endpoint.clone(),
-        authorization_endpoint: known.authorization_endpoint.clone().or(found.authorization_endpoint),
-        device_authorization_endpoint: known.device_authorization_endpoint.clone().or(found.device_authorization_endpoint),
-        revocation_endpoint: known.revocation_endpoint.clone().or(found.revocation_endpoint),
-        introspection_endpoint: known.introspection_endpoint.clone().or(found.introspection_endpoint),
+        authorization_endpoint: known
+            .authorization_endpoint
+            .clone()
+            .or(found.authorization_endpoint),
+        device_authorization_endpoint: known
+            .device_authorization_endpoint
+            .clone()
+            .or(found.device_authorization_endpoint),
+        revocation_endpoint: known
+            .revocation_endpoint
+            .clone()
+            .or(found.revocation_endpoint),
+        introspection_endpoint: known
+            .introspection_endpoint
+            .clone()
+            .or(found.introspection_endpoint),
         validate_endpoint: known.validate_endpoint.clone(),
         extra_refresh_params: known.extra_refresh_params.clone(),
         expires_in_default: known.expires_in_default,
@@ -73,15 +97,29 @@ async fn discover(net: Net<'_>, config: &SessionConfig, issuer: &Url) -> Result<
     for url in discovery::urls(issuer) {
         let request = discovery::get(&url).map_err(|error| failed(issuer, &error.to_string()))?;
         let response = net.send(request, TIMEOUT).await.map_err(|fault| {
-            let local = Local { session: config.name.clone(), ..Local::default() };
-            let verdict = classify_token(&config.profile, TokenFailure::Transport(&transport(&fault)), &local);
+            let local = Local {
+                session: config.name.clone(),
+                ..Local::default()
+            };
+            let verdict = classify_token(
+                &config.profile,
+                TokenFailure::Transport(&transport(&fault)),
+                &local,
+            );
             failed(issuer, "its server did not answer").because(verdict.failure().clone())
         })?;
         // The identifier is compared as it is written in the configuration; a URL type adds the last slash.
-        let expected = config.endpoints.known().issuer.clone().unwrap_or_else(|| issuer.to_string());
+        let expected = config
+            .endpoints
+            .known()
+            .issuer
+            .clone()
+            .unwrap_or_else(|| issuer.to_string());
         match discovery::parse(&response, &expected) {
             Ok(metadata) => return Ok(metadata),
-            Err(error @ DiscoveryError::IssuerMismatch { .. }) => return Err(mismatch(&url, &error)),
+            Err(error @ DiscoveryError::IssuerMismatch { .. }) => {
+                return Err(mismatch(&url, &error));
+            }
             Err(error) => {
                 last.get_or_insert(format!("{url}: {error}"));
             }

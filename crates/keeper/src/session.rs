@@ -48,7 +48,9 @@ pub struct Snapshot {
 impl Snapshot {
     /// The token, if it may be served now.
     pub fn valid_token(&self, now: Mono) -> Option<&Token> {
-        self.token.as_ref().filter(|token| !self.refused && token.expires.is_none_or(|end| now < end))
+        self.token
+            .as_ref()
+            .filter(|token| !self.refused && token.expires.is_none_or(|end| now < end))
     }
 }
 
@@ -74,7 +76,10 @@ impl Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("generation", &self.generation).field("expires", &self.expires).finish_non_exhaustive()
+        f.debug_struct("Token")
+            .field("generation", &self.generation)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
     }
 }
 
@@ -174,7 +179,9 @@ impl Session {
         let lazy_due = {
             let snapshot = self.0.snapshot.load();
             if let Some(token) = snapshot.valid_token(now)
-                && token.expires.is_none_or(|end| end.since(now) >= min_valid_ms)
+                && token
+                    .expires
+                    .is_none_or(|end| end.since(now) >= min_valid_ms)
             {
                 if snapshot.next_refresh.is_none_or(|due| now < due) {
                     return Ok(token.clone());
@@ -187,12 +194,20 @@ impl Session {
         if let Some(token) = lazy_due {
             // Due, but valid: the caller is served at once; a lazy session learns that it is wanted.
             if self.0.config.keep == tenure_core::session::Keep::Lazy {
-                self.send(Command::Wanted { min_valid_ms, reply: None }).await?;
+                self.send(Command::Wanted {
+                    min_valid_ms,
+                    reply: None,
+                })
+                .await?;
             }
             return Ok(token);
         }
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Wanted { min_valid_ms, reply: Some(reply) }).await?;
+        self.send(Command::Wanted {
+            min_valid_ms,
+            reply: Some(reply),
+        })
+        .await?;
         answer.await.map_err(|_| self.stopped())?
     }
 
@@ -213,7 +228,9 @@ impl Session {
         if let Err(failure) = self.send(Command::Refused { generation, reply }).await {
             return AfterRefusal::Failed(failure);
         }
-        answer.await.unwrap_or_else(|_| AfterRefusal::Failed(self.stopped()))
+        answer
+            .await
+            .unwrap_or_else(|_| AfterRefusal::Failed(self.stopped()))
     }
 
     /// Tells that an API accepted the token of `generation`. One atomic store, once per generation.
@@ -245,7 +262,11 @@ impl Session {
             state: snapshot.state,
             unsaved: snapshot.unsaved,
             generation: snapshot.generation,
-            access_expires_in: snapshot.token.as_ref().and_then(|token| token.expires).map(until),
+            access_expires_in: snapshot
+                .token
+                .as_ref()
+                .and_then(|token| token.expires)
+                .map(until),
             refresh_expires_in: snapshot.refresh_expires.map(until),
             session_ends_in: snapshot.session_ends.map(until),
             last_refresh: snapshot.last_refresh.map(|at| (wall - at) / 1_000),
@@ -255,7 +276,11 @@ impl Session {
     }
 
     async fn send(&self, command: Command) -> Result<(), Failure> {
-        self.0.shard.send(self.name(), command).await.map_err(|_| self.stopped())
+        self.0
+            .shard
+            .send(command)
+            .await
+            .map_err(|()| self.stopped())
     }
 
     fn stopped(&self) -> Failure {
@@ -265,7 +290,10 @@ impl Session {
             "keeper_stopped",
             Heal::RetryLater,
             Who::Operator,
-            format!("the keeper of session {} is shutting down; start it again", self.name()),
+            format!(
+                "the keeper of session {} is shutting down; start it again",
+                self.name()
+            ),
         )
         .with_rule("keeper.stopped")
     }

@@ -1,33 +1,43 @@
 //! One actor for many sessions: inputs to machines, actions to effects, one ordered set of timers.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use http::HeaderValue;
 use tenure_core::session::{Action, Event, Input, Machine, Stored};
-use tenure_core::{Failure, Generation, Mono, Now, Secret, TokenPair, Wall};
-use tenure_store::{Info, Lease, Record, StoredLogin};
+use tenure_core::{Failure, Generation, Mono, Now};
+use tenure_store::Record;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
-use crate::context::{Context, Note};
+use crate::context::Context;
 use crate::effects::{self, Done, Effect, Yield};
+use crate::entry::{Entry, Waiter};
 use crate::events;
 use crate::failures;
 use crate::rows::{self, Reading};
-use crate::session::{AfterRefusal, Shared, Snapshot, Token};
+use crate::session::{AfterRefusal, Shared, Token};
 
 /// Tokio's clock stands still while the machine sleeps, so no sleep is longer than this: after a wake-up
 /// every timer is looked at again within it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
+/// Commands a shard may have waiting before senders wait, too.
+const BACKLOG: usize = 4_096;
+
 /// What a shard is told.
 pub(crate) enum Command {
-    Wanted { min_valid_ms: u64, reply: Option<oneshot::Sender<Result<Token, Failure>>> },
-    Refused { generation: Generation, reply: oneshot::Sender<AfterRefusal> },
-    Force { reply: oneshot::Sender<Result<Token, Failure>> },
+    Wanted {
+        min_valid_ms: u64,
+        reply: Option<oneshot::Sender<Result<Token, Failure>>>,
+    },
+    Refused {
+        generation: Generation,
+        reply: oneshot::Sender<AfterRefusal>,
+    },
+    Force {
+        reply: oneshot::Sender<Result<Token, Failure>>,
+    },
     /// The row as somebody left it.
     Row(Box<Record>),
     /// An effect ended.
@@ -44,45 +54,9 @@ pub(crate) struct ShardSender {
 }
 
 impl ShardSender {
-    pub(crate) async fn send(&self, _name: &str, command: Command) -> Result<(), ()> {
+    pub(crate) async fn send(&self, command: Command) -> Result<(), ()> {
         self.tx.send((self.index, command)).await.map_err(|_| ())
     }
-}
-
-enum Waiter {
-    Token { since: Generation, min_valid_ms: u64, reply: oneshot::Sender<Result<Token, Failure>> },
-    Refusal { generation: Generation, reply: oneshot::Sender<AfterRefusal> },
-}
-
-struct Entry {
-    shared: Arc<Shared>,
-    machine: Machine,
-    /// The row given last: what `Adopt` takes over.
-    row: Option<(Generation, Option<TokenPair>)>,
-    /// The current pair, and the token made of it.
-    pair: Option<TokenPair>,
-    token: Option<Token>,
-    /// What an exchange brought and is not yet current.
-    pending: Option<TokenPair>,
-    login: Option<StoredLogin>,
-    info: Info,
-    lease: Option<Lease>,
-    queue: VecDeque<Effect>,
-    busy: bool,
-    waiters: Vec<Waiter>,
-    timer: Option<Mono>,
-    published: Option<Shown>,
-}
-
-/// What makes a snapshot differ for those who watch.
-#[derive(PartialEq)]
-struct Shown {
-    state: tenure_core::session::State,
-    unsaved: bool,
-    generation: Generation,
-    refused: bool,
-    failure: Option<Failure>,
-    token: bool,
 }
 
 /// One shard. Run it as a task.
@@ -94,36 +68,45 @@ pub(crate) struct Shard {
     tx: mpsc::Sender<(usize, Command)>,
     stopping: Vec<oneshot::Sender<()>>,
     stopped: bool,
+    /// Rows are being read for the first time: taking them up is no event.
+    starting: bool,
 }
 
 impl Shard {
-    pub(crate) fn new(ctx: Arc<Context>, tx: mpsc::Sender<(usize, Command)>, rx: mpsc::Receiver<(usize, Command)>) -> Self {
-        Self { ctx, entries: Vec::new(), timers: BTreeSet::new(), rx, tx, stopping: Vec::new(), stopped: false }
+    pub(crate) fn new(ctx: Arc<Context>) -> Self {
+        let (tx, rx) = mpsc::channel(BACKLOG);
+        Self {
+            ctx,
+            entries: Vec::new(),
+            timers: BTreeSet::new(),
+            rx,
+            tx,
+            stopping: Vec::new(),
+            stopped: false,
+            starting: false,
+        }
     }
 
-    /// Adds a session; its index is the number of those added before.
-    pub(crate) fn add(&mut self, shared: Arc<Shared>, machine: Machine) {
-        self.entries.push(Entry {
-            shared,
-            machine,
-            row: None,
-            pair: None,
-            token: None,
-            pending: None,
-            login: None,
-            info: Info::default(),
-            lease: None,
-            queue: VecDeque::new(),
-            busy: false,
-            waiters: Vec::new(),
-            timer: None,
-            published: None,
-        });
+    /// The way to this shard.
+    pub(crate) fn sender(&self) -> mpsc::Sender<(usize, Command)> {
+        self.tx.clone()
     }
 
-    /// Feeds the row as read at start, before the actor runs.
-    pub(crate) fn start_with(&mut self, index: usize, record: Record) {
+    /// The way to the session that is added next.
+    pub(crate) fn next_sender(&self) -> ShardSender {
+        ShardSender {
+            tx: self.tx.clone(),
+            index: self.entries.len(),
+        }
+    }
+
+    /// Adds a session with its row as read at start, before the actor runs.
+    pub(crate) fn add(&mut self, shared: Arc<Shared>, machine: Machine, record: Record) {
+        let index = self.entries.len();
+        self.entries.push(Entry::new(shared, machine));
+        self.starting = true;
         self.row(index, record);
+        self.starting = false;
     }
 
     /// Runs until every handle is gone or a stop was answered.
@@ -149,7 +132,9 @@ impl Shard {
     }
 
     fn sleep(&self) -> Duration {
-        let Some((next, _)) = self.timers.first() else { return LONGEST_SLEEP };
+        let Some((next, _)) = self.timers.first() else {
+            return LONGEST_SLEEP;
+        };
         Duration::from_millis(next.since(clock::mono())).min(LONGEST_SLEEP)
     }
 
@@ -166,23 +151,36 @@ impl Shard {
     }
 
     fn idle(&self) -> bool {
-        self.entries.iter().all(|entry| !entry.busy && entry.queue.is_empty() && !entry.machine.running())
+        self.entries
+            .iter()
+            .all(|entry| !entry.busy && entry.queue.is_empty() && !entry.machine.running())
     }
 
     fn command(&mut self, index: usize, command: Command) {
         let now = clock::now();
         match command {
-            Command::Wanted { min_valid_ms, reply } => {
+            Command::Wanted {
+                min_valid_ms,
+                reply,
+            } => {
                 if let Some(reply) = reply {
                     let since = self.entries[index].machine.generation();
-                    self.entries[index].waiters.push(Waiter::Token { since, min_valid_ms, reply });
+                    self.entries[index].waiters.push(Waiter::Token {
+                        since,
+                        min_valid_ms,
+                        reply,
+                    });
                 }
                 self.input(index, now, Input::Wanted { min_valid_ms });
             }
             Command::Force { reply } => {
                 let since = self.entries[index].machine.generation();
                 // Nothing lives as long as this: only a newer generation, or the failure, answers.
-                self.entries[index].waiters.push(Waiter::Token { since, min_valid_ms: u64::MAX, reply });
+                self.entries[index].waiters.push(Waiter::Token {
+                    since,
+                    min_valid_ms: u64::MAX,
+                    reply,
+                });
                 self.input(index, now, Input::Forced);
             }
             Command::Refused { generation, reply } => self.refused(index, now, generation, reply),
@@ -195,7 +193,13 @@ impl Shard {
         }
     }
 
-    fn refused(&mut self, index: usize, now: Now, generation: Generation, reply: oneshot::Sender<AfterRefusal>) {
+    fn refused(
+        &mut self,
+        index: usize,
+        now: Now,
+        generation: Generation,
+        reply: oneshot::Sender<AfterRefusal>,
+    ) {
         let entry = &mut self.entries[index];
         let heals = entry.machine.heals_refusal(now.mono, generation);
         if !heals {
@@ -212,9 +216,22 @@ impl Shard {
     }
 
     fn reading(&self, index: usize, now: Now) -> Reading {
-        let endpoint = &self.entries[index].shared.config.endpoints.known().token_endpoint;
-        let server = self.ctx.clocks.of(endpoint).map(|clock| clock.now(now.mono));
-        Reading { boot: self.ctx.boot, now, server }
+        let endpoint = &self.entries[index]
+            .shared
+            .config
+            .endpoints
+            .known()
+            .token_endpoint;
+        let server = self
+            .ctx
+            .clocks
+            .of(endpoint)
+            .map(|clock| clock.now(now.mono));
+        Reading {
+            boot: self.ctx.boot,
+            now,
+            server,
+        }
     }
 
     /// Remembers the row's secrets and facts; returns what the machine wants to know of it.
@@ -273,7 +290,10 @@ impl Shard {
         let entry = &mut self.entries[index];
         entry.publish(now);
         entry.answer(now.mono);
-        let deadline = entry.machine.deadline(now.mono).map(|at| at.max(now.mono + 1));
+        let deadline = entry
+            .machine
+            .deadline(now.mono)
+            .map(|at| at.max(now.mono + 1));
         if deadline != entry.timer {
             if let Some(at) = entry.timer.take() {
                 self.timers.remove(&(at, index));
@@ -292,12 +312,24 @@ impl Shard {
             Action::Claim if stopped => {
                 let later = now.mono + 3_600_000;
                 let failure = failures::stopping();
-                entry.machine.handle(now, Input::Paced { until: later, failure });
+                entry.machine.handle(
+                    now,
+                    Input::Paced {
+                        until: later,
+                        failure,
+                    },
+                );
             }
             Action::Claim => entry.queue.push_back(Effect::Claim),
             Action::WriteIntent(intent) => entry.queue.push_back(Effect::WriteIntent(intent)),
-            Action::Exchange { generation, unknown } => {
-                entry.queue.push_back(Effect::Exchange { generation, unknown });
+            Action::Exchange {
+                generation,
+                unknown,
+            } => {
+                entry.queue.push_back(Effect::Exchange {
+                    generation,
+                    unknown,
+                });
             }
             Action::Save { expect } => {
                 // While unsaved, the pair to save is the current one.
@@ -307,7 +339,9 @@ impl Shard {
             Action::SaveSpare => entry.queue.push_back(Effect::SaveSpare(entry.pair.clone())),
             Action::LookAgain => entry.queue.push_back(Effect::LookAgain),
             Action::Latch(failure) => entry.queue.push_back(Effect::Latch(failure)),
-            Action::ClearIntent(generation) => entry.queue.push_back(Effect::ClearIntent(generation)),
+            Action::ClearIntent(generation) => {
+                entry.queue.push_back(Effect::ClearIntent(generation));
+            }
             Action::Release => entry.queue.push_back(Effect::Release),
             Action::Adopt(generation) => self.adopt(index, generation),
             Action::Publish => {
@@ -341,21 +375,25 @@ impl Shard {
     }
 
     fn emit(&mut self, index: usize, now: Now, event: Event) {
+        if self.starting && matches!(event, Event::Adopted(_)) {
+            return;
+        }
         if let Event::Refused(_) = &event {
             self.entries[index].learn(now.mono);
         }
         let entry = &self.entries[index];
-        let row = events::row(&entry.shared.config, &event, now.wall, self.ctx.store.holder());
+        let row = events::row(
+            &entry.shared.config,
+            &event,
+            now.wall,
+            self.ctx.store.holder(),
+        );
         if let Some(failure) = &row.failure {
             tracing::info!(session = %row.session, code = %failure.code, "{}", row.text);
         } else {
             tracing::info!(session = %row.session, generation = %row.generation, "{}", row.text);
         }
-        // Nobody listening is fine; the store keeps the event.
-        let _no_listener = self.ctx.live.send(row.clone());
-        if self.ctx.events.send(Note::Row(row)).is_err() {
-            tracing::warn!("an event could not be stored: the keeper is shutting down");
-        }
+        self.ctx.tell(row);
     }
 
     /// Starts what is queued, unless the former effects of this session still run: their order matters.
@@ -376,149 +414,5 @@ impl Shard {
         };
         let (ctx, tx) = (Arc::clone(&self.ctx), self.tx.clone());
         self.ctx.tasks.spawn(effects::run(ctx, batch, index, tx));
-    }
-}
-
-impl Entry {
-    fn set_pair(&mut self, pair: TokenPair, now: Now) {
-        let expires = self.machine.held().and_then(|held| held.expires);
-        self.token = header(&pair.access).map(|header| Token {
-            generation: pair.generation,
-            secret: Arc::new(pair.access.clone()),
-            header,
-            expires,
-        });
-        if self.token.is_none() {
-            tracing::warn!(session = %self.shared.config.name, at = now.wall.0, "the access token holds characters that no header can carry");
-        }
-        self.pair = Some(pair);
-    }
-
-    /// A server that refuses earlier than it says, twice at about the same age, is believed by its deeds.
-    fn learn(&mut self, now: Mono) {
-        let Some(held) = self.machine.held() else { return };
-        let (age, life) = (now.since(held.issued) / 1_000, held.expires.map(|end| end.since(held.issued) / 1_000));
-        if age < 5 || life.is_none_or(|life| age + 5 >= life) {
-            return;
-        }
-        let before = self.info.extra.get("refused_at_s").and_then(serde_json::Value::as_u64);
-        self.info.extra.insert("refused_at_s".to_owned(), age.into());
-        if let Some(before) = before
-            && before.abs_diff(age) * 10 <= before
-        {
-            self.info.learned_s = i64::try_from(age.min(before)).ok();
-        }
-    }
-
-    fn publish(&mut self, now: Now) {
-        let machine = &self.machine;
-        let shown = Shown {
-            state: machine.state(now.mono),
-            unsaved: machine.unsaved(),
-            generation: machine.generation(),
-            refused: machine.refused(),
-            failure: machine.failure().cloned(),
-            token: self.token.is_some(),
-        };
-        let kept_accepted = {
-            let old = self.shared.snapshot.load();
-            old.generation == shown.generation && old.accepted.load(std::sync::atomic::Ordering::Relaxed)
-        };
-        let held = machine.held();
-        let next = machine.not_before().or_else(|| machine.due_at()).filter(|_| !machine.ended());
-        self.shared.snapshot.store(Arc::new(Snapshot {
-            state: shown.state,
-            unsaved: shown.unsaved,
-            generation: shown.generation,
-            token: self.token.clone(),
-            refused: shown.refused,
-            failure: shown.failure.clone(),
-            ended: machine.ended(),
-            refresh_expires: held.and_then(|held| held.refresh_expires),
-            session_ends: machine.session_ends(),
-            next_refresh: next,
-            last_refresh: self.info.last_refresh,
-            accepted: AtomicBool::new(kept_accepted),
-        }));
-        if self.published.as_ref() != Some(&shown) {
-            self.published = Some(shown);
-            self.shared.version.send_modify(|version| *version += 1);
-        }
-    }
-
-    /// Answers every waiter whose question is settled.
-    fn answer(&mut self, now: Mono) {
-        let valid = if self.machine.valid(now) { self.token.clone() } else { None };
-        let running = self.machine.running();
-        let generation = self.machine.generation();
-        let failure = || {
-            self.machine.failure().cloned().unwrap_or_else(|| failures::no_token(&self.shared.config, self.pair.is_some()))
-        };
-        let mut still = Vec::new();
-        for waiter in self.waiters.drain(..) {
-            match waiter {
-                Waiter::Token { since, min_valid_ms, reply } => {
-                    let answer = match &valid {
-                        Some(token) if generation > since || lives(token, now, min_valid_ms) => Some(Ok(token.clone())),
-                        _ if running => None,
-                        // A refresh a person asked for reports its failure; everybody else is served (I7).
-                        Some(token) if min_valid_ms != u64::MAX || self.machine.failure().is_none() => Some(Ok(token.clone())),
-                        _ => Some(Err(failure())),
-                    };
-                    match answer {
-                        // A caller that went away needs no answer.
-                        Some(answer) => drop(reply.send(answer)),
-                        None if reply.is_closed() => {}
-                        None => still.push(Waiter::Token { since, min_valid_ms, reply }),
-                    }
-                }
-                Waiter::Refusal { generation: refused, reply } => {
-                    let answer = match &valid {
-                        Some(token) if generation > refused => Some(AfterRefusal::Newer(token.clone())),
-                        _ if running => None,
-                        _ if self.machine.failure().is_some() => Some(AfterRefusal::Failed(failure())),
-                        _ => Some(AfterRefusal::NotHealable),
-                    };
-                    match answer {
-                        Some(answer) => drop(reply.send(answer)),
-                        None if reply.is_closed() => {}
-                        None => still.push(Waiter::Refusal { generation: refused, reply }),
-                    }
-                }
-            }
-        }
-        self.waiters = still;
-    }
-}
-
-fn lives(token: &Token, now: Mono, min_valid_ms: u64) -> bool {
-    token.expires.map_or(min_valid_ms != u64::MAX, |end| end.since(now) >= min_valid_ms)
-}
-
-/// `Bearer …`; `None` when the token cannot stand in a header.
-fn header(token: &Secret) -> Option<HeaderValue> {
-    let mut text = zeroize::Zeroizing::new(String::with_capacity(token.len() + 7));
-    text.push_str("Bearer ");
-    text.push_str(token.expose());
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// For snapshots before anything is known.
-pub(crate) fn blank() -> Snapshot {
-    Snapshot {
-        state: tenure_core::session::State::Empty,
-        unsaved: false,
-        generation: Generation(0),
-        token: None,
-        refused: false,
-        failure: None,
-        ended: false,
-        refresh_expires: None,
-        session_ends: None,
-        next_refresh: None,
-        last_refresh: None::<Wall>,
-        accepted: AtomicBool::new(false),
     }
 }

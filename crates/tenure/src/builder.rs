@@ -189,17 +189,25 @@ impl SessionBuilder {
     /// # Errors
     /// What is wrong first, with its cause and fix.
     pub fn build(&self) -> Result<SessionConfig, ConfigError> {
-        self.checked_name().map_err(|wrong| self.wrong("name", wrong))?;
-        let profile = self.found_profile().map_err(|wrong| self.wrong("provider", wrong))?;
+        self.checked_name()
+            .map_err(|wrong| self.wrong("name", wrong))?;
+        let profile = self
+            .found_profile()
+            .map_err(|wrong| self.wrong("provider", wrong))?;
         let upstream = match &self.upstream {
-            Some(text) => Some(endpoints::url(text, self.insecure).map_err(|wrong| self.wrong("upstream", wrong))?),
+            Some(text) => Some(
+                endpoints::url(text, self.insecure)
+                    .map_err(|wrong| self.wrong("upstream", wrong))?,
+            ),
             None => None,
         };
         let endpoints = self
             .given
             .endpoints(&profile, self.insecure)
             .map_err(|(key, wrong)| self.wrong(key, wrong))?;
-        let client = self.client(&profile).map_err(|(key, wrong)| self.wrong(key, wrong))?;
+        let client = self
+            .client(&profile)
+            .map_err(|(key, wrong)| self.wrong(key, wrong))?;
         if self.timing.backoff_min > self.timing.backoff_max {
             let wrong = Wrong::new(
                 "the first wait (`backoff_min`) is longer than the longest (`backoff_max`)",
@@ -264,9 +272,15 @@ impl SessionBuilder {
             let fix = "give the name this client is registered under at the server";
             return Err(("client_id", Wrong::new("there is none", fix)));
         }
-        let auth = self.client_auth.unwrap_or_else(|| self.default_auth(profile));
+        let auth = self
+            .client_auth
+            .unwrap_or_else(|| self.default_auth(profile));
         if !self.can(auth) {
-            let missing = if auth == ClientAuth::PrivateKeyJwt { "client_key" } else { "client_secret" };
+            let missing = if auth == ClientAuth::PrivateKeyJwt {
+                "client_key"
+            } else {
+                "client_secret"
+            };
             let problem = format!("\"{}\" needs a `{missing}`", auth.as_str());
             let fix = format!("give the `{missing}`, or use ClientAuth::None for a public client");
             return Err(("client_auth", Wrong::new(problem, fix)));
@@ -283,7 +297,10 @@ impl SessionBuilder {
     fn default_auth(&self, profile: &Profile) -> ClientAuth {
         let public = self.client_secret.is_none() && self.client_key.is_none();
         let fits = |auth: &ClientAuth| (*auth != ClientAuth::None || public) && self.can(*auth);
-        let mut methods = profile.client_auth.iter().map(|method| ClientAuth::from(*method));
+        let mut methods = profile
+            .client_auth
+            .iter()
+            .map(|method| ClientAuth::from(*method));
         methods.find(fits).unwrap_or(ClientAuth::None)
     }
 
@@ -302,7 +319,9 @@ mod tests {
     use tenure_keeper::Endpoints;
 
     fn shop() -> SessionBuilder {
-        SessionBuilder::new("shop").client_id("till-7").issuer("https://login.example")
+        SessionBuilder::new("shop")
+            .client_id("till-7")
+            .issuer("https://login.example")
     }
 
     fn key(builder: &SessionBuilder) -> &'static str {
@@ -314,49 +333,102 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(key(&SessionBuilder::new("Shop")), "name");
-        assert_eq!(key(&SessionBuilder::new("shop").issuer("https://login.example")), "client_id");
-        assert_eq!(key(&SessionBuilder::new("shop").client_id("till-7")), "issuer");
+        assert_eq!(
+            key(&SessionBuilder::new("shop").issuer("https://login.example")),
+            "client_id"
+        );
+        assert_eq!(
+            key(&SessionBuilder::new("shop").client_id("till-7")),
+            "issuer"
+        );
         assert_eq!(key(&shop().provider("keyclock")), "provider");
-        assert_eq!(key(&shop().token_endpoint("login.example/token")), "token_endpoint");
+        assert_eq!(
+            key(&shop().token_endpoint("login.example/token")),
+            "token_endpoint"
+        );
         assert_eq!(key(&shop().upstream("http://api.example")), "upstream");
         assert_eq!(key(&shop().upstream("ftp://api.example")), "upstream");
         assert_eq!(key(&shop().upstream("https://api.example/#a")), "upstream");
         assert_eq!(key(&shop().client_auth(ClientAuth::Basic)), "client_auth");
-        assert_eq!(key(&shop().client_auth(ClientAuth::PrivateKeyJwt)), "client_auth");
-        let backwards = Timing { backoff_min: Timing::default().backoff_max * 2, ..Timing::default() };
+        assert_eq!(
+            key(&shop().client_auth(ClientAuth::PrivateKeyJwt)),
+            "client_auth"
+        );
+        let backwards = Timing {
+            backoff_min: Timing::default().backoff_max * 2,
+            ..Timing::default()
+        };
         assert_eq!(key(&shop().timing(backwards)), "timing");
-        let text = shop().provider("keyclock").build().expect_err("unknown").to_string();
+        let text = shop()
+            .provider("keyclock")
+            .build()
+            .expect_err("unknown")
+            .to_string();
         assert!(text.contains("did you mean \"keycloak\"?"), "{text}");
     }
 
     #[test]
     fn a_password_in_a_url_is_not_repeated() {
-        let error = shop().upstream("https://user:canary@api.example").build().expect_err("a password");
+        let error = shop()
+            .upstream("https://user:canary@api.example")
+            .build()
+            .expect_err("a password");
         assert!(!format!("{error} {error:?}").contains("canary"));
     }
 
     #[test]
     fn loopback_needs_no_tls_and_insecure_allows_the_rest() {
-        for host in ["127.0.0.1:8080", "[::1]", "localhost", "shop.localhost:7878"] {
-            shop().upstream(format!("http://{host}")).build().expect(host);
+        for host in [
+            "127.0.0.1:8080",
+            "[::1]",
+            "localhost",
+            "shop.localhost:7878",
+        ] {
+            shop()
+                .upstream(format!("http://{host}"))
+                .build()
+                .expect(host);
         }
-        shop().upstream("http://api.example").insecure().build().expect("allowed");
+        shop()
+            .upstream("http://api.example")
+            .insecure()
+            .build()
+            .expect("allowed");
     }
 
     #[test]
     fn endpoints_are_found_or_discovered() {
         let discovered = shop().build().expect("fine");
         assert!(matches!(discovered.endpoints, Endpoints::Discover { .. }));
-        let known = shop().token_endpoint("https://login.example/t").build().expect("fine");
+        let known = shop()
+            .token_endpoint("https://login.example/t")
+            .build()
+            .expect("fine");
         assert!(matches!(known.endpoints, Endpoints::Known(_)));
-        let wcpos = SessionBuilder::new("shop").provider("wcpos").issuer("https://shop.example").build().expect("no client there");
-        assert!(wcpos.endpoints.known().token_endpoint.as_str().starts_with("https://shop.example/"), "{:?}", wcpos.endpoints);
+        let wcpos = SessionBuilder::new("shop")
+            .provider("wcpos")
+            .issuer("https://shop.example")
+            .build()
+            .expect("no client there");
+        assert!(
+            wcpos
+                .endpoints
+                .known()
+                .token_endpoint
+                .as_str()
+                .starts_with("https://shop.example/"),
+            "{:?}",
+            wcpos.endpoints
+        );
     }
 
     #[test]
     fn the_client_proves_itself_with_what_it_has() {
         let auth = |builder: SessionBuilder| builder.build().expect("fine").client.auth;
         assert_eq!(auth(shop()), ClientAuth::None);
-        assert_eq!(auth(shop().client_secret(Secret::new("s"))), ClientAuth::Basic);
+        assert_eq!(
+            auth(shop().client_secret(Secret::new("s"))),
+            ClientAuth::Basic
+        );
     }
 }

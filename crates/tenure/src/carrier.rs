@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::error::{NoToken, NoUpstream};
 use crate::inflate;
-use crate::peek::{Depth, Resumed};
+use crate::peek::{Depth, PATIENCE, Resumed};
 use crate::served::Served;
 
 /// A session whose token may go to one origin.
@@ -85,7 +85,7 @@ impl Carrier {
     ) -> (Response<Resumed<B>>, Option<ApiVerdict>) {
         let (head, body) = response.into_parts();
         let mut body = Resumed::new(body);
-        body.peek(depth).await;
+        body.peek(depth, PATIENCE).await;
         let start = body.start();
         let text = inflate::text(&head.headers, &start);
         let seen = Seen {
@@ -132,12 +132,7 @@ impl Carrier {
     }
 
     /// What the caller is told.
-    pub(crate) fn served(
-        &self,
-        token: &Token,
-        replayed: bool,
-        failure: Option<Failure>,
-    ) -> Served {
+    pub(crate) fn served(&self, token: &Token, replayed: bool, failure: Option<Failure>) -> Served {
         Served {
             session: self.session.name().to_owned(),
             generation: token.generation,

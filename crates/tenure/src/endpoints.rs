@@ -54,7 +54,8 @@ impl Given {
             profile.resolve(template, issuer.as_ref(), None)
         };
         // With a discovery document, templates would hide what it says.
-        let unless_found = |template: &Option<String>| (!discover).then(|| from(template)).flatten();
+        let unless_found =
+            |template: &Option<String>| (!discover).then(|| from(template)).flatten();
         let templates = &profile.endpoints;
         let token = given.or_else(|| from(&templates.token));
         // The document will name the endpoint; until then nothing is sent.

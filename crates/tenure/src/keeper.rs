@@ -253,7 +253,10 @@ impl Builder {
         let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
         let store = opened.map_err(|error| OpenError::Interrupted(error.to_string()))??;
         if let Some(evidence) = store.rollback_evidence() {
-            tracing::warn!(evidence, "the store is older than it was; tokens in it may have been replaced since");
+            tracing::warn!(
+                evidence,
+                "the store is older than it was; tokens in it may have been replaced since"
+            );
         }
         let http = tenure_http::Client::new()?;
         let options = tenure_keeper::Options {
@@ -337,7 +340,11 @@ mod tests {
                 found.map(|(_, value)| PathBuf::from(value))
             })
         };
-        let all = [("TENURE_DATA", "/d"), ("XDG_DATA_HOME", "/x"), ("HOME", "/h")];
+        let all = [
+            ("TENURE_DATA", "/d"),
+            ("XDG_DATA_HOME", "/x"),
+            ("HOME", "/h"),
+        ];
         assert_eq!(dir(&all), Some("/d".into()));
         assert_eq!(dir(&all[1..]), Some("/x/tenure".into()));
         assert_eq!(dir(&all[2..]), Some("/h/.local/share/tenure".into()));
@@ -357,16 +364,22 @@ mod tests {
         assert_eq!(mode & 0o077, 0);
         let file = root.path().join("file");
         std::fs::write(&file, "").expect("written");
-        let error = Place::DataDir(file.join("under")).store().expect_err("no directory");
+        let error = Place::DataDir(file.join("under"))
+            .store()
+            .expect_err("no directory");
         assert!(error.to_string().contains("under"), "{error}");
     }
 
     #[tokio::test]
     async fn two_sessions_of_one_name_are_refused() {
         let dir = tempfile::tempdir().expect("a directory");
-        let shop = SessionBuilder::new("shop").client_id("a").token_endpoint("https://a.example/t");
+        let shop = SessionBuilder::new("shop")
+            .client_id("a")
+            .token_endpoint("https://a.example/t");
         let path = dir.path().join("tenure.db");
-        let error = Keeper::open(&path, [shop.clone(), shop]).await.expect_err("twice");
+        let error = Keeper::open(&path, [shop.clone(), shop])
+            .await
+            .expect_err("twice");
         assert!(matches!(error, OpenError::Config(_)), "{error}");
         assert!(!path.exists(), "nothing was made");
     }

@@ -62,6 +62,8 @@ pub use tenure_core::session::{Keep, RefreshAt, State};
 pub use tenure_core::{Class, Code, Failure, Generation, Heal, Secret, Who};
 pub use tenure_diagnose::{Profile, parse_profile, profile_names};
 pub use tenure_jose::{Alg, SigningKey};
-pub use tenure_keeper::{AfterRefusal, Session, SessionConfig, Snapshot, Status, Timing, Token, login};
+pub use tenure_keeper::{
+    AfterRefusal, Session, SessionConfig, Snapshot, Status, Timing, Token, login,
+};
 pub use tenure_store::{EventRow, KeySource, StoreError};
 pub use tenure_wire::ClientAuth;

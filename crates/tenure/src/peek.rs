@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 /// No refusal is longer; what is beyond it is not looked at. Bytes.
 pub(crate) const LIMIT: usize = 64 * 1024;
 /// A refusal whose body takes longer is judged by what has arrived.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much of a body is to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,11 @@ impl<B: Body> Resumed<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Resumed<B> {
-    /// Reads the start.
-    pub(crate) async fn peek(&mut self, depth: Depth) {
+    /// Reads the start, for at most `patience`.
+    pub(crate) async fn peek(&mut self, depth: Depth, patience: Duration) {
         if depth != Depth::Nothing {
             // Reading is cancel safe: a frame is either in `ahead` or still in the body.
-            let _out_of_patience = tokio::time::timeout(PATIENCE, self.fill(depth)).await;
+            let _out_of_patience = tokio::time::timeout(patience, self.fill(depth)).await;
         }
     }
 
@@ -160,43 +160,40 @@ mod tests {
     #[tokio::test]
     async fn what_was_read_is_handed_on() {
         let mut peeked = Resumed::new(body(vec![Ok(b"ab"), Ok(b"cd")]));
-        peeked.peek(Depth::Whole).await;
+        peeked.peek(Depth::Whole, PATIENCE).await;
         assert_eq!(peeked.start(), "abcd");
-        assert_eq!(
-            peeked.collect().await.expect("whole").to_bytes(),
-            "abcd"
-        );
+        assert_eq!(peeked.collect().await.expect("whole").to_bytes(), "abcd");
     }
 
     #[tokio::test]
     async fn no_more_is_read_than_is_needed() {
         let big: &'static [u8] = vec![b'x'; LIMIT].leak();
         let mut peeked = Resumed::new(body(vec![Ok(b"ab"), Ok(big), Ok(big), Err("beyond")]));
-        peeked.peek(Depth::Whole).await;
+        peeked.peek(Depth::Whole, PATIENCE).await;
         assert_eq!((peeked.start().len(), peeked.ahead.len()), (LIMIT, 2));
         assert!(peeked.broken.is_none(), "the rest was left alone");
         let mut peeked = Resumed::new(body(vec![Ok(b"ab"), Err("beyond")]));
-        peeked.peek(Depth::FirstFrame).await;
+        peeked.peek(Depth::FirstFrame, PATIENCE).await;
         assert!(peeked.broken.is_none(), "a stream is not held up");
         let mut peeked = Resumed::new(body(vec![Err("untouched")]));
-        peeked.peek(Depth::Nothing).await;
+        peeked.peek(Depth::Nothing, PATIENCE).await;
         assert!(peeked.broken.is_none());
     }
 
     #[tokio::test]
     async fn a_body_that_breaks_off_breaks_off_for_the_caller() {
         let mut peeked = Resumed::new(body(vec![Ok(b"ab"), Err("reset")]));
-        peeked.peek(Depth::Whole).await;
+        peeked.peek(Depth::Whole, PATIENCE).await;
         assert_eq!(peeked.start(), "ab");
         assert_eq!(peeked.collect().await.expect_err("broken"), "reset");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_slow_body_is_not_waited_for() {
         use futures_util::StreamExt;
         let first = stream::iter([Ok::<_, &str>(Frame::data(Bytes::from_static(b"ab")))]);
         let mut peeked = Resumed::new(StreamBody::new(first.chain(stream::pending())));
-        peeked.peek(Depth::Whole).await;
+        peeked.peek(Depth::Whole, Duration::ZERO).await;
         assert_eq!(peeked.start(), "ab");
     }
 }

@@ -77,13 +77,6 @@ impl<D, E> Repeat for UnsyncBoxBody<D, E> {
     }
 }
 
-#[cfg(feature = "reqwest")]
-impl Repeat for reqwest::Body {
-    fn repeat(&self) -> Option<Self> {
-        self.try_clone()
-    }
-}
-
 /// Any other body, sent once.
 #[derive(Clone, Debug, Default)]
 pub struct Once<B>(pub B);

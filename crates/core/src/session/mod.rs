@@ -262,6 +262,9 @@ const LEASE_POLL_MS: u64 = 1_000;
 const ANNOUNCE_MS: u64 = 24 * 3600 * 1000;
 /// A token that a 401 brought and that is refused again within this time is not refreshed again; doubled each time.
 const REFUSED_AGAIN_MS: u64 = 5_000;
+/// Nothing is sent under a lease that was asked for longer ago than this: after a pause (the process was
+/// stopped, the machine slept) somebody else may hold it by now. Well below the lease's life in the keeper.
+const SEND_WITHIN_MS: u64 = 8_000;
 
 /// One session.
 #[derive(Clone, Debug)]
@@ -291,6 +294,10 @@ pub struct Machine {
     expiry_told: bool,
     /// A change of the row that came while a transaction ran.
     missed: Option<Stored>,
+    /// The lease is ours for a while from here on: when it was asked for, or when its exchange came back.
+    lease_from: Mono,
+    /// The unsaved pair is the session's first: a row without a pair is then no logout.
+    first_pair: bool,
 }
 
 impl Machine {
@@ -319,6 +326,8 @@ impl Machine {
             announced: false,
             expiry_told: false,
             missed: None,
+            lease_from: Mono(0),
+            first_pair: false,
         }
     }
 
@@ -503,13 +512,15 @@ impl Machine {
         if !self.may_exchange() {
             return false;
         }
-        let Some(held) = &self.held else { return true };
+        let awaited = self.policy.keep == Keep::Warm || self.wanted;
+        let Some(held) = &self.held else {
+            return awaited || self.forced;
+        };
         let gone = held.expires.is_some_and(|end| end <= now);
         let interrupted = self
             .intent
             .is_some_and(|intent| intent.generation == held.generation);
         let due = self.due_at().is_some_and(|due| due <= now);
-        let awaited = self.policy.keep == Keep::Warm || self.wanted;
         self.refused || self.forced || ((interrupted || gone || due) && awaited)
     }
 
@@ -550,8 +561,14 @@ impl Machine {
         if self.refusals == 0 {
             return true;
         }
-        let wait = REFUSED_AGAIN_MS.saturating_mul(1 << self.refusals.min(10));
-        now.since(held.issued) >= wait.min(600_000)
+        now.since(held.issued) >= self.refusal_wait_ms()
+    }
+
+    /// How long a token must have lived before its refusal counts as news.
+    fn refusal_wait_ms(&self) -> u64 {
+        REFUSED_AGAIN_MS
+            .saturating_mul(1 << self.refusals.min(10))
+            .min(600_000)
     }
 
     /// Whether a refusal of this generation would start (or has started) an exchange.
@@ -567,15 +584,25 @@ impl Machine {
         if let Phase::Waiting(retry) = self.phase
             && retry <= now
         {
-            self.phase = Phase::Claiming;
-            out.push(Action::Claim);
+            self.claim(now, out);
         }
         self.announce(now, out);
-        let resting = self.not_before.is_some_and(|until| now < until);
-        if self.phase == Phase::Idle && !resting && (self.unsaved || self.exchange_needed(now)) {
-            self.phase = Phase::Claiming;
-            out.push(Action::Claim);
+        if self.phase != Phase::Idle {
+            return;
         }
+        if !self.unsaved && !self.exchange_needed(now) {
+            // A wish that needs no exchange now is no cause for one later.
+            self.forced = false;
+            self.wanted = false;
+        } else if self.not_before.is_none_or(|until| until <= now) {
+            self.claim(now, out);
+        }
+    }
+
+    fn claim(&mut self, now: Mono, out: &mut Vec<Action>) {
+        self.phase = Phase::Claiming;
+        self.lease_from = now;
+        out.push(Action::Claim);
     }
 
     fn announce(&mut self, now: Mono, out: &mut Vec<Action>) {
@@ -606,7 +633,11 @@ impl Machine {
             self.save_again(stored, out);
             return;
         }
-        if stored.generation != self.generation || stored.held.is_none() != self.held.is_none() {
+        if self.too_late(now) {
+            self.start_over(now, out);
+            return;
+        }
+        if self.differs(&stored) {
             self.take_over(stored, out);
             self.finish(out);
             return;
@@ -643,11 +674,37 @@ impl Machine {
         if self.phase != Phase::WritingIntent {
             return;
         }
+        if self.too_late(now) {
+            if !self.unknown {
+                self.intent = None;
+                out.push(Action::ClearIntent(self.generation));
+            }
+            self.start_over(now, out);
+            return;
+        }
         self.phase = Phase::Exchanging(now);
         out.push(Action::Exchange {
             generation: self.generation,
             unknown: self.unknown,
         });
+    }
+
+    fn too_late(&self, now: Mono) -> bool {
+        now.since(self.lease_from) > SEND_WITHIN_MS
+    }
+
+    fn start_over(&mut self, now: Mono, out: &mut Vec<Action>) {
+        if std::mem::replace(&mut self.leased, false) {
+            out.push(Action::Release);
+        }
+        self.claim(now, out);
+    }
+
+    /// Whether the row says something else than what is known here. One that cannot be opened says nothing.
+    fn differs(&self, stored: &Stored) -> bool {
+        !blank(stored)
+            && (stored.generation != self.generation
+                || stored.held.is_none() != self.held.is_none())
     }
 
     /// The store cannot be reached. A token that rotates is not spent then: its successor could not be kept.
@@ -656,11 +713,14 @@ impl Machine {
         if !matches!(self.phase, Phase::Claiming | Phase::WritingIntent) {
             return;
         }
-        if self.phase == Phase::WritingIntent {
-            // The note is not there, so nobody will find it.
+        if self.phase == Phase::WritingIntent && !self.unknown {
+            // The note is not there, so nobody will find it. (An earlier one still is.)
             self.intent = None;
         }
-        if self.policy.spends || self.unsaved {
+        if !self.unsaved && !self.exchange_needed(now) {
+            // The cause is gone: a newer pair was adopted, or somebody logged out, meanwhile.
+            self.finish(out);
+        } else if self.policy.spends || self.unsaved {
             self.fail(now, failure, None, out);
         } else {
             self.phase = Phase::Exchanging(now);
@@ -717,7 +777,9 @@ impl Machine {
                 && is_transport(&failure)
             {
                 out.push(Action::Emit(Event::UnknownOutcome(self.generation)));
-                self.write_intent(attempts + 1, out);
+                // The lease was renewed while the exchange ran; if it was not, writing the intent will tell.
+                self.lease_from = now;
+                self.write_intent(attempts.saturating_add(1), out);
                 return;
             }
         } else if !self.unknown {
@@ -779,20 +841,34 @@ impl Machine {
             self.healthy();
             self.intent = None;
             out.push(Action::Emit(Event::SavedLate(generation)));
+            // Saving answers nobody who wants another token.
+            let (forced, wanted) = (self.forced, self.wanted);
+            self.finish(out);
+            (self.forced, self.wanted) = (forced, wanted);
         } else {
             self.install(held);
             out.push(Action::Publish);
             out.push(Action::Emit(Event::Refreshed(generation)));
+            self.finish(out);
         }
-        self.finish(out);
+    }
+
+    /// Whether somebody else's row replaces the pair an exchange brought: as new or newer, or logged out.
+    fn overtaken(&self, stored: &Stored, brought: &Held) -> bool {
+        let first = if self.unsaved {
+            self.first_pair
+        } else {
+            self.held.is_none()
+        };
+        !blank(stored)
+            && (stored.generation >= brought.generation || (stored.held.is_none() && !first))
     }
 
     fn save_moved(&mut self, now: Mono, stored: Stored, out: &mut Vec<Action>) {
         let Phase::Saving(held) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
-        if stored.generation >= held.generation || stored.held.is_none() {
-            self.unsaved = false;
+        if self.overtaken(&stored, &held) {
             self.take_over(stored, out);
             self.finish(out);
             return;
@@ -816,6 +892,7 @@ impl Machine {
             return;
         };
         if !self.unsaved {
+            self.first_pair = self.held.is_none();
             self.install(held);
             self.unsaved = true;
             out.push(Action::Publish);
@@ -834,9 +911,7 @@ impl Machine {
             self.finish(out);
             return;
         };
-        let logged_out = stored.held.is_none() && stored.unreadable.is_none();
-        if stored.generation >= held.generation || logged_out {
-            self.unsaved = false;
+        if self.overtaken(&stored, &held) {
             let came_home = stored.generation == held.generation && stored.held.is_some();
             self.take_over(stored, out);
             if came_home {
@@ -858,19 +933,16 @@ impl Machine {
             return;
         };
         match stored {
-            Some(stored)
-                if stored.generation != self.generation
-                    || stored.held.is_none() != self.held.is_none() =>
-            {
+            Some(stored) if self.differs(&stored) => {
                 self.take_over(stored, out);
                 self.finish(out);
             }
-            Some(_) => {
+            Some(stored) if !blank(&stored) => {
                 self.phase = Phase::Latching(failure.clone());
                 out.push(Action::Latch(failure));
             }
             // Without a second look there is no final word (I5): it is tried again when the store is back.
-            None => self.fail(now, failure, None, out),
+            _ => self.fail(now, failure, None, out),
         }
     }
 
@@ -878,7 +950,10 @@ impl Machine {
         let Phase::Latching(failure) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
-        self.end(failure, out);
+        // A refusal counts only against the generation that was tried (I6).
+        if !self.missed.as_ref().is_some_and(|row| self.differs(row)) {
+            self.end(failure, out);
+        }
         self.finish(out);
     }
 
@@ -897,9 +972,12 @@ impl Machine {
     // ---- what others did ----------------------------------------------------------------------------------
 
     fn changed(&mut self, stored: Stored, out: &mut Vec<Action>) {
-        let newer = stored.generation > self.generation;
-        let logged_out =
-            stored.held.is_none() && self.held.is_some() && stored.generation >= self.generation;
+        let blank = blank(&stored);
+        let newer = !blank && stored.generation > self.generation;
+        let logged_out = !blank
+            && stored.held.is_none()
+            && self.held.is_some()
+            && stored.generation >= self.generation;
         if self.unsaved && !newer && !logged_out {
             return;
         }
@@ -910,7 +988,14 @@ impl Machine {
             | Phase::WritingIntent
             | Phase::LookingAgain(_)
             | Phase::Latching(_) => {
-                self.missed = Some(stored);
+                // Readings may come out of order; a newer one is not given up for an older.
+                if !self
+                    .missed
+                    .as_ref()
+                    .is_some_and(|row| row.generation > stored.generation)
+                {
+                    self.missed = Some(stored);
+                }
                 return;
             }
             Phase::Idle | Phase::Claiming | Phase::Waiting(_) => {}
@@ -920,7 +1005,7 @@ impl Machine {
             if matches!(self.phase, Phase::Waiting(_)) {
                 self.finish(out);
             }
-        } else if stored.generation == self.generation {
+        } else if stored.generation == self.generation || blank {
             self.note_row(&stored);
             if matches!(self.phase, Phase::Waiting(_)) && (self.ended() || stored.intent.is_none())
             {
@@ -932,19 +1017,12 @@ impl Machine {
 
     /// Takes the row as the truth: a newer pair, a logout, or a login after one.
     fn take_over(&mut self, stored: Stored, out: &mut Vec<Action>) {
-        self.unreadable.clone_from(&stored.unreadable);
-        if stored.unreadable.is_some() && stored.held.is_none() {
-            // Nothing is known of the row but that it is there; what is in memory goes on while it is valid.
-            return;
-        }
         self.unknown = false;
-        self.intent = stored.intent;
+        self.unsaved = false;
         match stored.held.clone() {
             Some(held) => {
                 let generation = held.generation;
                 self.install(held);
-                self.refusals = 0;
-                self.intent = stored.intent;
                 out.push(Action::Adopt(generation));
                 out.push(Action::Emit(Event::Adopted(generation)));
             }
@@ -977,10 +1055,18 @@ impl Machine {
 
     fn install(&mut self, held: Held) {
         self.generation = held.generation;
-        // A pair that came by itself, not because a token was refused, starts the count anew.
-        if !self.refused {
+        // A token that lived long enough starts the count anew. Only then: several processes that adopt each
+        // other's pairs would else take turns for ever with an API that refuses whatever it is shown.
+        let lived = self
+            .held
+            .as_ref()
+            .map_or(u64::MAX, |old| held.issued.since(old.issued));
+        if lived >= self.refusal_wait_ms() {
             self.refusals = 0;
         }
+        // Whatever was asked of the former pair is answered by this one.
+        self.forced = false;
+        self.wanted = false;
         self.held = Some(held);
         self.refused = false;
         self.intent = None;
@@ -1001,6 +1087,11 @@ impl Machine {
         self.ended = Some(failure.clone());
         out.push(Action::Emit(Event::Ended(failure)));
     }
+}
+
+/// Nothing is known of such a row but that it is there: what is in memory goes on while it is valid.
+fn blank(stored: &Stored) -> bool {
+    stored.unreadable.is_some() && stored.held.is_none()
 }
 
 fn is_transport(failure: &Failure) -> bool {

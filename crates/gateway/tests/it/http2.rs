@@ -69,7 +69,8 @@ async fn a_storm_on_one_connection_is_healed_with_one_exchange() {
         tokio::spawn(async move { Answer::of(sent.await.expect("an answer")).await })
     });
     for call in calls.collect::<Vec<_>>() {
-        assert_eq!(call.await.expect("a task").status, 201);
+        let answer = call.await.expect("a task");
+        assert_eq!(answer.status, 201, "{answer:?}");
     }
     assert_eq!(world.issuer.exchanges().len(), 1);
     assert_eq!(world.issuer.orders_posted().len(), 100);

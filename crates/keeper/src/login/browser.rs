@@ -37,10 +37,15 @@ impl<'a> Browser<'a> {
     /// When the server cannot be found, has no such login, or no port is free.
     pub async fn start(http: &'a Client, config: &'a SessionConfig) -> Result<Self, Failure> {
         let desk = Desk::new(http, config).await?;
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| no_port(config, &error))?;
-        let port = listener.local_addr().map_err(|error| no_port(config, &error))?.port();
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(|error| no_port(config, &error))?;
+        let port = listener
+            .local_addr()
+            .map_err(|error| no_port(config, &error))?
+            .port();
         let redirect_uri = format!("http://127.0.0.1:{port}{PATH}");
-        let state = Secret::new(tenure_jose::b64url(&tenure_jose::random::<24>()));
+        let state = Secret::new(tenure_jose::b64url(tenure_jose::random::<24>()));
         let pkce = Pkce::from_random(tenure_jose::random::<32>());
         let url = tenure_wire::authorization_url(
             &desk.server,
@@ -53,7 +58,14 @@ impl<'a> Browser<'a> {
             &[],
         )
         .map_err(|error| unbuildable(config, &error))?;
-        Ok(Self { desk, listener, url, redirect_uri, state, pkce })
+        Ok(Self {
+            desk,
+            listener,
+            url,
+            redirect_uri,
+            state,
+            pkce,
+        })
     }
 
     /// The address to open in a browser.
@@ -71,7 +83,10 @@ impl<'a> Browser<'a> {
     ///
     /// # Errors
     /// When the login was refused or the answer is not the one to this login.
-    pub async fn finish(self, pasted: impl Future<Output = Option<String>>) -> Result<NewLogin, Failure> {
+    pub async fn finish(
+        self,
+        pasted: impl Future<Output = Option<String>>,
+    ) -> Result<NewLogin, Failure> {
         tokio::pin!(pasted);
         let mut can_paste = true;
         loop {
@@ -100,7 +115,12 @@ impl<'a> Browser<'a> {
         let target = read_target(&mut stream).await?;
         let url = Url::parse(&self.redirect_uri).ok()?.join(&target).ok()?;
         if url.path() != PATH {
-            answer(&mut stream, "404 Not Found", "This address is only for the answer to a login.").await;
+            answer(
+                &mut stream,
+                "404 Not Found",
+                "This address is only for the answer to a login.",
+            )
+            .await;
             return None;
         }
         if let Some(why) = self.stranger(&url) {
@@ -110,9 +130,19 @@ impl<'a> Browser<'a> {
         }
         let result = self.redeem(&url).await;
         match &result {
-            Ok(_) => answer(&mut stream, "200 OK", "You are logged in. You can close this page and go back.").await,
+            Ok(_) => {
+                answer(
+                    &mut stream,
+                    "200 OK",
+                    "You are logged in. You can close this page and go back.",
+                )
+                .await;
+            }
             Err(failure) => {
-                let text = format!("The login did not work: {} ({}).", failure.detail, failure.code);
+                let text = format!(
+                    "The login did not work: {} ({}).",
+                    failure.detail, failure.code
+                );
                 answer(&mut stream, "400 Bad Request", &text).await;
             }
         }
@@ -122,7 +152,9 @@ impl<'a> Browser<'a> {
     /// Why this redirect is not the answer to this login, if it is not.
     fn stranger(&self, url: &Url) -> Option<String> {
         match tenure_wire::parse_redirect(url, &self.state, None) {
-            Err(error @ (RedirectError::StateMissing | RedirectError::StateMismatch)) => Some(error.to_string()),
+            Err(error @ (RedirectError::StateMissing | RedirectError::StateMismatch)) => {
+                Some(error.to_string())
+            }
             _ => None,
         }
     }
@@ -150,9 +182,16 @@ impl<'a> Browser<'a> {
 
     fn refused(&self, why: &str) -> Failure {
         let name = &self.desk.config.name;
-        Failure::new(Code::InvalidCredentials, Class::LoginRejected, "login_not_completed", Heal::Relogin, Who::User, why)
-            .with_rule("keeper.browser_login")
-            .with_command(format!("tenure login {name} --browser"))
+        Failure::new(
+            Code::InvalidCredentials,
+            Class::LoginRejected,
+            "login_not_completed",
+            Heal::Relogin,
+            Who::User,
+            why,
+        )
+        .with_rule("keeper.browser_login")
+        .with_command(format!("tenure login {name} --browser"))
     }
 }
 

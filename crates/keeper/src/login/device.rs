@@ -5,8 +5,8 @@ use std::time::Duration;
 use tenure_core::{Class, Code, Failure, Heal, Who};
 use tenure_diagnose::{Grant, TokenFailure};
 use tenure_http::Client;
-use tenure_wire::device::{self, DeviceCode, Poll, SLOW_DOWN_S};
 use tenure_wire::Exchange;
+use tenure_wire::device::{self, DeviceCode, Poll, SLOW_DOWN_S};
 
 use super::{Answer, Desk, NewLogin};
 use crate::clock;
@@ -32,7 +32,12 @@ pub async fn device(
         if clock::mono() >= give_up {
             return Err(over(config));
         }
-        let started = Exchange::device_token(&desk.server, &config.client, &code.device_code, &desk.wire_ctx());
+        let started = Exchange::device_token(
+            &desk.server,
+            &config.client,
+            &code.device_code,
+            &desk.wire_ctx(),
+        );
         let refusal = match desk.ask(started).await {
             Ok(Answer::Granted(granted)) => return Ok(desk.login(&granted, None)),
             Ok(Answer::Refused(refusal)) => refusal,
@@ -47,20 +52,33 @@ pub async fn device(
             Poll::Pending => {}
             Poll::SlowDown => interval += Duration::from_secs(SLOW_DOWN_S),
             Poll::Expired => return Err(over(config)),
-            Poll::Denied | Poll::Failed => return Err(desk.judge(TokenFailure::Refused(&refusal), Grant::DeviceCode)),
+            Poll::Denied | Poll::Failed => {
+                return Err(desk.judge(TokenFailure::Refused(&refusal), Grant::DeviceCode));
+            }
         }
     }
 }
 
 async fn ask_for_code(desk: &Desk<'_>) -> Result<DeviceCode, Failure> {
-    let request = device::request(&desk.server, &desk.config.client, desk.scope().as_deref(), &desk.wire_ctx())
-        .map_err(|error| unbuildable(desk.config, &error))?;
+    let request = device::request(
+        &desk.server,
+        &desk.config.client,
+        desk.scope().as_deref(),
+        &desk.wire_ctx(),
+    )
+    .map_err(|error| unbuildable(desk.config, &error))?;
     let response = desk
         .net()
         .send(request, desk.config.timing.exchange_timeout)
         .await
-        .map_err(|fault| desk.judge(TokenFailure::Transport(&transport(&fault)), Grant::DeviceCode))?;
-    device::parse(&response).map_err(|refusal| desk.judge(TokenFailure::Refused(&refusal), Grant::DeviceCode))
+        .map_err(|fault| {
+            desk.judge(
+                TokenFailure::Transport(&transport(&fault)),
+                Grant::DeviceCode,
+            )
+        })?;
+    device::parse(&response)
+        .map_err(|refusal| desk.judge(TokenFailure::Refused(&refusal), Grant::DeviceCode))
 }
 
 fn over(config: &SessionConfig) -> Failure {

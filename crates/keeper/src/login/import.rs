@@ -74,18 +74,36 @@ const REFRESH_COOKIE: &str = "refresh_token";
 pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
     let file: File = serde_json::from_str(json).map_err(|error| {
         // serde's own text may quote a value; line and column are enough to find the place.
-        let what = if error.is_data() { "a field is unknown or of the wrong type" } else { "it is not valid JSON" };
-        bad(config, format!("{what} (line {}, column {})", error.line(), error.column()))
+        let what = if error.is_data() {
+            "a field is unknown or of the wrong type"
+        } else {
+            "it is not valid JSON"
+        };
+        bad(
+            config,
+            format!("{what} (line {}, column {})", error.line(), error.column()),
+        )
     })?;
     if let (Some(username), Some(password)) = (&file.username, &file.password) {
-        return Ok(Import::Password { username: username.clone(), password: Secret::new(password.clone()) });
+        return Ok(Import::Password {
+            username: username.clone(),
+            password: Secret::new(password.clone()),
+        });
     }
-    let access = file.access_token.as_deref().filter(|token| !token.is_empty());
+    let access = file
+        .access_token
+        .as_deref()
+        .filter(|token| !token.is_empty());
     let Some(access) = access else {
-        return Err(bad(config, "access_token is missing; give a token response, or username and password".to_owned()));
+        return Err(bad(
+            config,
+            "access_token is missing; give a token response, or username and password".to_owned(),
+        ));
     };
     let now = clock::now();
-    let gone_ms = file.obtained_at.map_or(0, |at| now.wall.0.saturating_sub(at.saturating_mul(1_000)));
+    let gone_ms = file
+        .obtained_at
+        .map_or(0, |at| now.wall.0.saturating_sub(at.saturating_mul(1_000)));
     let gone_ms = u64::try_from(gone_ms).unwrap_or(0);
     let anchor = Anchor {
         boot: clock::boot_id(),
@@ -94,19 +112,34 @@ pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
         wall: tenure_core::Wall(now.wall.0 - gone_ms as i64),
         server: None,
     };
-    let anchor = if gone_ms > now.mono.0 { Anchor { boot: tenure_core::BootId::default(), ..anchor } } else { anchor };
+    let anchor = if gone_ms > now.mono.0 {
+        Anchor {
+            boot: tenure_core::BootId::default(),
+            ..anchor
+        }
+    } else {
+        anchor
+    };
     let mut granted = Granted::new(Secret::new(access), anchor.wall.0.div_euclid(1_000));
     granted.stated.expires_in = file.expires_in;
     granted.refresh = file
         .refresh_token
-        .or_else(|| file.cookies.as_ref().and_then(|cookies| cookies.get(REFRESH_COOKIE)))
+        .or_else(|| {
+            file.cookies
+                .as_ref()
+                .and_then(|cookies| cookies.get(REFRESH_COOKIE))
+        })
         .filter(|token| !token.is_empty())
         .map(Secret::new);
     granted.refresh_expires_in = file.refresh_expires_in;
     granted.scope = file.scope;
     let lifetimes = &config.profile.lifetimes;
     let defaults = Defaults {
-        access_s: config.endpoints.known().expires_in_default.or(exchange::seconds(lifetimes.access_s)),
+        access_s: config
+            .endpoints
+            .known()
+            .expires_in_default
+            .or(exchange::seconds(lifetimes.access_s)),
         refresh_s: None,
         learned_s: None,
     };
@@ -121,7 +154,10 @@ fn bad(config: &SessionConfig, why: String) -> Failure {
         "import_unreadable",
         Heal::FixConfig,
         Who::Operator,
-        format!("the import for session {} cannot be read: {why}", config.name),
+        format!(
+            "the import for session {} cannot be read: {why}",
+            config.name
+        ),
     )
     .with_rule("keeper.import")
 }

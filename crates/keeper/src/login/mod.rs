@@ -27,9 +27,13 @@ pub struct NewLogin {
 }
 
 impl NewLogin {
-    pub(crate) fn info(&self, config: &SessionConfig) -> Info {
+    pub(crate) fn info(config: &SessionConfig) -> Info {
         let now = clock::wall();
-        Info { provider: Some(config.profile.name.clone()), login_at: Some(now), ..Info::default() }
+        Info {
+            provider: Some(config.profile.name.clone()),
+            login_at: Some(now),
+            ..Info::default()
+        }
     }
 
     /// Whether anything can renew this login without a person.
@@ -52,10 +56,19 @@ pub async fn password(
 ) -> Result<NewLogin, Failure> {
     let desk = Desk::new(http, config).await?;
     let scope = desk.scope();
-    let started =
-        Exchange::password(&desk.server, &config.client, username, password, scope.as_deref(), &desk.wire_ctx());
+    let started = Exchange::password(
+        &desk.server,
+        &config.client,
+        username,
+        password,
+        scope.as_deref(),
+        &desk.wire_ctx(),
+    );
     let granted = desk.perform(started, Grant::Password).await?;
-    let stored = remember.then(|| StoredLogin { username: username.to_owned(), password: password.clone() });
+    let stored = remember.then(|| StoredLogin {
+        username: username.to_owned(),
+        password: password.clone(),
+    });
     Ok(desk.login(&granted, stored))
 }
 
@@ -63,16 +76,31 @@ pub async fn password(
 ///
 /// # Errors
 /// The server's refusal, or why it could not be asked.
-pub async fn client_credentials(http: &Client, config: &SessionConfig) -> Result<NewLogin, Failure> {
+pub async fn client_credentials(
+    http: &Client,
+    config: &SessionConfig,
+) -> Result<NewLogin, Failure> {
     let desk = Desk::new(http, config).await?;
-    let started = Exchange::client_credentials(&desk.server, &config.client, desk.scope().as_deref(), &desk.wire_ctx());
+    let started = Exchange::client_credentials(
+        &desk.server,
+        &config.client,
+        desk.scope().as_deref(),
+        &desk.wire_ctx(),
+    );
     let granted = desk.perform(started, Grant::ClientCredentials).await?;
     Ok(desk.login(&granted, None))
 }
 
 /// Revokes a session's tokens at its server, where the server has a way to.
-pub(crate) async fn revoke(net: Net<'_>, servers: &Servers, config: &SessionConfig, record: &Record) -> Result<(), Failure> {
-    let Some(pair) = &record.pair else { return Ok(()) };
+pub(crate) async fn revoke(
+    net: Net<'_>,
+    servers: &Servers,
+    config: &SessionConfig,
+    record: &Record,
+) -> Result<(), Failure> {
+    let Some(pair) = &record.pair else {
+        return Ok(());
+    };
     let server = servers.resolve(net, config).await?;
     let ctx = net.wire_ctx(&server.token_endpoint);
     let (token, hint) = match &pair.refresh {
@@ -81,14 +109,25 @@ pub(crate) async fn revoke(net: Net<'_>, servers: &Servers, config: &SessionConf
     };
     let request = tenure_wire::revocation(&server, &config.client, token, hint, &ctx)
         .map_err(|error| unbuildable(config, &error))?;
-    let Some(request) = request else { return Ok(()) };
-    let local = Local { session: config.name.clone(), grant: Grant::Other, ..Local::default() };
-    let judge = |answer: TokenFailure<'_>| classify_token(&config.profile, answer, &local).failure().clone();
+    let Some(request) = request else {
+        return Ok(());
+    };
+    let local = Local {
+        session: config.name.clone(),
+        grant: Grant::Other,
+        ..Local::default()
+    };
+    let judge = |answer: TokenFailure<'_>| {
+        classify_token(&config.profile, answer, &local)
+            .failure()
+            .clone()
+    };
     let response = net
         .send(request, config.timing.exchange_timeout)
         .await
         .map_err(|fault| judge(TokenFailure::Transport(&transport(&fault))))?;
-    tenure_wire::revocation_answer(&response).map_err(|refusal| judge(TokenFailure::Refused(&refusal)))
+    tenure_wire::revocation_answer(&response)
+        .map_err(|refusal| judge(TokenFailure::Refused(&refusal)))
 }
 
 /// One login under way: the server found, its clock watched.
@@ -102,12 +141,28 @@ pub(crate) struct Desk<'a> {
 impl<'a> Desk<'a> {
     pub(crate) async fn new(http: &'a Client, config: &'a SessionConfig) -> Result<Self, Failure> {
         let clocks = Clocks::default();
-        let server = Servers::default().resolve(Net { http, clocks: &clocks }, config).await?;
-        Ok(Self { http, config, clocks, server })
+        let server = Servers::default()
+            .resolve(
+                Net {
+                    http,
+                    clocks: &clocks,
+                },
+                config,
+            )
+            .await?;
+        Ok(Self {
+            http,
+            config,
+            clocks,
+            server,
+        })
     }
 
     pub(crate) fn net(&self) -> Net<'_> {
-        Net { http: self.http, clocks: &self.clocks }
+        Net {
+            http: self.http,
+            clocks: &self.clocks,
+        }
     }
 
     pub(crate) fn wire_ctx(&self) -> Ctx {
@@ -131,18 +186,28 @@ impl<'a> Desk<'a> {
     }
 
     /// Runs an exchange to a grant or a refusal in the server's own words.
-    pub(crate) async fn ask(&self, started: Result<(Exchange, Request), WireError>) -> Result<Answer, Failure> {
-        let (mut exchange, mut request) = started.map_err(|error| unbuildable(self.config, &error))?;
+    pub(crate) async fn ask(
+        &self,
+        started: Result<(Exchange, Request), WireError>,
+    ) -> Result<Answer, Failure> {
+        let (mut exchange, mut request) =
+            started.map_err(|error| unbuildable(self.config, &error))?;
         loop {
             let response = self
                 .net()
                 .send(request, self.config.timing.exchange_timeout)
                 .await
-                .map_err(|fault| self.judge(TokenFailure::Transport(&transport(&fault)), Grant::Other))?;
+                .map_err(|fault| {
+                    self.judge(TokenFailure::Transport(&transport(&fault)), Grant::Other)
+                })?;
             match exchange.on_response(&response, &self.wire_ctx()) {
                 Step::Send(next) => request = next,
-                Step::Done(TokenAnswer::Granted(granted)) => return Ok(Answer::Granted(Box::new(granted))),
-                Step::Done(TokenAnswer::Refused(refusal)) => return Ok(Answer::Refused(Box::new(refusal))),
+                Step::Done(TokenAnswer::Granted(granted)) => {
+                    return Ok(Answer::Granted(Box::new(granted)));
+                }
+                Step::Done(TokenAnswer::Refused(refusal)) => {
+                    return Ok(Answer::Refused(Box::new(refusal)));
+                }
                 Step::Done(TokenAnswer::Unusable(unusable)) => {
                     return Err(self.judge(TokenFailure::Unusable(&unusable), Grant::Other));
                 }
@@ -151,20 +216,33 @@ impl<'a> Desk<'a> {
     }
 
     pub(crate) fn judge(&self, answer: TokenFailure<'_>, grant: Grant) -> Failure {
-        let local = Local { session: self.config.name.clone(), grant, ..Local::default() };
-        classify_token(&self.config.profile, answer, &local).failure().clone()
+        let local = Local {
+            session: self.config.name.clone(),
+            grant,
+            ..Local::default()
+        };
+        classify_token(&self.config.profile, answer, &local)
+            .failure()
+            .clone()
     }
 
     pub(crate) fn login(&self, granted: &Granted, stored: Option<StoredLogin>) -> NewLogin {
-        let anchor = self.net().anchor(clock::boot_id(), &self.server.token_endpoint);
+        let anchor = self
+            .net()
+            .anchor(clock::boot_id(), &self.server.token_endpoint);
         let lifetimes = &self.config.profile.lifetimes;
         let defaults = Defaults {
-            access_s: self.server.expires_in_default.or(exchange::seconds(lifetimes.access_s)),
+            access_s: self
+                .server
+                .expires_in_default
+                .or(exchange::seconds(lifetimes.access_s)),
             refresh_s: exchange::seconds(lifetimes.refresh_s),
             learned_s: None,
         };
         let mut pair = exchange::pair(granted, tenure_core::Generation(0), anchor, defaults, None);
-        let absolute = lifetimes.session_s.map(|seconds| seconds.saturating_mul(1_000));
+        let absolute = lifetimes
+            .session_s
+            .map(|seconds| seconds.saturating_mul(1_000));
         pair.session_ms = pair.session_ms.or(absolute);
         NewLogin { pair, stored }
     }

@@ -28,7 +28,10 @@ async fn an_outage_is_no_logout_and_heals_by_itself() {
         issuer.faults().until_cleared(fault);
         session.refresh().await.expect_err(&shown);
         assert_eq!(session.status().state.as_str(), "degraded", "{shown}");
-        let served = session.token(Duration::ZERO).await.expect("served while valid");
+        let served = session
+            .token(Duration::ZERO)
+            .await
+            .expect("served while valid");
         assert_eq!(served.generation.0, 1, "{shown}");
         issuer.faults().clear();
         let healed = async {
@@ -36,7 +39,9 @@ async fn an_outage_is_no_logout_and_heals_by_itself() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), healed).await.expect(&shown);
+        tokio::time::timeout(Duration::from_secs(30), healed)
+            .await
+            .expect(&shown);
         until_state(&session, "fresh").await;
     }
 }
@@ -44,7 +49,10 @@ async fn an_outage_is_no_logout_and_heals_by_itself() {
 #[tokio::test]
 async fn an_expired_session_goes_on_when_its_server_is_back() {
     let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 1_000));
-    let warm = tenure_keeper::SessionConfig { keep: tenure_core::session::Keep::Warm, ..config(&issuer, STRICT) };
+    let warm = tenure_keeper::SessionConfig {
+        keep: tenure_core::session::Keep::Warm,
+        ..config(&issuer, STRICT)
+    };
     let keeper = keeper(&store(dir.path()), warm).await;
     issuer.faults().until_cleared(Fault::status(503, "down"));
     log_in(&keeper, &issuer).await;
@@ -60,13 +68,20 @@ async fn retry_after_is_honoured_by_every_session_of_the_endpoint() {
     let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 300_000));
     let keeper = keeper(&store(dir.path()), config(&issuer, STRICT)).await;
     log_in(&keeper, &issuer).await;
-    issuer.faults().until_cleared(Fault::RetryAfterSeconds(3_600));
+    issuer
+        .faults()
+        .until_cleared(Fault::RetryAfterSeconds(3_600));
     let session = session(&keeper);
     for _ in 0..20 {
         session.refresh().await.expect_err("asked to wait");
     }
     assert_eq!(issuer.faults().shown(), 1, "asked once, then left alone");
-    assert!(session.status().next_refresh_in.is_some_and(|seconds| seconds > 3_000));
+    assert!(
+        session
+            .status()
+            .next_refresh_in
+            .is_some_and(|seconds| seconds > 3_000)
+    );
 }
 
 #[tokio::test]
@@ -82,11 +97,17 @@ async fn a_final_refusal_is_heard_once_and_a_login_heals_it_everywhere() {
     }
     until_state(&session(&first), "needs_login").await;
     until_state(&session(&second), "needs_login").await;
-    session(&second).refresh().await.expect_err("latched here, too");
+    session(&second)
+        .refresh()
+        .await
+        .expect_err("latched here, too");
     assert_eq!(issuer.exchanges().len(), 1, "the endpoint heard it once");
     log_in(&second, &issuer).await;
     until_state(&session(&first), "fresh").await;
-    session(&first).refresh().await.expect("healed without a restart");
+    session(&first)
+        .refresh()
+        .await
+        .expect("healed without a restart");
 }
 
 #[tokio::test]
@@ -98,18 +119,27 @@ async fn a_refusal_no_refresh_heals_does_not_loop() {
     let mut not_healable = 0;
     for _ in 0..30 {
         let generation = session.snapshot().generation;
-        not_healable += u32::from(matches!(session.refused(generation).await, AfterRefusal::NotHealable));
+        not_healable += u32::from(matches!(
+            session.refused(generation).await,
+            AfterRefusal::NotHealable
+        ));
     }
     assert_eq!(issuer.exchanges().len(), 1);
     assert_eq!(not_healable, 29);
-    assert!(session.current().is_some(), "the token is still served to others");
+    assert!(
+        session.current().is_some(),
+        "the token is still served to others"
+    );
 }
 
 #[tokio::test]
 async fn a_session_without_anything_to_renew_it_says_so() {
     let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 300_000));
     let keeper = keeper(&store(dir.path()), config(&issuer, STRICT)).await;
-    let failure = session(&keeper).token(Duration::ZERO).await.expect_err("nobody is logged in");
+    let failure = session(&keeper)
+        .token(Duration::ZERO)
+        .await
+        .expect_err("nobody is logged in");
     assert_eq!(failure.code.as_str(), "API02010");
     assert_eq!(session(&keeper).status().state.as_str(), "empty");
     assert!(issuer.exchanges().is_empty());

@@ -12,12 +12,18 @@ async fn password_and_client_credentials() {
     let http = tenure_http::Client::new().expect("TLS");
     let keeper = keeper(&store(dir.path()), config(&issuer, STRICT)).await;
     let config = session(&keeper).config().clone();
-    let wrong = login::password(&http, &config, "admin", &Secret::new("no"), false).await.expect_err("wrong password");
+    let wrong = login::password(&http, &config, "admin", &Secret::new("no"), false)
+        .await
+        .expect_err("wrong password");
     assert_eq!(wrong.code.as_str(), "API02001", "{wrong:?}");
-    let login = login::password(&http, &config, "admin", &Secret::new("secret"), false).await.expect("logged in");
+    let login = login::password(&http, &config, "admin", &Secret::new("secret"), false)
+        .await
+        .expect("logged in");
     keeper.login("shop", login).await.expect("stored");
     until_state(&session(&keeper), "fresh").await;
-    let login = login::client_credentials(&http, &config).await.expect("granted");
+    let login = login::client_credentials(&http, &config)
+        .await
+        .expect("granted");
     assert!(!login.renewable());
 }
 
@@ -28,7 +34,11 @@ async fn the_device_flow_waits_for_the_person() {
     let http = tenure_http::Client::new().expect("TLS");
     let keeper = keeper(&store(dir.path()), config(&issuer, STRICT)).await;
     let config = session(&keeper).config().clone();
-    let login = login::device(&http, &config, |code| issuer.approve_device(&code.user_code)).await.expect("approved");
+    let login = login::device(&http, &config, |code| {
+        issuer.approve_device(&code.user_code);
+    })
+    .await
+    .expect("approved");
     keeper.login("shop", login).await.expect("stored");
     until_state(&session(&keeper), "fresh").await;
 }
@@ -43,7 +53,15 @@ async fn a_logout_forgets_and_a_login_begins_anew() {
     let session = session(&keeper);
     until_state(&session, "empty").await;
     assert!(session.current().is_none());
-    assert!(store.load("shop").await.expect("readable").expect("a row").pair.is_none());
+    assert!(
+        store
+            .load("shop")
+            .await
+            .expect("readable")
+            .expect("a row")
+            .pair
+            .is_none()
+    );
     log_in(&keeper, &issuer).await;
     wait_until(|| session.snapshot().generation.0 == 2, "generations go on").await;
 }
@@ -52,7 +70,13 @@ async fn a_logout_forgets_and_a_login_begins_anew() {
 fn an_import_never_repeats_a_value_in_its_error() {
     let issuer = issuer(Rotation::Strict, 300_000);
     let config = config(&issuer, STRICT);
-    for text in ["{\"access_token\": canary-1}", "{\"refresh_tokn\":\"canary-1\"}", "{\"expires_in\":\"canary-1\"}", "canary-1", "{}"] {
+    for text in [
+        "{\"access_token\": canary-1}",
+        "{\"refresh_tokn\":\"canary-1\"}",
+        "{\"expires_in\":\"canary-1\"}",
+        "canary-1",
+        "{}",
+    ] {
         let failure = login::import(&config, text).expect_err(text);
         assert!(!format!("{failure:?}").contains("canary"), "{failure:?}");
     }
@@ -64,5 +88,8 @@ fn an_import_counts_from_when_it_was_obtained() {
     let config = config(&issuer, STRICT);
     let long_ago = tenure_keeper::clock::wall().0 / 1_000 - 200_000_000;
     let text = format!("{{\"access_token\":\"a\",\"expires_in\":300,\"obtained_at\":{long_ago}}}");
-    assert!(matches!(login::import(&config, &text), Ok(login::Import::Login(_))));
+    assert!(matches!(
+        login::import(&config, &text),
+        Ok(login::Import::Login(_))
+    ));
 }

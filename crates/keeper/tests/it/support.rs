@@ -15,7 +15,11 @@ use tenure_wire::{Client, Server};
 pub(crate) const SESSION: &str = "shop";
 
 pub(crate) fn issuer(rotation: Rotation, access_ms: u64) -> FaultyIssuer {
-    FaultyIssuer::start(IssuerConfig::new().rotation(rotation).access_ttl_ms(access_ms))
+    FaultyIssuer::start(
+        IssuerConfig::new()
+            .rotation(rotation)
+            .access_ttl_ms(access_ms),
+    )
 }
 
 /// A session at this issuer whose profile says how it rotates.
@@ -24,9 +28,15 @@ pub(crate) fn config(issuer: &FaultyIssuer, rotation: &str) -> SessionConfig {
         "name = \"lab\"\ntitle = \"Lab\"\ndialect = \"oauth2\"\nclient_auth = [\"none\"]\nflows = [\"code\"]\n\
          retry_unknown = true\nrefused_statuses = [401]\n{rotation}\n"
     );
-    let profile = tenure_diagnose::parse_profile(&text, "lab.toml").unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let mut server = Server::new(profile.wire_dialect(), issuer.token_endpoint().parse().unwrap());
-    server.device_authorization_endpoint = format!("{}/device_authorization", issuer.url()).parse().ok();
+    let profile = tenure_diagnose::parse_profile(&text, "lab.toml")
+        .unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let mut server = Server::new(
+        profile.wire_dialect(),
+        issuer.token_endpoint().parse().unwrap(),
+    );
+    server.device_authorization_endpoint = format!("{}/device_authorization", issuer.url())
+        .parse()
+        .ok();
     SessionConfig {
         name: SESSION.to_owned(),
         profile: Arc::new(profile),
@@ -52,7 +62,10 @@ pub(crate) fn store(dir: &Path) -> Arc<dyn Store> {
 }
 
 pub(crate) fn store_with(dir: &Path, faults: FaultPlan) -> Arc<dyn Store> {
-    let options = StoreOptions { faults, ..StoreOptions::new(dir.join("tenure.db")) };
+    let options = StoreOptions {
+        faults,
+        ..StoreOptions::new(dir.join("tenure.db"))
+    };
     Arc::new(SqliteStore::open(options).expect("a store"))
 }
 
@@ -60,7 +73,12 @@ pub(crate) async fn keeper(store: &Arc<dyn Store>, config: SessionConfig) -> Kee
     keeper_with(store, config, true, FaultPlan::default()).await
 }
 
-pub(crate) async fn keeper_with(store: &Arc<dyn Store>, config: SessionConfig, warm: bool, fault: FaultPlan) -> Keeper {
+pub(crate) async fn keeper_with(
+    store: &Arc<dyn Store>,
+    config: SessionConfig,
+    warm: bool,
+    fault: FaultPlan,
+) -> Keeper {
     let options = Options {
         store: Arc::clone(store),
         sessions: vec![config],
@@ -79,13 +97,22 @@ pub(crate) fn session(keeper: &Keeper) -> Session {
 pub(crate) async fn log_in(keeper: &Keeper, issuer: &FaultyIssuer) {
     let response = issuer.issue().to_string();
     let session = session(keeper);
-    let Import::Login(login) = login::import(session.config(), &response).expect("an import") else {
+    let Import::Login(login) = login::import(session.config(), &response).expect("an import")
+    else {
         panic!("not a token response")
     };
     let generation = keeper.login(SESSION, login).await.expect("stored");
-    wait_until(|| session.snapshot().generation >= generation, "the login is taken up").await;
+    wait_until(
+        || session.snapshot().generation >= generation,
+        "the login is taken up",
+    )
+    .await;
 }
 
 pub(crate) async fn until_state(session: &Session, state: &str) {
-    wait_until(|| session.status().state.as_str() == state, &format!("state {state}")).await;
+    wait_until(
+        || session.status().state.as_str() == state,
+        &format!("state {state}"),
+    )
+    .await;
 }

@@ -6,14 +6,19 @@ use tenure_keeper::AfterRefusal;
 use tenure_lab::{Fault, Rotation, temp_dir, wait_until};
 use tenure_store::fault::FaultPlan;
 
-use crate::support::{STRICT, config, issuer, keeper, keeper_with, log_in, session, store, store_with, until_state};
+use crate::support::{
+    STRICT, config, issuer, keeper, keeper_with, log_in, session, store, store_with, until_state,
+};
 
 #[tokio::test]
 async fn a_valid_token_is_served_without_an_exchange() {
     let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 300_000));
     let keeper = keeper(&store(dir.path()), config(&issuer, STRICT)).await;
     log_in(&keeper, &issuer).await;
-    let token = session(&keeper).token(Duration::from_secs(60)).await.expect("a token");
+    let token = session(&keeper)
+        .token(Duration::from_secs(60))
+        .await
+        .expect("a token");
     assert_eq!(token.generation.0, 1);
     assert!(issuer.exchanges().is_empty());
 }
@@ -56,7 +61,11 @@ async fn a_cancelled_caller_does_not_stop_the_exchange() {
     gate.wait_arrived(1).await;
     caller.abort();
     gate.open();
-    wait_until(|| session.snapshot().generation.0 == 2, "the exchange ends and is published").await;
+    wait_until(
+        || session.snapshot().generation.0 == 2,
+        "the exchange ends and is published",
+    )
+    .await;
     let stored = store.load("shop").await.expect("readable").expect("a row");
     assert_eq!(stored.generation.0, 2, "saved before it was shown");
 }
@@ -71,7 +80,11 @@ async fn keepers_that_share_a_store_exchange_once_and_adopt() {
     log_in(&keepers[0], &issuer).await;
     for other in &keepers[1..] {
         let session = session(other);
-        wait_until(|| session.snapshot().generation.0 == 1, "every keeper learns of the login").await;
+        wait_until(
+            || session.snapshot().generation.0 == 1,
+            "every keeper learns of the login",
+        )
+        .await;
     }
     let all = keepers.iter().map(|keeper| {
         let session = session(keeper);
@@ -112,7 +125,12 @@ async fn without_a_shared_store_the_family_is_revoked() {
 }
 
 fn last_refresh(issuer: &tenure_lab::FaultyIssuer) -> String {
-    issuer.exchanges().last().expect("an exchange").refresh_token.clone()
+    issuer
+        .exchanges()
+        .last()
+        .expect("an exchange")
+        .refresh_token
+        .clone()
 }
 
 #[tokio::test]
@@ -124,7 +142,11 @@ async fn a_lost_reply_is_asked_for_again_where_the_server_repeats_itself() {
     issuer.faults().next(Fault::ResetAfterCommit);
     let token = session(&keeper).refresh().await.expect("healed at once");
     assert_eq!(token.generation.0, 2);
-    assert_eq!(issuer.exchanges().len(), 2, "the lost one and its repetition");
+    assert_eq!(
+        issuer.exchanges().len(),
+        2,
+        "the lost one and its repetition"
+    );
 }
 
 #[tokio::test]
@@ -133,7 +155,10 @@ async fn a_lost_reply_at_a_strict_server_is_named_as_that() {
     let keeper = keeper(&store(dir.path()), config(&issuer, STRICT)).await;
     log_in(&keeper, &issuer).await;
     issuer.faults().next(Fault::ResetAfterCommit);
-    let failure = session(&keeper).refresh().await.expect_err("the family is gone");
+    let failure = session(&keeper)
+        .refresh()
+        .await
+        .expect_err("the family is gone");
     let codes: Vec<_> = std::iter::successors(Some(&failure), |failure| failure.because.as_deref())
         .map(|failure| failure.code.as_str())
         .collect();
@@ -151,7 +176,10 @@ async fn a_store_that_cannot_be_written_spends_no_rotating_token() {
     let failure = session.refresh().await.expect_err("not spent");
     assert_eq!(failure.root().code.as_str(), "API02026");
     assert!(issuer.exchanges().is_empty());
-    assert!(session.current().is_some(), "the valid token is still served (I7)");
+    assert!(
+        session.current().is_some(),
+        "the valid token is still served (I7)"
+    );
     assert_eq!(session.status().state.as_str(), "degraded");
 }
 
@@ -159,7 +187,8 @@ async fn a_store_that_cannot_be_written_spends_no_rotating_token() {
 async fn a_pair_that_cannot_be_saved_is_served_shouted_and_saved_later() {
     let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 300_000));
     let store = store(dir.path());
-    let plan = FaultPlan::parse("keeper.save.before:full@1,keeper.save.before:full@2").expect("a plan");
+    let plan =
+        FaultPlan::parse("keeper.save.before:full@1,keeper.save.before:full@2").expect("a plan");
     let keeper = keeper_with(&store, config(&issuer, STRICT), true, plan).await;
     log_in(&keeper, &issuer).await;
     let session = session(&keeper);
@@ -172,7 +201,16 @@ async fn a_pair_that_cannot_be_saved_is_served_shouted_and_saved_later() {
     }
     assert!(kinds.iter().any(|kind| kind == "unsaved"), "{kinds:?}");
     wait_until(|| !session.snapshot().unsaved, "no longer unsaved").await;
-    assert_eq!(store.load("shop").await.expect("readable").expect("a row").generation.0, 2);
+    assert_eq!(
+        store
+            .load("shop")
+            .await
+            .expect("readable")
+            .expect("a row")
+            .generation
+            .0,
+        2
+    );
     assert_eq!(issuer.exchanges().len(), 1);
 }
 
@@ -190,16 +228,42 @@ async fn an_intent_left_by_a_dead_process_is_settled_at_once() {
         keeper.shutdown().await;
         let keeper = keeper_with(&store, impatient, true, FaultPlan::default()).await;
         issuer.faults().next_n(2, Fault::ResetAfterCommit);
-        session(&keeper).refresh().await.expect_err("both replies lost");
+        session(&keeper)
+            .refresh()
+            .await
+            .expect_err("both replies lost");
         keeper.shutdown().await;
     }
-    assert!(store.load("shop").await.expect("readable").expect("a row").intent.is_some());
-    let warm = tenure_keeper::SessionConfig { keep: tenure_core::session::Keep::Warm, ..config(&issuer, profile) };
+    assert!(
+        store
+            .load("shop")
+            .await
+            .expect("readable")
+            .expect("a row")
+            .intent
+            .is_some()
+    );
+    let warm = tenure_keeper::SessionConfig {
+        keep: tenure_core::session::Keep::Warm,
+        ..config(&issuer, profile)
+    };
     let keeper = keeper(&store, warm).await;
     let session = session(&keeper);
-    wait_until(|| session.snapshot().generation.0 == 2, "settled without being asked").await;
+    wait_until(
+        || session.snapshot().generation.0 == 2,
+        "settled without being asked",
+    )
+    .await;
     until_state(&session, "fresh").await;
-    assert!(store.load("shop").await.expect("readable").expect("a row").intent.is_none());
+    assert!(
+        store
+            .load("shop")
+            .await
+            .expect("readable")
+            .expect("a row")
+            .intent
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -219,16 +283,37 @@ async fn a_shutdown_lets_the_running_exchange_finish_and_saves_it() {
     });
     gate.open();
     stopping.await.expect("no panic");
-    assert_eq!(store.load("shop").await.expect("readable").expect("a row").generation.0, 2);
+    assert_eq!(
+        store
+            .load("shop")
+            .await
+            .expect("readable")
+            .expect("a row")
+            .generation
+            .0,
+        2
+    );
 }
 
 #[tokio::test]
 async fn a_warm_session_is_renewed_without_traffic() {
     let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 1_500));
-    let warm = tenure_keeper::SessionConfig { keep: tenure_core::session::Keep::Warm, ..config(&issuer, STRICT) };
+    let warm = tenure_keeper::SessionConfig {
+        keep: tenure_core::session::Keep::Warm,
+        ..config(&issuer, STRICT)
+    };
     let keeper = keeper(&store(dir.path()), warm).await;
     log_in(&keeper, &issuer).await;
     let session = session(&keeper);
-    wait_until(|| session.snapshot().generation.0 >= 3, "two renewals by themselves").await;
-    assert!(issuer.exchanges().iter().all(|exchange| exchange.outcome.granted()));
+    wait_until(
+        || session.snapshot().generation.0 >= 3,
+        "two renewals by themselves",
+    )
+    .await;
+    assert!(
+        issuer
+            .exchanges()
+            .iter()
+            .all(|exchange| exchange.outcome.granted())
+    );
 }
