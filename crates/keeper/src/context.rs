@@ -38,6 +38,12 @@ pub(crate) enum Note {
 }
 
 impl Context {
+    /// Tells this process's listeners only.
+    pub(crate) fn tell_here(&self, row: EventRow) {
+        // Nobody listening is fine.
+        let _no_listener = self.live.send(row);
+    }
+
     /// Tells this process's listeners, and the store by its writer.
     pub(crate) fn tell(&self, row: EventRow) {
         // Nobody listening is fine; the store keeps the event.

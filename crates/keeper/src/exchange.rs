@@ -157,7 +157,13 @@ impl Call<'_> {
             self.ctx.point("keeper.exchange.after")?;
             match exchange.on_response(&response, &self.wire_ctx()) {
                 Step::Send(next) => request = next,
-                Step::Done(TokenAnswer::Granted(granted)) => return Ok(granted),
+                Step::Done(TokenAnswer::Granted(granted)) => {
+                    if exchange.second_step_failure().is_some() {
+                        // The access token is good; the cookie lives on unrotated and is tried again next time.
+                        tracing::warn!(session = %self.config.name, "the refresh cookie could not be rotated");
+                    }
+                    return Ok(granted);
+                }
                 Step::Done(TokenAnswer::Refused(refusal)) => {
                     return Err(self.judge(TokenFailure::Refused(&refusal), spend));
                 }

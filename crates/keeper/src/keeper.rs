@@ -153,16 +153,12 @@ impl Keeper {
             .login(name, login.pair, &info, login.stored.as_ref())
             .await
             .map_err(|error| error.failure())?;
-        self.0.ctx.tell(EventRow {
-            id: 0,
-            at: clock::wall(),
-            session: name.to_owned(),
-            kind: "logged_in".to_owned(),
+        self.tell(
+            name,
+            "logged_in",
             generation,
-            text: format!("logged in: generation {generation}"),
-            failure: None,
-            holder: store.holder().to_owned(),
-        });
+            format!("logged in: generation {generation}"),
+        );
         self.reload(&session)
             .await
             .map_err(|error| error.failure())?;
@@ -188,6 +184,13 @@ impl Keeper {
             .await?;
         }
         store.logout(name).await.map_err(|error| error.failure())?;
+        let generation = session.snapshot().generation;
+        let text = if everywhere {
+            "logged out here and at the server"
+        } else {
+            "logged out"
+        };
+        self.tell(name, "logged_out", generation, text.to_owned());
         self.reload(&session).await.map_err(|error| error.failure())
     }
 
@@ -217,6 +220,19 @@ impl Keeper {
             );
         }
         self.flush_events().await;
+    }
+
+    fn tell(&self, session: &str, kind: &str, generation: Generation, text: String) {
+        self.0.ctx.tell(EventRow {
+            id: 0,
+            at: clock::wall(),
+            session: session.to_owned(),
+            kind: kind.to_owned(),
+            generation,
+            text,
+            failure: None,
+            holder: self.0.ctx.store.holder().to_owned(),
+        });
     }
 
     async fn flush_events(&self) {

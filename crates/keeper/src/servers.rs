@@ -85,6 +85,7 @@ fn filled(known: &Server, metadata: &Metadata) -> Server {
         validate_endpoint: known.validate_endpoint.clone(),
         extra_refresh_params: known.extra_refresh_params.clone(),
         expires_in_default: known.expires_in_default,
+        iss_in_redirect: found.iss_in_redirect,
         issuer: found.issuer,
         token_endpoint: found.token_endpoint,
     }

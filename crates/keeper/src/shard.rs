@@ -393,7 +393,11 @@ impl Shard {
         } else {
             tracing::info!(session = %row.session, generation = %row.generation, "{}", row.text);
         }
-        self.ctx.tell(row);
+        match event {
+            // Every process that shares the store learns of these; the one that did it has told the store.
+            Event::Adopted(_) | Event::LoggedOut => self.ctx.tell_here(row),
+            _ => self.ctx.tell(row),
+        }
     }
 
     /// Starts what is queued, unless the former effects of this session still run: their order matters.

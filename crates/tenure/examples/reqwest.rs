@@ -4,8 +4,9 @@
 
 use std::error::Error;
 
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tenure::reqwest::{TenureMiddleware, no_token};
-use tenure::{Keeper, Served, SessionBuilder};
+use tenure::{Keeper, Served, Session, SessionBuilder};
 use tenure_lab::{FaultyIssuer, IssuerConfig, temp_dir};
 
 #[tokio::main]
@@ -14,42 +15,46 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = FaultyIssuer::start(IssuerConfig::new());
     let dir = temp_dir();
 
-    let shop = SessionBuilder::new("shop")
-        .token_endpoint(server.token_endpoint())
-        .client_id("till-7")
-        .upstream(server.url());
-    let keeper = Keeper::open(dir.path().join("tenure.db"), [shop]).await?;
+    let at_server = |name| {
+        SessionBuilder::new(name)
+            .token_endpoint(server.token_endpoint())
+            .client_id("till-7")
+            .upstream(server.url())
+    };
+    let sessions = [at_server("shop"), at_server("stall")];
+    let keeper = Keeper::open(dir.path().join("tenure.db"), sessions).await?;
     let session = keeper.session("shop").ok_or("it was given above")?;
     keeper
         .import(&session, &server.issue().to_string())
         .await
         .map_err(|failure| failure.to_string())?;
 
-    // Redirects are not followed: a middleware cannot see them.
-    let plain = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()?;
-    let client = reqwest_middleware::ClientBuilder::new(plain)
-        .with(TenureMiddleware::new(session)?)
-        .build();
-
+    let client = client(session)?;
     let orders = server.url_of("/api/orders");
-    let post = |number: u32| client.post(&orders).body(format!("{{\"order\":{number}}}"));
+    let post = |order: u32| client.post(&orders).body(format!("{{\"order\":{order}}}"));
 
     show("with a good token", &post(1).send().await?);
     server.revoke_access_tokens();
     show("after it was revoked", &post(2).send().await?);
     println!("orders that arrived: {}", server.orders_posted().len());
 
-    // When only a person can help, the error says which and how.
-    server.revoke_all_families();
-    show("after the session was ended", &post(3).send().await?);
-    if let Err(error) = post(4).send().await {
-        let healed_by = no_token(&error).map(|error| error.failure.root().heal);
-        println!("no more requests: {error} (heal: {healed_by:?})");
+    // When only a person can help, nothing is sent, and the error says why and how. Nobody is logged in here:
+    let stall = keeper.session("stall").ok_or("it was given above")?;
+    if let Err(error) = self::client(stall)?.get(&orders).send().await {
+        let heal = no_token(&error).map(|error| error.failure.root().heal.as_str());
+        println!("not sent: {error} (heal: {heal:?})");
     }
     keeper.shutdown().await;
     Ok(())
+}
+
+fn client(session: Session) -> Result<ClientWithMiddleware, Box<dyn Error>> {
+    // Redirects are not followed: a middleware cannot see them.
+    let plain = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?;
+    let middleware = TenureMiddleware::new(session)?;
+    Ok(ClientBuilder::new(plain).with(middleware).build())
 }
 
 fn show(when: &str, response: &reqwest::Response) {

@@ -5,13 +5,13 @@
 use std::error::Error;
 use std::time::Duration;
 
-use tenure::{Keeper, Secret, SessionBuilder};
+use tenure::{Keeper, Secret, SessionBuilder, Token};
 use tenure_lab::{FaultyIssuer, IssuerConfig, temp_dir};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Stands for a real server; its access tokens live five seconds.
-    let server = FaultyIssuer::start(IssuerConfig::new().access_ttl_s(5));
+    // Stands for a real server; its access tokens live five minutes.
+    let server = FaultyIssuer::start(IssuerConfig::new());
     let dir = temp_dir();
 
     let shop = SessionBuilder::new("shop")
@@ -32,19 +32,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|failure| failure.to_string())?;
 
-    // Asking for more life than the token has left makes the keeper fetch the next one.
-    for min_valid in [Duration::from_secs(1), Duration::from_secs(30)] {
-        let token = session
-            .token(min_valid)
-            .await
-            .map_err(|failure| failure.to_string())?;
-        let lives = token
-            .expires_in()
-            .map_or_else(|| "unknown".to_owned(), |seconds| format!("{seconds} s"));
-        println!("token of generation {}, lives {lives}", token.generation.0);
-    }
+    // A token that lives a minute at least; the keeper renews it when it is due, asked or not.
+    let token = session.token(Duration::from_secs(60)).await;
+    show(&token.map_err(|failure| failure.to_string())?);
+
+    // Whoever knows better can have the next one now.
+    let token = session.refresh().await;
+    show(&token.map_err(|failure| failure.to_string())?);
 
     keeper.shutdown().await;
     println!("exchanges at the server: {}", server.exchanges().len());
     Ok(())
+}
+
+fn show(token: &Token) {
+    let lives = token
+        .expires_in()
+        .map_or_else(|| "unknown".to_owned(), |seconds| format!("{seconds} s"));
+    println!("token of generation {}, lives {lives}", token.generation.0);
 }

@@ -55,7 +55,7 @@ impl<D: bytes::Buf + Clone> Repeat for Full<D> {
 
 impl<D> Repeat for Empty<D> {
     fn repeat(&self) -> Option<Self> {
-        Some(self.clone())
+        Some(*self)
     }
 }
 

@@ -98,6 +98,7 @@ impl Metadata {
             device_authorization_endpoint: self.device_authorization_endpoint.clone(),
             revocation_endpoint: self.revocation_endpoint.clone(),
             introspection_endpoint: self.introspection_endpoint.clone(),
+            iss_in_redirect: self.iss_in_redirect,
             ..Server::new(Dialect::OAuth2, self.token_endpoint.clone())
         }
     }

@@ -76,6 +76,8 @@ pub struct Server {
     pub extra_refresh_params: Vec<(String, String)>,
     /// Lifetime of an access token when the answer does not tell, in seconds.
     pub expires_in_default: Option<i64>,
+    /// The server promises to name itself in the redirect (RFC 9207 §3).
+    pub iss_in_redirect: bool,
 }
 
 impl Server {
@@ -93,6 +95,7 @@ impl Server {
             validate_endpoint: None,
             extra_refresh_params: Vec::new(),
             expires_in_default: None,
+            iss_in_redirect: false,
         }
     }
 }

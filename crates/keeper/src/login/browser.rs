@@ -166,8 +166,12 @@ impl<'a> Browser<'a> {
                 .map_err(|error| self.refused(&error.to_string()))?;
             return Ok(desk.login(&granted, None));
         }
-        let code = tenure_wire::parse_redirect(url, &self.state, desk.server.issuer.as_deref())
-            .map_err(|error| self.refused(&error.to_string()))?;
+        let server = &desk.server;
+        let code = match server.issuer.as_deref().filter(|_| server.iss_in_redirect) {
+            Some(issuer) => tenure_wire::parse_redirect_requiring_issuer(url, &self.state, issuer),
+            None => tenure_wire::parse_redirect(url, &self.state, server.issuer.as_deref()),
+        }
+        .map_err(|error| self.refused(&error.to_string()))?;
         let started = Exchange::code(
             &desk.server,
             &desk.config.client,

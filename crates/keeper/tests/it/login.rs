@@ -93,3 +93,53 @@ fn an_import_counts_from_when_it_was_obtained() {
         Ok(login::Import::Login(_))
     ));
 }
+
+async fn get(http: &tenure_http::Client, url: &str) -> http::Response<bytes::Bytes> {
+    let request = http::Request::get(url).body(bytes::Bytes::new()).expect("a request");
+    http.send(request, std::time::Duration::from_secs(10), 65_536).await.expect("an answer")
+}
+
+fn location(response: &http::Response<bytes::Bytes>) -> String {
+    response.headers()["location"].to_str().expect("text").to_owned()
+}
+
+#[tokio::test]
+async fn the_browser_flow_ends_at_the_loopback_and_ignores_strangers() {
+    let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 300_000));
+    let http = tenure_http::Client::new().expect("TLS");
+    let mut config = config(&issuer, STRICT);
+    if let tenure_keeper::Endpoints::Known(server) = &mut config.endpoints {
+        server.authorization_endpoint = issuer.url_of("/authorize").parse().ok();
+    }
+    let keeper = keeper(&store(dir.path()), config.clone()).await;
+    let browser = login::browser::Browser::start(&http, &config).await.expect("started");
+    let (url, redirect_uri) = (browser.url().to_string(), browser.redirect_uri().to_owned());
+    let person = async {
+        let stranger = get(&http, &format!("{redirect_uri}?code=stolen&state=guessed")).await;
+        assert_eq!(stranger.status(), 400);
+        assert_eq!(get(&http, &redirect_uri.replace("/callback", "/favicon.ico")).await.status(), 404);
+        let back = location(&get(&http, &url).await);
+        let page = get(&http, &back).await;
+        assert_eq!(page.status(), 200, "{page:?}");
+    };
+    let (login, ()) = tokio::join!(browser.finish(std::future::pending()), person);
+    keeper.login("shop", login.expect("logged in")).await.expect("stored");
+    until_state(&session(&keeper), "fresh").await;
+}
+
+#[tokio::test]
+async fn a_pasted_address_does_as_well() {
+    let issuer = issuer(Rotation::Strict, 300_000);
+    let http = tenure_http::Client::new().expect("TLS");
+    let mut config = config(&issuer, STRICT);
+    if let tenure_keeper::Endpoints::Known(server) = &mut config.endpoints {
+        server.authorization_endpoint = issuer.url_of("/authorize").parse().ok();
+    }
+    let browser = login::browser::Browser::start(&http, &config).await.expect("started");
+    let back = location(&get(&http, browser.url().as_str()).await);
+    let login = browser.finish(async move { Some(back) }).await.expect("logged in");
+    assert!(login.renewable());
+    let browser = login::browser::Browser::start(&http, &config).await.expect("started");
+    let failure = browser.finish(async { Some("?code=x&state=other".to_owned()) }).await.expect_err("another login's");
+    assert_eq!(failure.heal, tenure_core::Heal::Relogin);
+}
