@@ -1,10 +1,12 @@
 //! What every command that touches sessions starts from: data directory, configuration, store, keeper.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tenure_diagnose::name::nearest;
+use tenure_gateway::RouteOptions;
 use tenure_keeper::{Keeper, SessionConfig};
 use tenure_store::KeySource;
 use tenure_store::fault::FaultPlan;
@@ -110,6 +112,14 @@ impl App {
         } else {
             Err(CommandError::many(Exit::NeedsOperator, problems))
         }
+    }
+
+    /// What the gateway passes on, by session.
+    pub fn routes(&self) -> BTreeMap<String, RouteOptions> {
+        self.specs()
+            .iter()
+            .map(|spec| (spec.name.clone(), spec.route))
+            .collect()
     }
 
     /// How the store is opened.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tenure_core::session::Keep;
+use tenure_gateway::RouteOptions;
 use tenure_keeper::{Endpoints, SessionConfig, Timing};
 use tenure_wire::{Client, Server};
 use url::Url;
@@ -145,6 +146,7 @@ fn spec(issuer: &Url) -> Outcome<Spec> {
         name: SESSION.to_owned(),
         origin: Origin::Default,
         config,
+        route: RouteOptions::default(),
         flow: None,
         client_secret: None,
         client_key: None,

@@ -113,6 +113,27 @@ fn the_first_start_shows_addresses_password_and_a_line_to_try() {
     ] {
         assert!(first.contains(words), "no {words:?} in:\n{first}");
     }
+    let password = first
+        .split_once("user demo, password ")
+        .and_then(|(_, rest)| rest.split(' ').next())
+        .expect("a password");
+    let up = home.up_example();
+    let before = generation(&up);
+    let ran = home
+        .run_with(
+            &["login", "shop", "--password"],
+            &format!("demo\n{password}\n"),
+        )
+        .ok();
+    assert!(
+        ran.out.contains("shop is logged in (generation "),
+        "{ran:?}"
+    );
+    wait_for("the login to be taken up", || {
+        (generation(&up) > before).then_some(())
+    });
+    assert_eq!(up.gateway("/shop/orders").status, 200);
+    assert_eq!(up.stop("TERM").0, Some(0));
     let second = text(&home);
     assert!(
         second.contains("user demo; the password was shown at the first start"),

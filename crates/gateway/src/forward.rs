@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, r
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tenure_core::{Class, Code, Failure, Heal, Secret, Who};
 use tenure_http::{Fault, FaultKind};
 use tenure_keeper::{AfterRefusal, Keeper, Session, Token};
@@ -26,7 +27,7 @@ use crate::body::{Body, BoxError};
 use crate::caller;
 use crate::headers::{self, Rules};
 use crate::host;
-use crate::judge::{Judged, answer, judge};
+use crate::judge::{Judged, answer, judge, may_refuse};
 use crate::options::{Limits, Options, SetupError};
 use crate::problem::Problem;
 use crate::replay::Replay;
@@ -341,8 +342,16 @@ impl Inner {
         } else {
             &self.pool
         };
+        let connection = replay.has_body().then(|| capture_connection(&mut request));
         let fault = match self.head(pool.request(request), replay).await {
-            Ok(response) => return Ok(response),
+            Ok(response) => {
+                if let Some(connection) =
+                    connection.filter(|_| may_refuse(&route.session, response.status()))
+                {
+                    retire(&connection);
+                }
+                return Ok(response);
+            }
             Err(fault) => fault,
         };
         if replay.is_broken() {
@@ -450,6 +459,19 @@ impl Inner {
             route.session.accepted(token.generation);
         }
         label(route, token, response, false, None)
+    }
+}
+
+/// Keeps a connection from being used again. A server that refuses a request without reading its body often
+/// closes the connection a moment later, and the next request on it would be lost. HTTP/2 has no such trouble:
+/// there the server ends the stream only.
+fn retire(connection: &CaptureConnection) {
+    if let Some(connection) = connection
+        .connection_metadata()
+        .as_ref()
+        .filter(|one| !one.is_negotiated_h2())
+    {
+        connection.poison();
     }
 }
 

@@ -57,17 +57,21 @@ pub(crate) async fn judge(
     }
 }
 
+/// Whether an answer with this status may refuse the token.
+pub(crate) fn may_refuse(session: &Session, status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        || session
+            .config()
+            .profile
+            .refused_statuses
+            .contains(&status.as_u16())
+}
+
 /// How far into the body one must look; `None` for answers that cannot be about the token.
 fn depth(session: &Session, response: &Response<Incoming>) -> Option<Depth> {
     let status = response.status();
-    let listed = session
-        .config()
-        .profile
-        .refused_statuses
-        .contains(&status.as_u16());
     if status.is_client_error() || status.is_server_error() {
-        let always = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        return (always || listed).then_some(Depth::Whole);
+        return may_refuse(session, status).then_some(Depth::Whole);
     }
     if status.is_redirection() && response.headers().contains_key(LOCATION) {
         // A redirect to a login page is no acceptance.
@@ -87,7 +91,7 @@ fn depth(session: &Session, response: &Response<Incoming>) -> Option<Depth> {
                 .to_ascii_lowercase();
             essence == "application/json" || essence.ends_with("+json")
         });
-    (listed && json).then_some(Depth::FirstFrame)
+    (json && may_refuse(session, status)).then_some(Depth::FirstFrame)
 }
 
 fn classify(

@@ -139,6 +139,11 @@ impl Replay {
         }
     }
 
+    /// Whether there is a body at all.
+    pub fn has_body(&self) -> bool {
+        self.shared.is_some()
+    }
+
     /// Whether the first sending is to carry `Expect: 100-continue`.
     pub fn expects(&self) -> bool {
         self.expect

@@ -70,7 +70,11 @@ pub struct SetupError(String);
 /// # Errors
 /// When the platform's certificate store cannot be used.
 pub fn connector() -> Result<Connector, SetupError> {
-    Ok(HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_all_versions().wrap_connector(tcp()))
+    Ok(HttpsConnectorBuilder::new()
+        .with_tls_config(tls()?)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp()))
 }
 
 /// Like [`connector`], but never HTTP/2: its connections can be upgraded (RFC 9110 §7.8).
@@ -78,7 +82,11 @@ pub fn connector() -> Result<Connector, SetupError> {
 /// # Errors
 /// When the platform's certificate store cannot be used.
 pub fn connector_http1() -> Result<Connector, SetupError> {
-    Ok(HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_http1().wrap_connector(tcp()))
+    Ok(HttpsConnectorBuilder::new()
+        .with_tls_config(tls()?)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp()))
 }
 
 fn tcp() -> HttpConnector {
@@ -122,16 +130,27 @@ impl Client {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new() -> Result<Self, SetupError> {
-        Ok(Self { pool: pool(connector()?) })
+        Ok(Self {
+            pool: pool(connector()?),
+        })
     }
 
     /// Sends a request and reads the whole answer, at most `limit` bytes, within `timeout`.
     ///
     /// # Errors
     /// A [`Fault`] that says whether the request may have arrived.
-    pub async fn send(&self, request: Request<Bytes>, timeout: Duration, limit: usize) -> Result<Response<Bytes>, Fault> {
+    pub async fn send(
+        &self,
+        request: Request<Bytes>,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<Response<Bytes>, Fault> {
         let exchange = async {
-            let response = self.pool.request(request.map(Full::new)).await.map_err(|error| fault(&error))?;
+            let response = self
+                .pool
+                .request(request.map(Full::new))
+                .await
+                .map_err(|error| fault(&error))?;
             let (head, body) = response.into_parts();
             Ok(Response::from_parts(head, read_all(body, limit).await?))
         };
@@ -157,7 +176,11 @@ async fn read_all(mut body: Incoming, limit: usize) -> Result<Bytes, Fault> {
         })?;
         if let Ok(data) = frame.into_data() {
             if all.len() + data.len() > limit {
-                return Err(Fault { kind: FaultKind::TooLarge, sent: true, detail: format!("the answer is larger than {limit} bytes") });
+                return Err(Fault {
+                    kind: FaultKind::TooLarge,
+                    sent: true,
+                    detail: format!("the answer is larger than {limit} bytes"),
+                });
             }
             all.extend_from_slice(&data);
         }
@@ -177,7 +200,11 @@ pub fn fault(error: &PoolError) -> Fault {
             FaultKind::Reset
         }
     });
-    Fault { kind, sent: !error.is_connect(), detail }
+    Fault {
+        kind,
+        sent: !error.is_connect(),
+        detail,
+    }
 }
 
 fn io_kind(error: &(dyn StdError + 'static)) -> Option<FaultKind> {
@@ -191,7 +218,10 @@ fn io_kind(error: &(dyn StdError + 'static)) -> Option<FaultKind> {
             return Some(FaultKind::Dns);
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            if io.get_ref().is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some()) {
+            if io
+                .get_ref()
+                .is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some())
+            {
                 return Some(FaultKind::Tls);
             }
             found = found.or(match io.kind() {
@@ -201,9 +231,9 @@ fn io_kind(error: &(dyn StdError + 'static)) -> Option<FaultKind> {
                 | io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::BrokenPipe
                 | io::ErrorKind::UnexpectedEof => Some(FaultKind::Reset),
-                io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown => {
-                    Some(FaultKind::Unreachable)
-                }
+                io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkDown => Some(FaultKind::Unreachable),
                 _ => None,
             });
         }
@@ -234,8 +264,13 @@ mod tests {
     use tokio::net::TcpListener;
 
     async fn get(url: &str, timeout: Duration) -> Result<Response<Bytes>, Fault> {
-        let request = Request::get(url).body(Bytes::new()).expect("a valid request");
-        Client::new().expect("TLS").send(request, timeout, 1024).await
+        let request = Request::get(url)
+            .body(Bytes::new())
+            .expect("a valid request");
+        Client::new()
+            .expect("TLS")
+            .send(request, timeout, 1024)
+            .await
     }
 
     /// A server that reads the request head, writes `answer` and closes.
@@ -264,27 +299,41 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         drop(listener);
-        let fault = get(&format!("http://{address}/"), Duration::from_secs(5)).await.expect_err("refused");
-        assert_eq!((fault.kind, fault.sent), (FaultKind::Refused, false), "{fault}");
+        let fault = get(&format!("http://{address}/"), Duration::from_secs(5))
+            .await
+            .expect_err("refused");
+        assert_eq!(
+            (fault.kind, fault.sent),
+            (FaultKind::Refused, false),
+            "{fault}"
+        );
     }
 
     #[tokio::test]
     async fn a_lost_reply_may_have_been_sent() {
         let url = server(b"").await;
         let fault = get(&url, Duration::from_secs(5)).await.expect_err("closed");
-        assert_eq!((fault.kind, fault.sent), (FaultKind::Reset, true), "{fault}");
+        assert_eq!(
+            (fault.kind, fault.sent),
+            (FaultKind::Reset, true),
+            "{fault}"
+        );
     }
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused() {
         let url = server(b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n").await;
-        let fault = get(&url, Duration::from_secs(5)).await.expect_err("cut off or too large");
+        let fault = get(&url, Duration::from_secs(5))
+            .await
+            .expect_err("cut off or too large");
         assert!(fault.sent);
     }
 
     #[tokio::test]
     async fn an_unknown_name_is_a_dns_fault() {
-        let fault = get("http://no-such-host.invalid/", Duration::from_secs(30)).await.expect_err("no such host");
+        let fault = get("http://no-such-host.invalid/", Duration::from_secs(30))
+            .await
+            .expect_err("no such host");
         assert_eq!((fault.kind, fault.sent), (FaultKind::Dns, false), "{fault}");
     }
 
@@ -292,7 +341,9 @@ mod tests {
     async fn silence_is_a_timeout() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/", listener.local_addr().expect("an address"));
-        let fault = get(&url, Duration::from_millis(50)).await.expect_err("silence");
+        let fault = get(&url, Duration::from_millis(50))
+            .await
+            .expect_err("silence");
         assert_eq!((fault.kind, fault.sent), (FaultKind::Timeout, true));
     }
 }

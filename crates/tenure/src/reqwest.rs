@@ -17,10 +17,13 @@
 //!
 //! # Redirects
 //! `reqwest` follows redirects beneath every middleware. It removes `Authorization` when a redirect leaves the
-//! origin, so the token does not travel; but it also means that a redirect to the session's own origin and
-//! back arrives without a token. An answer that came by way of a redirect is never replayed, because an earlier
-//! hop accepted the request. A redirect that leads back to the very same URL cannot be seen from a middleware:
-//! set `redirect::Policy::none()`, as above, and follow redirects by new requests.
+//! origin, so the token does not travel. An answer that came by way of a redirect is passed on without being
+//! judged: it may be to a request without the token, and an earlier hop accepted the request, which sending it
+//! again would do twice. A redirect that leads back to the very same URL cannot be seen from a middleware: set
+//! `redirect::Policy::none()`, as above, and follow redirects by new requests.
+//!
+//! Cookies are the program's own business: where the API prefers a login cookie to the token, use a client
+//! without a cookie store.
 
 use async_trait::async_trait;
 use http::header::AUTHORIZATION;
@@ -65,10 +68,15 @@ impl TenureMiddleware {
         self.carrier.owns(url.scheme(), url.host_str(), url.port())
     }
 
-    /// Says what an answer means. The answer comes back as it was.
-    async fn judge(&self, token: &Token, response: Response) -> (Response, Option<ApiVerdict>) {
-        if !self.owns(response.url()) {
-            // A redirect led to another origin, which never saw the token.
+    /// Says what an answer to a request to `url` means. The answer comes back as it was.
+    async fn judge(
+        &self,
+        token: &Token,
+        url: &Url,
+        response: Response,
+    ) -> (Response, Option<ApiVerdict>) {
+        if response.url() != url {
+            // A redirect led here: perhaps without the token, and certainly past a hop that took the request.
             return (response, None);
         }
         let depth = self
@@ -77,9 +85,8 @@ impl TenureMiddleware {
         let Some(depth) = depth else {
             return (response, None);
         };
-        let url = response.url().clone();
         let (response, verdict) = self.carrier.judge(token, response.into(), depth).await;
-        (with_url(response.map(Body::wrap), url), verdict)
+        (with_url(response.map(Body::wrap), url.clone()), verdict)
     }
 
     /// A newer token and the request to send with it, or why the answer must stand.
@@ -109,20 +116,18 @@ impl Middleware for TenureMiddleware {
         }
         let token = self.carrier.token().await.map_err(Error::middleware)?;
         let again = request.try_clone();
-        let url = request.url().clone();
+        let url = without_fragment(request.url());
         let response = next
             .clone()
             .run(authorised(request, &token), extensions)
             .await?;
-        let (response, verdict) = self.judge(&token, response).await;
+        let (response, verdict) = self.judge(&token, &url, response).await;
         let Some(verdict) = verdict else {
             return Ok(self.told(response, &token, false, None));
         };
         if !verdict.refused {
             return Ok(self.told(response, &token, false, Some(verdict.failure)));
         }
-        // After a redirect, an earlier hop has accepted the request: sending it again could do its work twice.
-        let again = again.filter(|_| *response.url() == url);
         let (newer, again) = match self.second_try(&token, again).await {
             Ok(second) => second,
             Err(why) => {
@@ -132,7 +137,7 @@ impl Middleware for TenureMiddleware {
         };
         drop(response);
         let response = next.run(authorised(again, &newer), extensions).await?;
-        let (response, verdict) = self.judge(&newer, response).await;
+        let (response, verdict) = self.judge(&newer, &url, response).await;
         Ok(self.told(
             response,
             &newer,
@@ -161,6 +166,13 @@ fn authorised(mut request: Request, token: &Token) -> Request {
         .headers_mut()
         .insert(AUTHORIZATION, token.header.clone());
     request
+}
+
+/// The URL as the answer will tell it.
+fn without_fragment(url: &Url) -> Url {
+    let mut url = url.clone();
+    url.set_fragment(None);
+    url
 }
 
 /// Turns an answer back into one of `reqwest`, which forgets its URL on the way to `http`.

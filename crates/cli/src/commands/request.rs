@@ -24,7 +24,13 @@ pub async fn run(app: &App, args: &args::Request) -> Outcome {
     let config = app.session_config(&args.session)?;
     let request = request(args)?;
     let keeper = app.open_keeper(vec![config], false).await?;
-    let gateway = Gateway::new(keeper.clone(), Options::default())
+    let mut routes = app.routes();
+    routes.retain(|name, _| *name == args.session);
+    let options = Options {
+        routes,
+        ..Options::default()
+    };
+    let gateway = Gateway::new(keeper.clone(), options)
         .map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))?;
     let response = spinner::during("waiting for the answer", gateway.handle(request)).await;
     let done = if app.out.json {

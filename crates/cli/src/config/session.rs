@@ -9,6 +9,7 @@ use tenure_core::session::Keep;
 use tenure_diagnose::Profile;
 use tenure_diagnose::name::nearest;
 use tenure_diagnose::profile::Flow;
+use tenure_gateway::RouteOptions;
 use tenure_jose::{Alg, SigningKey};
 use tenure_keeper::{Endpoints, SessionConfig, Timing};
 use tenure_wire::{Client, ClientAuth, Dialect, Server};
@@ -33,6 +34,8 @@ pub struct Spec {
     pub origin: Origin,
     /// Everything the keeper needs but the secrets.
     pub config: SessionConfig,
+    /// What the gateway passes on that it otherwise withholds.
+    pub route: RouteOptions,
     /// How a person logs in, when `flow` says.
     pub flow: Option<Flow>,
     /// The client's secret.
@@ -153,6 +156,10 @@ pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec>
         || context.timing.clone(),
         |own| timing::read(own, context.timing),
     );
+    let route = RouteOptions {
+        keep_authorization: table.boolean("keep_authorization").unwrap_or(false),
+        keep_cookies: table.boolean("keep_cookies").unwrap_or(false),
+    };
     let keys = ClientKeys::read(&table, context.beside);
     let spec = profile.filter(|_| named).and_then(|profile| {
         let client = keys.client(name, &table, &profile)?;
@@ -172,6 +179,7 @@ pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec>
             name: name.to_owned(),
             origin,
             config,
+            route,
             flow,
             client_secret: keys.secret,
             client_key: keys.key,

@@ -120,10 +120,7 @@ impl Running {
     }
 
     pub fn state(&self) -> String {
-        self.status()["state"]
-            .as_str()
-            .expect("a state")
-            .to_owned()
+        self.status()["state"].as_str().expect("a state").to_owned()
     }
 
     pub fn generation(&self) -> u64 {
@@ -368,30 +365,43 @@ pub fn root(failure: &Value) -> &Value {
 
 /// One request over HTTP/1.0, so that the answer ends with the connection. An error is a broken connection.
 pub fn ask(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> io::Result<Answer> {
-    let rest = url.strip_prefix("http://").expect("http");
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let mut stream = TcpStream::connect(authority)?;
-    stream.set_read_timeout(Some(CALLER_PATIENCE))?;
-    let fields: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
-    let length = body.len();
-    write!(
-        stream,
-        "{method} /{path} HTTP/1.0\r\nhost: {authority}\r\ncontent-length: {length}\r\n{fields}\r\n{body}"
-    )?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the answer was cut");
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(cut)?;
-    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
-    Ok(Answer {
-        status: status.ok_or_else(cut)?,
-        head: head.to_owned(),
-        body: body.to_owned(),
-    })
+    Call::send(method, url, headers, body)?.answer()
+}
+
+/// A request that was sent and waits for its answer: many of them make a crowd without many threads.
+pub struct Call(TcpStream);
+
+impl Call {
+    pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> io::Result<Self> {
+        let rest = url.strip_prefix("http://").expect("http");
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let mut stream = TcpStream::connect(authority)?;
+        stream.set_read_timeout(Some(CALLER_PATIENCE))?;
+        let fields: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let length = body.len();
+        let text = format!(
+            "{method} /{path} HTTP/1.0\r\nhost: {authority}\r\ncontent-length: {length}\r\n{fields}\r\n{body}"
+        );
+        stream.write_all(text.as_bytes())?;
+        Ok(Self(stream))
+    }
+
+    pub fn answer(mut self) -> io::Result<Answer> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the answer was cut");
+        let (head, body) = text.split_once("\r\n\r\n").ok_or_else(cut)?;
+        let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+        Ok(Answer {
+            status: status.ok_or_else(cut)?,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        })
+    }
 }
 
 /// Calls again and again until `done`, pausing `pause` between calls, and returns what `call` yielded.

@@ -110,7 +110,9 @@ fn a_login_taken_over_from_a_server_an_hour_off_is_valid_as_long_as_it_lives() {
         let home = home_at(&issuer, "");
         let mut pair = issuer.issue();
         // Nothing but the token itself says how long it lives.
-        pair.as_object_mut().expect("an object").remove("obtained_at");
+        pair.as_object_mut()
+            .expect("an object")
+            .remove("obtained_at");
         import(&home, &pair);
         let ran = home.run(&["token", "shop", "--min-valid", "4m"]).ok();
         assert_eq!(ran.out.trim(), pair["access_token"], "skew {skew}");

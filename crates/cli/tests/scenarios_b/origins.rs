@@ -15,11 +15,7 @@ struct Scene {
 
 fn scene(upstream_path: &str) -> Scene {
     let issuer = FaultyIssuer::start(IssuerConfig::new());
-    let home = home_between(
-        &issuer.token_endpoint(),
-        &issuer.url_of(upstream_path),
-        "",
-    );
+    let home = home_between(&issuer.token_endpoint(), &issuer.url_of(upstream_path), "");
     seed(&home, &issuer);
     let up = Keeper::start(&home);
     Scene {
@@ -45,12 +41,17 @@ fn a_redirect_to_another_origin_is_passed_on_and_not_followed() {
     let answer = scene.up.get("/shop/redirect");
     assert_eq!(answer.status, 302, "{answer:?}");
     assert_eq!(answer.header("location"), Some(elsewhere.as_str()));
-    let ran = scene.home.run(&["request", "shop", "GET", "/redirect", "-i"]);
+    let ran = scene
+        .home
+        .run(&["request", "shop", "GET", "/redirect", "-i"]);
     assert!(ran.out.contains(&elsewhere), "{ran:?}");
     // To the same host under another name, as well.
     let alias = scene.sink.url().replace("127.0.0.1", "localhost");
     scene.issuer.set_redirect(&alias);
-    assert_eq!(scene.up.get("/shop/redirect").header("location"), Some(alias.as_str()));
+    assert_eq!(
+        scene.up.get("/shop/redirect").header("location"),
+        Some(alias.as_str())
+    );
     scene.assert_nothing_leaked();
 }
 
@@ -141,7 +142,11 @@ fn headers_choose_no_other_upstream() {
         let answer = scene.up.raw("/shop/api/orders", &[("host", host)]);
         // A loopback address with another port is this machine, but never another upstream.
         let own = host == sink;
-        assert_eq!(answer.status, if own { 200 } else { 421 }, "{host}: {answer:?}");
+        assert_eq!(
+            answer.status,
+            if own { 200 } else { 421 },
+            "{host}: {answer:?}"
+        );
     }
     scene.assert_nothing_leaked();
 }
@@ -150,7 +155,10 @@ fn headers_choose_no_other_upstream() {
 fn web_pages_and_rebound_names_are_refused_before_anything_is_sent() {
     let scene = scene("/api");
     let own = format!("http://{}", scene.up.gateway_address());
-    let localhost = scene.up.gateway_address().replace("127.0.0.1", "shop.localhost");
+    let localhost = scene
+        .up
+        .gateway_address()
+        .replace("127.0.0.1", "shop.localhost");
     let cases: [(u16, &[(&str, &str)]); 10] = [
         (421, &[("host", "evil.example")]),
         (421, &[("host", "127.0.0.1.nip.example")]),
@@ -160,8 +168,14 @@ fn web_pages_and_rebound_names_are_refused_before_anything_is_sent() {
         (403, &[("origin", "null")]),
         (403, &[("sec-fetch-site", "cross-site")]),
         (403, &[("sec-fetch-site", "same-site")]),
-        (403, &[("origin", own.as_str()), ("sec-fetch-site", "cross-site")]),
-        (403, &[("origin", "http://127.0.0.1:1"), ("sec-fetch-mode", "cors")]),
+        (
+            403,
+            &[("origin", own.as_str()), ("sec-fetch-site", "cross-site")],
+        ),
+        (
+            403,
+            &[("origin", "http://127.0.0.1:1"), ("sec-fetch-mode", "cors")],
+        ),
     ];
     for (status, headers) in cases {
         let answer = scene.up.raw("/shop/orders", headers);
@@ -174,9 +188,16 @@ fn web_pages_and_rebound_names_are_refused_before_anything_is_sent() {
         assert_eq!(answer.header("access-control-allow-origin"), None);
     }
     // The same by the session's own host name.
-    let answer = scene.up.raw("/orders", &[("host", &localhost), ("origin", "http://evil.example")]);
+    let answer = scene.up.raw(
+        "/orders",
+        &[("host", &localhost), ("origin", "http://evil.example")],
+    );
     assert_eq!(answer.status, 403, "{answer:?}");
-    assert_eq!(scene.issuer.requests().len(), 0, "nothing was sent upstream");
+    assert_eq!(
+        scene.issuer.requests().len(),
+        0,
+        "nothing was sent upstream"
+    );
     // Who may, may.
     assert_eq!(scene.up.raw("/orders", &[("host", &localhost)]).status, 200);
     let typed = [("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")];

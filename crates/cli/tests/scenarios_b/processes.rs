@@ -111,10 +111,7 @@ fn two_ups_and_many_processes_share_short_lived_tokens() {
     let ups = [Keeper::start(&home), Keeper::start(&home)];
     let start = issuer.clock().now_ms();
     while issuer.clock().now_ms() < start + 10_000 {
-        let mut processes = at_once(
-            &[&home; PROCESSES],
-            &["token", "shop", "--min-valid", "1s"],
-        );
+        let mut processes = at_once(&[&home; PROCESSES], &["token", "shop", "--min-valid", "1s"]);
         for process in &mut processes {
             assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
         }
@@ -125,7 +122,9 @@ fn two_ups_and_many_processes_share_short_lived_tokens() {
     }
     assert_eq!(issuer.most_presented(), 1, "{:?}", issuer.exchanges());
     assert!(issuer.exchanges().len() >= 4, "{:?}", issuer.exchanges());
-    ups.map(Keeper::stop);
+    for up in ups {
+        up.stop();
+    }
 }
 
 #[test]

@@ -23,7 +23,10 @@ fn scene() -> Scene {
 impl Scene {
     /// What the API answers to this path when asked without the gateway.
     fn direct(&self, path: &str) -> Answer {
-        get_as(&self.issuer.url_of(&format!("/api{path}")), &token(&self.home))
+        get_as(
+            &self.issuer.url_of(&format!("/api{path}")),
+            &token(&self.home),
+        )
     }
 }
 
@@ -108,7 +111,10 @@ fn a_401_whatever_the_token_costs_one_refresh_and_no_more() {
             })
         })
         .collect();
-    for answer in callers.into_iter().flat_map(|caller| caller.join().unwrap()) {
+    for answer in callers
+        .into_iter()
+        .flat_map(|caller| caller.join().unwrap())
+    {
         assert_unchanged(&answer, &direct);
         assert!(answer.header("tenure-code").is_some(), "{answer:?}");
     }
@@ -135,7 +141,10 @@ fn a_post_to_a_401_that_stays_is_sent_twice_at_most() {
     assert_eq!(answer.status, 401, "{answer:?}");
     let sent = scene.issuer.requests_to("/api/always401");
     assert!((1..=2).contains(&sent.len()), "{}", sent.len());
-    assert!(sent.iter().all(|request| request.text() == r#"{"item":"burr"}"#));
+    assert!(
+        sent.iter()
+            .all(|request| request.text() == r#"{"item":"burr"}"#)
+    );
     if let [first, second] = sent.as_slice() {
         assert_ne!(first.bearer(), second.bearer(), "only with a newer token");
         assert_eq!(answer.header("tenure-replayed"), Some("1"), "{answer:?}");

@@ -307,3 +307,38 @@ async fn a_refusal_with_status_200_is_known_and_other_streams_are_not_held_up() 
         .expect("no error");
     assert_eq!(frame.into_data().expect("data"), "{\"ok\":true");
 }
+
+#[tokio::test]
+async fn a_connection_on_which_a_body_was_refused_is_not_used_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let upstream = Some(format!(
+        "http://{}",
+        listener.local_addr().expect("an address")
+    ));
+    let server = tokio::spawn(async move {
+        // The first connection stays open and is never read again, as by a server about to close it.
+        let (mut first, _) = listener.accept().await.expect("a connection");
+        read_until(&mut first, b"\r\n\r\nhello").await;
+        first
+            .write_all(REFUSED.replace("connection: close\r\n", "").as_bytes())
+            .await
+            .expect("written");
+        let (mut second, _) = listener.accept().await.expect("a connection");
+        read_until(&mut second, b"\r\n\r\nhello").await;
+        second.write_all(OK.as_bytes()).await.expect("written");
+        first
+    });
+    let world = start_with(Setup {
+        upstream,
+        ..Setup::default()
+    })
+    .await;
+    let answer = tokio::time::timeout(Duration::from_secs(20), post(&world, whole("hello")))
+        .await
+        .expect("in time");
+    assert_eq!(
+        (answer.status.as_u16(), answer.field("tenure-replayed")),
+        (200, Some("1"))
+    );
+    drop(server.await.expect("a task"));
+}

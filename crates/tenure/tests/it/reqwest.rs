@@ -181,7 +181,22 @@ async fn what_was_accepted_before_a_redirect_is_not_sent_twice() {
         .unwrap();
     assert_eq!(answer.status(), 401);
     assert!(!served(&answer).replayed);
-    assert_eq!(shop.issuer.hits("/api/redirect"), 1);
+    assert_eq!(
+        (shop.exchanges(), shop.issuer.hits("/api/redirect")),
+        (0, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_fragment_is_no_redirect() {
+    let shop = Shop::logged_in().await;
+    shop.issuer.revoke_access_tokens();
+    let url = shop.issuer.url_of("/api/echo?a=b%20c#part");
+    let answer = client(&shop).get(url).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), served(&answer).replayed),
+        (200, true)
+    );
 }
 
 #[tokio::test]

@@ -131,7 +131,7 @@ async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up
     }
     let gateway = Gateway::new(
         keeper.clone(),
-        gateway_options(&section, &gateway_listener, &urls)?,
+        gateway_options(app, &section, &gateway_listener, &urls)?,
     )
     .map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))?;
     let mut up = Up {
@@ -165,6 +165,7 @@ fn check_admin(at: &Sourced<std::net::SocketAddr>) -> Outcome {
 }
 
 fn gateway_options(
+    app: &App,
     section: &crate::config::KeeperSection,
     listener: &TcpListener,
     urls: &Urls,
@@ -195,6 +196,7 @@ fn gateway_options(
         bind: vec![listener.local_addr()?],
         caller_keys,
         pages_base: Some(urls.admin.clone()),
+        routes: app.routes(),
         ..tenure_gateway::Options::default()
     })
 }
