@@ -169,7 +169,7 @@ impl Session {
     ///
     /// Waits for a running or due exchange. While the current token is valid, a failing refresh never makes
     /// this fail (I7): the token is returned although it lives shorter than asked for. A server whose tokens
-    /// live shorter than `min_valid` yields a fresh one.
+    /// live shorter than `min_valid` yields the one there is.
     ///
     /// # Errors
     /// The [`Failure`] that keeps the session from having a valid token.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenure_core::session::{Action, Event, Input, Machine, Stored};
@@ -200,6 +201,10 @@ impl Shard {
         generation: Generation,
         reply: oneshot::Sender<AfterRefusal>,
     ) {
+        let snapshot = self.entries[index].shared.snapshot.load_full();
+        if snapshot.generation == generation && snapshot.accepted.load(Ordering::Relaxed) {
+            self.input(index, now, Input::Accepted { generation });
+        }
         let entry = &mut self.entries[index];
         let heals = entry.machine.heals_refusal(now.mono, generation);
         if !heals {

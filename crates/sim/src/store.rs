@@ -43,6 +43,13 @@ pub struct Row {
     lease: Option<((usize, u32), u64)>,
 }
 
+impl Row {
+    /// Whether this lease is the one it has.
+    pub(crate) fn is_held_by(&self, lease: Lease) -> bool {
+        self.epoch == lease.epoch && self.lease.is_some_and(|(holder, _)| holder == lease.holder)
+    }
+}
+
 /// Why an operation changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -90,6 +97,11 @@ impl Store {
 
     fn durable(&mut self, session: usize, access: u64) {
         self.facts.push(Fact::Durable { session, access });
+    }
+
+    /// The row without the spare slot.
+    pub(crate) fn row_as_is(&mut self, session: usize) -> &Row {
+        self.row(session)
     }
 
     /// The row, with a newer pair from the spare slot laid over it.

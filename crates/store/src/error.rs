@@ -82,7 +82,7 @@ pub enum StoreError {
         source_name: String,
     },
     /// The store is sealed and its key is nowhere to be found. No new key is made, for it could open nothing.
-    #[error("the store {} is sealed with key {expected}, and no key was found: {looked}; bring the key back, or set `key` to where it is. Nothing was changed", path.display())]
+    #[error("the store {} is sealed with key {expected}, and no key was found: {looked}; bring the key back, or set `store_key` to where it is. Nothing was changed", path.display())]
     KeyMissing {
         /// The database.
         path: PathBuf,

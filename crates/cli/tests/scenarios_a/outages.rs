@@ -37,6 +37,7 @@ struct Trouble {
 fn trouble(stage: &Stage, up: &Running, breaks: impl Fn(), repairs: impl Fn()) -> Trouble {
     // A token of which the issuer's own log tells the age.
     assert_eq!(up.refresh().expect("an answer").status, 200);
+    let granted = stage.last_granted_ms().expect("an exchange");
     let before = stage.calls();
     breaks();
     let mut seen = Trouble {
@@ -58,7 +59,7 @@ fn trouble(stage: &Stage, up: &Running, breaks: impl Fn(), repairs: impl Fn()) -
             match up.via("/orders") {
                 answer if answer.status == 200 => served += 1,
                 answer => {
-                    honest_refusal(stage, &answer);
+                    honest_refusal(stage, granted, &answer);
                     refused += 1;
                 }
             }
@@ -79,7 +80,7 @@ fn trouble(stage: &Stage, up: &Running, breaks: impl Fn(), repairs: impl Fn()) -
 }
 
 /// The gateway answers by itself only when the token has really ended, and says when to come back.
-fn honest_refusal(stage: &Stage, answer: &Answer) {
+fn honest_refusal(stage: &Stage, granted: i64, answer: &Answer) {
     if answer.status == 401 {
         // The token ended on its way to the API, whose own answer is passed on because no newer token came.
         let own = answer.header("tenure-generation").is_some();
@@ -87,7 +88,7 @@ fn honest_refusal(stage: &Stage, answer: &Answer) {
         return;
     }
     assert_eq!(answer.status, 503, "{answer:?}");
-    let lived = stage.issuer.clock().now_ms() - stage.last_granted_ms().expect("an exchange");
+    let lived = stage.issuer.clock().now_ms() - granted;
     assert!(
         lived >= LIFETIME_S as i64 * 1_000 - SLACK_MS,
         "refused after {lived} ms: {answer:?}"

@@ -319,7 +319,7 @@ impl Stage {
         self.issuer.hits("/token")
     }
 
-    /// When the latest exchange was granted, in ms of the issuer's clock; the login if there was none.
+    /// When the latest exchange was granted, in ms of the issuer's clock.
     pub fn last_granted_ms(&self) -> Option<i64> {
         self.issuer
             .exchanges()

@@ -141,6 +141,14 @@ pub fn seed(home: &Home, issuer: &FaultyIssuer) -> String {
     refresh_token(&pair)
 }
 
+/// The code at the end of a failure's chain: what it all comes from.
+pub fn root_code(failure: &Value) -> String {
+    match &failure["because"] {
+        Value::Null => failure["code"].as_str().expect("a code").to_owned(),
+        because => root_code(because),
+    }
+}
+
 /// The refresh token of a token response.
 pub fn refresh_token(pair: &Value) -> String {
     pair["refresh_token"]

@@ -132,19 +132,23 @@ fn a_401_whatever_the_token_costs_one_refresh_and_no_more() {
 #[test]
 fn a_post_to_a_401_that_stays_is_sent_twice_at_most() {
     let scene = scene();
+    let body = r#"{"item":"burr"}"#;
     let answer = request(
         "POST",
         &scene.up.gateway_url("/shop/always401"),
         &[("content-type", "application/json")],
-        r#"{"item":"burr"}"#,
+        body,
     );
     assert_eq!(answer.status, 401, "{answer:?}");
     let sent = scene.issuer.requests_to("/api/always401");
     assert!((1..=2).contains(&sent.len()), "{}", sent.len());
-    assert!(
-        sent.iter()
-            .all(|request| request.text() == r#"{"item":"burr"}"#)
-    );
+    // The API may answer without reading the body; what it read is whole.
+    for request in &sent {
+        assert!(
+            request.body_len == 0 || request.text() == body,
+            "{request:?}"
+        );
+    }
     if let [first, second] = sent.as_slice() {
         assert_ne!(first.bearer(), second.bearer(), "only with a newer token");
         assert_eq!(answer.header("tenure-replayed"), Some("1"), "{answer:?}");

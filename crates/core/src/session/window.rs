@@ -44,10 +44,13 @@ pub fn due(name: &str, held: &Held, policy: &Policy, p99_ms: u64) -> Option<Mono
         .map(|idle| held.issued + idle / 2 - spread(name, held, idle / 2));
     // Only where an exchange brings a new refresh token; and not ever shorter steps towards an end that no
     // exchange moves.
-    let by_refresh = held.refresh_expires.filter(|_| policy.spends).and_then(|end| {
-        let half = end.since(held.issued) / 2;
-        (half >= SHORTEST_HALF_MS).then(|| held.issued + half - spread(name, held, half))
-    });
+    let by_refresh = held
+        .refresh_expires
+        .filter(|_| policy.spends)
+        .and_then(|end| {
+            let half = end.since(held.issued) / 2;
+            (half >= SHORTEST_HALF_MS).then(|| held.issued + half - spread(name, held, half))
+        });
     [by_access, by_idle, by_refresh].into_iter().flatten().min()
 }
 

@@ -1,7 +1,11 @@
 //! Importing a token response that somebody already holds (DESIGN §12).
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tenure_core::{Anchor, Class, Code, Failure, Generation, Heal, Secret, Who};
+use tenure_diagnose::name::nearest;
 use tenure_wire::Granted;
 
 use super::NewLogin;
@@ -23,32 +27,47 @@ pub enum Import {
     },
 }
 
-/// The accepted fields; any other is an error, so that a misspelt one is not lost in silence.
+/// The fields that are read. Servers add others of their own, which a client ignores (RFC 6749 §5.1).
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct File {
     access_token: Option<String>,
     refresh_token: Option<String>,
     expires_in: Option<i64>,
+    /// Seconds since the epoch by the server's clock.
+    expires_at: Option<i64>,
     /// Seconds since the epoch at which the response was received.
     obtained_at: Option<i64>,
+    #[serde(alias = "refresh_token_expires_in")]
     refresh_expires_in: Option<i64>,
     /// Cookies by name, or one `name=value; …` line; the refresh cookie is taken out of them.
     cookies: Option<Cookies>,
     username: Option<String>,
     password: Option<String>,
     scope: Option<String>,
-    #[serde(rename = "token_type")]
-    _token_type: Option<String>,
-    #[serde(rename = "id_token")]
-    _id_token: Option<String>,
 }
+
+/// Names that are no slip of the pen.
+const KNOWN: [&str; 13] = [
+    "access_token",
+    "refresh_token",
+    "expires_in",
+    "expires_at",
+    "obtained_at",
+    "refresh_expires_in",
+    "refresh_token_expires_in",
+    "cookies",
+    "username",
+    "password",
+    "scope",
+    "token_type",
+    "id_token",
+];
 
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Cookies {
     Line(String),
-    Map(std::collections::BTreeMap<String, String>),
+    Map(BTreeMap<String, String>),
 }
 
 impl Cookies {
@@ -72,10 +91,10 @@ const REFRESH_COOKIE: &str = "refresh_token";
 /// # Errors
 /// When it is not such JSON; the message never repeats a value.
 pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
-    let file: File = serde_json::from_str(json).map_err(|error| {
+    let unreadable = |error: serde_json::Error| {
         // serde's own text may quote a value; line and column are enough to find the place.
         let what = if error.is_data() {
-            "a field is unknown or of the wrong type"
+            "it is no object, or a field is of the wrong type"
         } else {
             "it is not valid JSON"
         };
@@ -83,7 +102,15 @@ pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
             config,
             format!("{what} (line {}, column {})", error.line(), error.column()),
         )
-    })?;
+    };
+    if let Some(meant) = misspelt(json).map_err(unreadable)? {
+        // Not even the name is repeated: who mixes up the fields may have put a token there.
+        return Err(bad(
+            config,
+            format!("a field is named almost like `{meant}`, which is missing; correct its name"),
+        ));
+    }
+    let file: File = serde_json::from_str(json).map_err(unreadable)?;
     if let (Some(username), Some(password)) = (&file.username, &file.password) {
         return Ok(Import::Password {
             username: username.clone(),
@@ -122,6 +149,7 @@ pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
     };
     let mut granted = Granted::new(Secret::new(access), anchor.wall.0.div_euclid(1_000));
     granted.stated.expires_in = file.expires_in;
+    granted.stated.expires_at = file.expires_at;
     granted.refresh = file
         .refresh_token
         .or_else(|| {
@@ -145,6 +173,22 @@ pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
     };
     let pair = exchange::pair(&granted, Generation(0), anchor, defaults, None);
     Ok(Import::Login(NewLogin { pair, stored: None }))
+}
+
+/// The missing field that an unknown one must have been meant for: it is not to be lost in silence.
+fn misspelt(json: &str) -> Result<Option<&'static str>, serde_json::Error> {
+    #[expect(
+        clippy::zero_sized_map_values,
+        reason = "serde reads a JSON object into a map only"
+    )]
+    let fields: BTreeMap<String, IgnoredAny> = serde_json::from_str(json)?;
+    let missing = || {
+        KNOWN
+            .into_iter()
+            .filter(|known| !fields.contains_key(*known))
+    };
+    let mut unknown = fields.keys().filter(|name| !KNOWN.contains(&name.as_str()));
+    Ok(unknown.find_map(|name| nearest(name, missing())))
 }
 
 fn bad(config: &SessionConfig, why: String) -> Failure {

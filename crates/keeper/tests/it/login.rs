@@ -83,6 +83,29 @@ fn an_import_never_repeats_a_value_in_its_error() {
 }
 
 #[test]
+fn an_import_takes_what_servers_add_but_no_slip_of_the_pen() {
+    let issuer = issuer(Rotation::Strict, 300_000);
+    let config = config(&issuer, STRICT);
+    for text in [
+        r#"{"access_token":"a","expires_at":1900000000,"id":7,"uuid":"u","display_name":"Till"}"#,
+        r#"{"access_token":"a","expires_in":300,"expires_on":1,"ext_expires_in":300,"resource":"r"}"#,
+        r#"{"access_token":"a","refresh_token":"r","refresh_token_expires_in":9,"session_state":"s","not-before-policy":0}"#,
+    ] {
+        let import = login::import(&config, text);
+        assert!(matches!(import, Ok(login::Import::Login(_))), "{text}: {import:?}");
+    }
+    for text in [
+        r#"{"acess_token":"a"}"#,
+        r#"{"access_token":"a","refresh_tokn":"canary-1"}"#,
+        r#"{"access_token":"a","expire_in":300}"#,
+        r#"{"access_token":"a","obtained-at":300}"#,
+    ] {
+        let failure = login::import(&config, text).expect_err(text);
+        assert!(failure.detail.contains("named almost like"), "{failure:?}");
+    }
+}
+
+#[test]
 fn an_import_counts_from_when_it_was_obtained() {
     let issuer = issuer(Rotation::Strict, 300_000);
     let config = config(&issuer, STRICT);
@@ -95,12 +118,19 @@ fn an_import_counts_from_when_it_was_obtained() {
 }
 
 async fn get(http: &tenure_http::Client, url: &str) -> http::Response<bytes::Bytes> {
-    let request = http::Request::get(url).body(bytes::Bytes::new()).expect("a request");
-    http.send(request, std::time::Duration::from_secs(10), 65_536).await.expect("an answer")
+    let request = http::Request::get(url)
+        .body(bytes::Bytes::new())
+        .expect("a request");
+    http.send(request, std::time::Duration::from_secs(10), 65_536)
+        .await
+        .expect("an answer")
 }
 
 fn location(response: &http::Response<bytes::Bytes>) -> String {
-    response.headers()["location"].to_str().expect("text").to_owned()
+    response.headers()["location"]
+        .to_str()
+        .expect("text")
+        .to_owned()
 }
 
 #[tokio::test]
@@ -112,18 +142,28 @@ async fn the_browser_flow_ends_at_the_loopback_and_ignores_strangers() {
         server.authorization_endpoint = issuer.url_of("/authorize").parse().ok();
     }
     let keeper = keeper(&store(dir.path()), config.clone()).await;
-    let browser = login::browser::Browser::start(&http, &config).await.expect("started");
+    let browser = login::browser::Browser::start(&http, &config)
+        .await
+        .expect("started");
     let (url, redirect_uri) = (browser.url().to_string(), browser.redirect_uri().to_owned());
     let person = async {
         let stranger = get(&http, &format!("{redirect_uri}?code=stolen&state=guessed")).await;
         assert_eq!(stranger.status(), 400);
-        assert_eq!(get(&http, &redirect_uri.replace("/callback", "/favicon.ico")).await.status(), 404);
+        assert_eq!(
+            get(&http, &redirect_uri.replace("/callback", "/favicon.ico"))
+                .await
+                .status(),
+            404
+        );
         let back = location(&get(&http, &url).await);
         let page = get(&http, &back).await;
         assert_eq!(page.status(), 200, "{page:?}");
     };
     let (login, ()) = tokio::join!(browser.finish(std::future::pending()), person);
-    keeper.login("shop", login.expect("logged in")).await.expect("stored");
+    keeper
+        .login("shop", login.expect("logged in"))
+        .await
+        .expect("stored");
     until_state(&session(&keeper), "fresh").await;
 }
 
@@ -135,11 +175,21 @@ async fn a_pasted_address_does_as_well() {
     if let tenure_keeper::Endpoints::Known(server) = &mut config.endpoints {
         server.authorization_endpoint = issuer.url_of("/authorize").parse().ok();
     }
-    let browser = login::browser::Browser::start(&http, &config).await.expect("started");
+    let browser = login::browser::Browser::start(&http, &config)
+        .await
+        .expect("started");
     let back = location(&get(&http, browser.url().as_str()).await);
-    let login = browser.finish(async move { Some(back) }).await.expect("logged in");
+    let login = browser
+        .finish(async move { Some(back) })
+        .await
+        .expect("logged in");
     assert!(login.renewable());
-    let browser = login::browser::Browser::start(&http, &config).await.expect("started");
-    let failure = browser.finish(async { Some("?code=x&state=other".to_owned()) }).await.expect_err("another login's");
+    let browser = login::browser::Browser::start(&http, &config)
+        .await
+        .expect("started");
+    let failure = browser
+        .finish(async { Some("?code=x&state=other".to_owned()) })
+        .await
+        .expect_err("another login's");
     assert_eq!(failure.heal, tenure_core::Heal::Relogin);
 }
