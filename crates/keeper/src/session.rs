@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock;
 use crate::config::SessionConfig;
+use crate::failures;
 use crate::shard::{Command, ShardSender};
 
 /// What is known of a session at one moment. Read without a lock.
@@ -271,8 +272,14 @@ impl Session {
             session_ends_in: snapshot.session_ends.map(until),
             last_refresh: snapshot.last_refresh.map(|at| (wall - at) / 1_000),
             next_refresh_in: snapshot.next_refresh.map(|at| until(at).max(0)),
-            failure: snapshot.failure.clone(),
+            failure: snapshot.failure.clone().or_else(|| self.over(&snapshot)),
         }
+    }
+
+    /// A token that ended with nothing to renew it is no failure of the machine, but people are told why (I16).
+    fn over(&self, snapshot: &Snapshot) -> Option<Failure> {
+        (snapshot.state == State::NeedsLogin)
+            .then(|| failures::no_token(&self.0.config, snapshot.token.is_some()))
     }
 
     async fn send(&self, command: Command) -> Result<(), Failure> {

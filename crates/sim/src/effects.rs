@@ -266,6 +266,7 @@ impl World {
             let life = held.expires?.since(held.issued);
             Some((now.since(held.issued), life))
         });
+        let first = entry.machine.held().is_none();
         let key = state.key();
         let anchor = state.anchor(self.time);
         let call = self.new_call(Call {
@@ -291,6 +292,7 @@ impl World {
                 .is_some_and(|(noted, _)| noted == generation),
             leased: lease.is_some_and(|lease| row.is_held_by(lease)),
             spends: self.plan.spends(),
+            first,
             age,
         });
         let go = self.network_delay();

@@ -41,6 +41,8 @@ pub enum Fact {
         /// The lease is still ours by the store's clock.
         leased: bool,
         spends: bool,
+        /// There is no pair yet; the session logs itself in.
+        first: bool,
         /// Age and life of the access token, when both are known.
         age: Option<(u64, u64)>,
     },

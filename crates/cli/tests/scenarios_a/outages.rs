@@ -321,7 +321,7 @@ fn a_slow_answer_is_waited_for() {
         Duration::from_millis(300),
         Duration::from_millis(50),
         || {
-            assert_eq!(stage.calls(), 1);
+            assert_eq!(stage.calls(), calls);
         },
     );
     stage

@@ -17,7 +17,9 @@ fn a_revoked_session_is_asked_for_once_and_healed_by_a_login_elsewhere() {
     .stage();
     let up = stage.up();
     assert_eq!(up.refresh().expect("an answer").status, 200);
-    stage.issuer.reconfigure(|config| config.access_ttl_ms = 300_000);
+    stage
+        .issuer
+        .reconfigure(|config| config.access_ttl_ms = 300_000);
     stage.issuer.forget_requests();
     stage.issuer.revoke_family(&stage.first);
     // The API refuses the access token; the refresh that would heal it is refused for good.

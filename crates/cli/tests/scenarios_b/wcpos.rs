@@ -142,7 +142,8 @@ fn a_session_deleted_at_the_shop_is_a_refusal_although_it_says_200() {
             assert_eq!(orders(&up).status, 401);
         }
         assert_eq!(site.hits(REFRESH), 1, "latched");
-        assert_eq!(home.run(&["token", "shop"]).code, 3);
+        let status = home.run(&["status", "shop", "--json"]).json();
+        assert_eq!(status["sessions"][0]["state"], "needs_login", "{status}");
         import(&home, &site.issue("cashier"));
         wait_for("the login to be taken up", || {
             (orders(&up).status == 200).then_some(())

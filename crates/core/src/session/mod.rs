@@ -301,9 +301,11 @@ impl Machine {
             return awaited || self.forced;
         };
         let gone = held.expires.is_some_and(|end| end <= now);
-        let interrupted = self
-            .intent
-            .is_some_and(|intent| intent.generation == held.generation);
+        // Where nothing is spent, nothing can have been lost.
+        let interrupted = self.policy.spends
+            && self
+                .intent
+                .is_some_and(|intent| intent.generation == held.generation);
         let due = self.due_at().is_some_and(|due| due <= now);
         self.refused || self.forced || ((interrupted || gone || due) && awaited)
     }

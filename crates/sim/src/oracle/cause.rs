@@ -63,7 +63,7 @@ impl Oracle for Cause {
                 generation,
                 unknown,
                 age,
-                token,
+                first,
                 ..
             } => {
                 let key = (process, session, generation.0);
@@ -72,7 +72,6 @@ impl Oracle for Cause {
                     || unknown;
                 let due = age.is_some_and(|(age, life)| age >= life / 2);
                 let refused = self.refusals.contains(&key);
-                let first = token.is_none() && generation.0 == 0;
                 if !(interrupted || due || refused || first || self.wishes.contains(&key)) {
                     return Err(format!(
                         "an exchange of session {session} generation {generation} without cause"

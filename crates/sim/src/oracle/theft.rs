@@ -14,9 +14,13 @@ pub(super) struct Theft {
     /// Our own rule forgives one late retry in ten generations where it cannot see the use; its price is
     /// that of the second.
     issuer: bool,
-    /// Which grants a token brought: the call and its access token.
-    brought: BTreeMap<Refresh, Vec<(u64, u64)>>,
+    /// The access tokens that a refresh token brought.
+    brought: BTreeMap<Refresh, Vec<u64>>,
     open: BTreeMap<u64, (usize, u32)>,
+    sent: BTreeMap<Refresh, Vec<u64>>,
+    /// Requests that should not have left, and why. One that left in good faith and was overtaken on the way,
+    /// after its sender was killed, is nobody's fault.
+    wrong: BTreeMap<u64, &'static str>,
     durable: BTreeSet<u64>,
     /// Stolen families: refreshes of the owner and of the thief since.
     stolen: BTreeMap<u64, (u32, u32)>,
@@ -31,11 +35,29 @@ impl Theft {
             issuer: matches!(plan.persona, Persona::Issuer { .. }),
             brought: BTreeMap::new(),
             open: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            wrong: BTreeMap::new(),
             durable: BTreeSet::new(),
             stolen: BTreeMap::new(),
             dead: BTreeSet::new(),
             strict: plan.faults.len() == 1,
         }
+    }
+
+    fn judge(&mut self, call: u64, process: (usize, u32), token: Refresh) {
+        let sent = self.sent.entry(token).or_default();
+        let stored = self
+            .brought
+            .get(&token)
+            .is_some_and(|grants| grants.iter().any(|access| self.durable.contains(access)));
+        if sent.iter().any(|earlier| self.open.contains_key(earlier)) {
+            self.wrong.insert(call, "was spent twice at a time");
+        } else if stored {
+            self.wrong
+                .insert(call, "was spent although its successor was stored");
+        }
+        sent.push(call);
+        self.open.insert(call, process);
     }
 
     fn burnt_in_time(&self) -> Result<(), String> {
@@ -53,9 +75,12 @@ impl Theft {
 impl Oracle for Theft {
     fn see(&mut self, _at: u64, fact: &Fact) -> Result<(), String> {
         match *fact {
-            Fact::Sent { call, process, .. } => {
-                self.open.insert(call, process);
-            }
+            Fact::Sent {
+                call,
+                process,
+                token: Some(token),
+                ..
+            } => self.judge(call, process, token),
             Fact::Closed { call, .. } => {
                 self.open.remove(&call);
             }
@@ -81,7 +106,7 @@ impl Oracle for Theft {
                 killed,
             } => {
                 if let Some(access) = granted {
-                    self.brought.entry(token).or_default().push((call, access));
+                    self.brought.entry(token).or_default().push(access);
                     if let Some((owner, _)) = self.stolen.get_mut(&token.family) {
                         *owner += 1;
                     }
@@ -94,18 +119,8 @@ impl Oracle for Theft {
                 {
                     return Ok(());
                 }
-                let earlier = self.brought.get(&token).into_iter().flatten();
-                for (call, access) in earlier {
-                    if self.durable.contains(access) {
-                        return Err(format!(
-                            "{token:?} was spent although its successor was stored: the family is dead ({subtype:?})"
-                        ));
-                    }
-                    if self.open.contains_key(call) {
-                        return Err(format!(
-                            "{token:?} was spent twice at a time: the family is dead ({subtype:?})"
-                        ));
-                    }
+                if let Some(why) = self.wrong.get(&call) {
+                    return Err(format!("{token:?} {why}: the family is dead ({subtype:?})"));
                 }
             }
             _ => {}
