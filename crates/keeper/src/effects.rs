@@ -145,7 +145,7 @@ async fn one(
             match load(ctx, name).await {
                 Ok(record) => {
                     // The shard is gone only when the keeper is.
-                    let _shard_gone = tx.send((index, Command::Row(Box::new(record)))).await;
+                    let _shard_gone = tx.send((index, Command::Row(Box::new(record), None))).await;
                 }
                 Err(error) => tracing::warn!(session = %name, %error, "the row could not be read"),
             }

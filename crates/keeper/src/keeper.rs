@@ -159,9 +159,7 @@ impl Keeper {
             generation,
             format!("logged in: generation {generation}"),
         );
-        self.reload(&session)
-            .await
-            .map_err(|error| error.failure())?;
+        self.take_up(&session).await?;
         Ok(generation)
     }
 
@@ -191,7 +189,7 @@ impl Keeper {
             "logged out"
         };
         self.tell(name, "logged_out", generation, text.to_owned());
-        self.reload(&session).await.map_err(|error| error.failure())
+        self.take_up(&session).await
     }
 
     /// Ends the keeper: no exchange is begun any more, those under way finish and are saved.
@@ -243,7 +241,19 @@ impl Keeper {
         }
     }
 
-    async fn reload(&self, session: &Session) -> Result<(), StoreError> {
+    /// Reads the row, and waits until the session's snapshot tells of it.
+    async fn take_up(&self, session: &Session) -> Result<(), Failure> {
+        let taken_up = self
+            .reload(session)
+            .await
+            .map_err(|error| error.failure())?;
+        // A shard that is gone takes up nothing any more; the row is stored all the same.
+        let _shard_gone = taken_up.await;
+        Ok(())
+    }
+
+    /// Hands the row to the session's shard; the receiver tells when it was taken up.
+    async fn reload(&self, session: &Session) -> Result<oneshot::Receiver<()>, StoreError> {
         let record = self
             .0
             .ctx
@@ -253,8 +263,11 @@ impl Keeper {
             .unwrap_or_else(|| rows::empty(session.name()));
         let shard = &session.0.shard;
         // A shard that is gone has no snapshot to update.
-        let _shard_gone = shard.send(Command::Row(Box::new(record))).await;
-        Ok(())
+        let (reply, taken_up) = oneshot::channel();
+        let _shard_gone = shard
+            .send(Command::Row(Box::new(record), Some(reply)))
+            .await;
+        Ok(taken_up)
     }
 }
 

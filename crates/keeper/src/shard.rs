@@ -39,8 +39,8 @@ pub(crate) enum Command {
     Force {
         reply: oneshot::Sender<Result<Token, Failure>>,
     },
-    /// The row as somebody left it.
-    Row(Box<Record>),
+    /// The row as somebody left it, and whom to tell once the snapshot tells of it.
+    Row(Box<Record>, Option<oneshot::Sender<()>>),
     /// An effect ended.
     Done(Box<Done>),
     /// Start nothing new; answer when nothing is under way any more.
@@ -185,7 +185,11 @@ impl Shard {
                 self.input(index, now, Input::Forced);
             }
             Command::Refused { generation, reply } => self.refused(index, now, generation, reply),
-            Command::Row(record) => self.row(index, *record),
+            Command::Row(record, taken_up) => {
+                self.row(index, *record);
+                // Whoever waited for it may have gone.
+                let _nobody_waits = taken_up.map(|taken_up| taken_up.send(()));
+            }
             Command::Done(done) => self.done(index, *done),
             Command::Stop(reply) => {
                 self.stopped = true;

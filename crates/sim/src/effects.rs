@@ -73,7 +73,10 @@ impl World {
     }
 
     /// A store operation: it may fail before or after it took effect.
-    fn stored<T>(&mut self, op: impl FnOnce(&mut Self) -> Result<T, Refused>) -> Result<T, Refused> {
+    fn stored<T>(
+        &mut self,
+        op: impl FnOnce(&mut Self) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
         if self.store_fails() {
             return Err(Refused::Unavailable);
         }
@@ -120,6 +123,10 @@ impl World {
                 let done = self.stored(|world| {
                     let lease = lease.ok_or(Refused::Fenced)?;
                     let (generation, attempts) = (intent.generation, intent.attempts);
+                    // A retry gets the lease's full life again, as the first try had it.
+                    if !world.store.renew(world.time, session, lease, LEASE_MS) {
+                        return Err(Refused::Fenced);
+                    }
                     world
                         .store
                         .write_intent(session, lease, generation, attempts)
@@ -182,7 +189,7 @@ impl World {
     fn claim(&mut self, process: usize, session: usize) -> Yield {
         let (time, key) = (self.time, self.processes[process].key());
         match self.stored(|world| Ok(world.store.claim(time, session, key, LEASE_MS))) {
-            Ok(Claim::Granted(lease, row)) => Yield::Granted(lease, row),
+            Ok(Claim::Granted(lease, row)) => Yield::Granted(lease, *row),
             Ok(Claim::Held(for_ms)) => Yield::Input(Input::LeaseHeld { for_ms }),
             Err(_) => Yield::Input(Input::LeaseFailed(store_failure())),
         }
@@ -287,10 +294,11 @@ impl World {
             generation,
             token,
             unknown,
-            noted: row
-                .intent
-                .is_some_and(|(noted, _)| noted == generation),
-            leased: lease.is_some_and(|lease| row.is_held_by(lease)),
+            // A login or logout since then took note and lease away; what comes of this is fenced.
+            noted: row.generation != generation
+                || row.pair.is_none()
+                || row.intent.is_some_and(|(noted, _)| noted == generation),
+            leased: lease.is_some_and(|lease| !row.is_held_by_other_than(lease)),
             spends: self.plan.spends(),
             first,
             age,
@@ -346,14 +354,15 @@ impl World {
             return;
         }
         let verdict = self.server.exchange(self.time, token);
-        let (granted, killed) = match verdict {
-            Verdict::Granted { grant, .. } => (Some(grant.access), None),
-            Verdict::Refused { killed } => (None, killed),
+        let (granted, again, killed) = match verdict {
+            Verdict::Granted { grant, again } => (Some(grant.access), again, None),
+            Verdict::Refused { killed } => (None, false, killed),
         };
         self.facts.push(Fact::Acted {
             call: id,
             token,
             granted,
+            again,
             killed,
         });
         match fate {
@@ -381,11 +390,7 @@ impl World {
                 self.close(id, Close::Granted, Outcome::Granted(held), Some(pair));
             }
             Verdict::Refused { .. } => {
-                let why = failure(
-                    Code::RefreshRevoked,
-                    Class::RefreshRevoked,
-                    Heal::Relogin,
-                );
+                let why = failure(Code::RefreshRevoked, Class::RefreshRevoked, Heal::Relogin);
                 self.close(id, Close::Final, Outcome::Final(why), None);
             }
         }

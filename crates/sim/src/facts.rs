@@ -21,12 +21,20 @@ pub enum Close {
 
 /// Something that happened. `process` is a process and the number of its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the variants say it; fields are the same everywhere")]
+#[allow(
+    missing_docs,
+    reason = "the variants say it; fields are the same everywhere"
+)]
 pub enum Fact {
     /// A process was killed.
     Down { process: (usize, u32) },
     /// A process holds the lease, and saw this row.
-    Leased { process: (usize, u32), session: usize, generation: Generation, intent: bool },
+    Leased {
+        process: (usize, u32),
+        session: usize,
+        generation: Generation,
+        intent: bool,
+    },
     /// A request left.
     Sent {
         call: u64,
@@ -36,9 +44,9 @@ pub enum Fact {
         token: Option<Refresh>,
         /// The machine knew that an earlier one may have been processed.
         unknown: bool,
-        /// The store holds the note of it.
+        /// The store holds the note of it, or a newer generation.
         noted: bool,
-        /// The lease is still ours by the store's clock.
+        /// Nobody else has taken the lease.
         leased: bool,
         spends: bool,
         /// There is no pair yet; the session logs itself in.
@@ -46,30 +54,71 @@ pub enum Fact {
         /// Age and life of the access token, when both are known.
         age: Option<(u64, u64)>,
     },
-    /// The server acted on a request.
-    Acted { call: u64, token: Option<Refresh>, granted: Option<u64>, killed: Option<Subtype> },
+    /// The server acted on a request; `again` when it handed out what it had handed out before.
+    Acted {
+        call: u64,
+        token: Option<Refresh>,
+        granted: Option<u64>,
+        again: bool,
+        killed: Option<Subtype>,
+    },
     /// The process learned of the end.
     Closed { call: u64, how: Close },
     /// The lease of a process lapsed or it stood still: others may act.
     Lapsed { process: (usize, u32) },
-    /// A pair became durable, in the row or in the spare slot.
+    /// A pair became durable in its row.
     Durable { session: usize, access: u64 },
+    /// A pair became durable in the spare slot; who holds the lease already does not see it there.
+    Spared { session: usize, access: u64 },
     /// A write under a lease took effect; `stale` when the lease was somebody else's by then.
-    Wrote { session: usize, what: &'static str, stale: bool },
+    Wrote {
+        session: usize,
+        what: &'static str,
+        stale: bool,
+    },
     /// A caller was given this token.
-    Shown { process: (usize, u32), session: usize, access: u64, unsaved: bool, late: bool },
+    Shown {
+        process: (usize, u32),
+        session: usize,
+        access: u64,
+        unsaved: bool,
+        late: bool,
+    },
     /// A caller asked for a token the process has, valid, and was not served at once.
-    Withheld { process: (usize, u32), session: usize },
+    Withheld {
+        process: (usize, u32),
+        session: usize,
+    },
     /// An API refused a token of the generation the machine holds, and it took it for healable.
-    Refused { process: (usize, u32), session: usize, generation: Generation },
+    Refused {
+        process: (usize, u32),
+        session: usize,
+        generation: Generation,
+    },
     /// A caller or a person wants a newer token than this.
-    Wish { process: (usize, u32), session: usize, generation: Generation },
+    Wish {
+        process: (usize, u32),
+        session: usize,
+        generation: Generation,
+    },
     /// The row as read after a refusal; `None` when it could not be read.
-    Looked { process: (usize, u32), session: usize, generation: Option<Generation> },
+    Looked {
+        process: (usize, u32),
+        session: usize,
+        generation: Option<Generation>,
+    },
     /// The refusal could not be stored.
-    LatchLost { session: usize, token: Option<Refresh> },
+    LatchLost {
+        session: usize,
+        token: Option<Refresh>,
+    },
     /// The machine said: a person must log in.
-    Ended { process: (usize, u32), session: usize, generation: Generation, token: Option<Refresh> },
+    Ended {
+        process: (usize, u32),
+        session: usize,
+        generation: Generation,
+        token: Option<Refresh>,
+    },
     /// A thief presented a copied token.
     Stolen { family: u64 },
     /// A thief got tokens for it; `again` when they were handed out before.
@@ -79,7 +128,10 @@ pub enum Fact {
     /// A waiter was answered.
     Answered { waiter: u64, token: bool },
     /// The machine asked for too many turns at one instant.
-    Busy { process: (usize, u32), session: usize },
+    Busy {
+        process: (usize, u32),
+        session: usize,
+    },
     /// How a session stands at the end of the run.
     Rest {
         process: (usize, u32),

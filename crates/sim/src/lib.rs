@@ -19,7 +19,7 @@ use std::fmt;
 
 pub use facts::Fact;
 pub use plan::{Fault, Guard, Persona, Plan};
-pub use world::{Run, run, run_logged};
+pub use world::{Run, run, run_logged, run_unwatched};
 
 /// A run that an oracle objected to.
 #[derive(Clone, Debug)]

@@ -70,6 +70,8 @@ pub(crate) struct Entry {
     pub(crate) batch_pair: Option<Pair>,
     waiters: Vec<(u64, Wants)>,
     pub(crate) timer: Option<Mono>,
+    /// For when the world was asked for a turn.
+    pub(crate) armed: Option<Mono>,
     instant: (u64, u32),
 }
 
@@ -225,13 +227,7 @@ impl Process {
     }
 
     /// One input, its actions, the waiters.
-    pub(crate) fn input(
-        &mut self,
-        time: u64,
-        session: usize,
-        input: Input,
-        facts: &mut Vec<Fact>,
-    ) {
+    pub(crate) fn input(&mut self, time: u64, session: usize, input: Input, facts: &mut Vec<Fact>) {
         let (now, key) = (self.now(time), self.key());
         let entry = &mut self.entries[session];
         for action in entry.machine.handle(now, input) {
@@ -305,13 +301,7 @@ impl Process {
     }
 
     /// A person wants a refresh now.
-    pub(crate) fn force(
-        &mut self,
-        time: u64,
-        session: usize,
-        waiter: u64,
-        facts: &mut Vec<Fact>,
-    ) {
+    pub(crate) fn force(&mut self, time: u64, session: usize, waiter: u64, facts: &mut Vec<Fact>) {
         let key = self.key();
         let entry = &mut self.entries[session];
         let since = entry.machine.generation();
@@ -386,6 +376,7 @@ impl Entry {
             batch_pair: None,
             waiters: Vec::new(),
             timer: None,
+            armed: None,
             instant: (0, 0),
         }
     }
@@ -446,8 +437,9 @@ impl Entry {
                     since,
                     min_valid_ms,
                 } => {
-                    let lives =
-                        end.map_or(min_valid_ms != u64::MAX, |end| end.since(now) >= min_valid_ms);
+                    let lives = end.map_or(min_valid_ms != u64::MAX, |end| {
+                        end.since(now) >= min_valid_ms
+                    });
                     if valid && (generation > since || lives) {
                         Some(true)
                     } else if running {

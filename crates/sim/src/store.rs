@@ -44,9 +44,10 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether this lease is the one it has.
-    pub(crate) fn is_held_by(&self, lease: Lease) -> bool {
-        self.epoch == lease.epoch && self.lease.is_some_and(|(holder, _)| holder == lease.holder)
+    /// Whether somebody has taken the lease since.
+    pub(crate) fn is_held_by_other_than(&self, lease: Lease) -> bool {
+        self.lease
+            .is_some_and(|(holder, _)| holder != lease.holder || self.epoch != lease.epoch)
     }
 }
 
@@ -75,7 +76,7 @@ pub struct Store {
 /// What a claim yields.
 pub enum Claim {
     /// The lease, and the row under it.
-    Granted(Lease, Row),
+    Granted(Lease, Box<Row>),
     /// Somebody else has it, for so many milliseconds at most.
     Held(u64),
 }
@@ -149,7 +150,7 @@ impl Store {
             self.durable(session, pair.access);
         }
         self.changes += 1;
-        Claim::Granted(lease, row)
+        Claim::Granted(lease, Box::new(row))
     }
 
     /// The row if the lease still holds, and the generation is the expected one.
@@ -164,8 +165,8 @@ impl Store {
         // Without leases there is no epoch to be stale either; only the generation counts.
         let leased = !self.without.contains(&Guard::Lease);
         let row = self.rows.entry(session).or_default();
-        let held = row.epoch == lease.epoch
-            && row.lease.is_some_and(|(holder, _)| holder == lease.holder);
+        let held =
+            row.epoch == lease.epoch && row.lease.is_some_and(|(holder, _)| holder == lease.holder);
         if leased && fenced && !held {
             return Err(Refused::Fenced);
         }
@@ -277,7 +278,10 @@ impl Store {
 
     pub(crate) fn save_spare(&mut self, session: usize, pair: Pair) {
         self.spare.insert(session, pair);
-        self.durable(session, pair.access);
+        self.facts.push(Fact::Spared {
+            session,
+            access: pair.access,
+        });
     }
 
     /// Whether the dead holder's lease is freed at once, as on one host with a lock per holder.

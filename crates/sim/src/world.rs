@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use tenure_core::Generation;
+use tenure_core::session::Input;
 
 use crate::effects::Call;
 use crate::facts::Fact;
@@ -32,7 +33,11 @@ pub struct Run {
 }
 
 /// After the faults stop, so much time is left to become healthy.
-const HEAL_MS: u64 = 400_000;
+const HEAL_MS: u64 = 300_000;
+/// At the very end nobody asks, so that what is under way comes to rest.
+const QUIET_MS: u64 = 30_000;
+/// So soon every process knows what was stored.
+const NEWS_MS: u64 = 3_000;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Ev {
@@ -88,6 +93,7 @@ pub(crate) struct World {
     run: Run,
     logged: bool,
     seen_changes: u64,
+    changed_at: u64,
     pub(crate) store_down_until: u64,
     api_broken_until: u64,
     reloading: BTreeSet<(usize, usize)>,
@@ -117,6 +123,13 @@ pub fn run_logged(plan: &Plan) -> Run {
     World::new(plan, true).play()
 }
 
+/// Runs a plan that no oracle watches, to its end.
+pub fn run_unwatched(plan: &Plan) -> Run {
+    let mut world = World::new(plan, false);
+    world.oracles.clear();
+    world.play()
+}
+
 impl World {
     fn new(plan: &Plan, logged: bool) -> Self {
         let mut world = Self {
@@ -144,6 +157,7 @@ impl World {
             },
             logged,
             seen_changes: 0,
+            changed_at: 0,
             store_down_until: 0,
             api_broken_until: 0,
             reloading: BTreeSet::new(),
@@ -236,6 +250,9 @@ impl World {
             _ => {}
         }
         if matches!(event, Ev::Caller) {
+            if self.time > self.plan.calm_ms + HEAL_MS - QUIET_MS {
+                return;
+            }
             let next = if self.strikes(Fault::Storm, 50) {
                 1
             } else {
@@ -267,7 +284,8 @@ impl World {
                     .timer
                     .is_some_and(|at| self.processes[process].world_time(at) <= self.time);
                 if due {
-                    let input = tenure_core::session::Input::Tick;
+                    self.processes[process].entries[session].armed = None;
+                    let input = Input::Tick;
                     self.processes[process].input(self.time, session, input, &mut self.facts);
                 }
             }
@@ -289,7 +307,10 @@ impl World {
             Ev::Row(row) => self.take(process, session, Yield::Row(row)),
             Ev::Caller => self.caller(process, session),
             Ev::Api(generation, good) => {
-                if !good {
+                if good {
+                    let input = Input::Accepted { generation };
+                    self.processes[process].input(self.time, session, input, &mut self.facts);
+                } else {
                     self.next += 1;
                     let waiter = (self.next, generation);
                     self.processes[process].refused(self.time, session, waiter, &mut self.facts);
@@ -304,10 +325,15 @@ impl World {
         self.processes[process].take(plan, self.time, session, result, &mut self.facts);
     }
 
-    /// Sets the timer of a session's machine.
+    /// Sets the timer of a session's machine, unless it is set for then already.
     fn arm(&mut self, process: usize, session: usize) {
-        let state = &self.processes[process];
-        if let Some(at) = state.entries[session].timer {
+        let state = &mut self.processes[process];
+        let entry = &mut state.entries[session];
+        if entry.timer == entry.armed {
+            return;
+        }
+        entry.armed = entry.timer;
+        if let Some(at) = entry.timer {
             let after = state.world_time(at).saturating_sub(self.time);
             self.at(after, process, session, Ev::Tick);
         }
@@ -340,6 +366,7 @@ impl World {
         }
         if self.store.changes != self.seen_changes {
             self.seen_changes = self.store.changes;
+            self.changed_at = self.time;
             for process in 0..self.plan.processes {
                 for session in 0..self.plan.sessions {
                     if self.reloading.insert((process, session)) {
@@ -392,7 +419,10 @@ impl World {
         let now = state.now(self.time).mono;
         let entry = &state.entries[session];
         let (valid, refused) = (entry.machine.valid(now), entry.machine.refused());
-        let runs = entry.machine.held().is_some_and(|held| held.expires.is_none_or(|end| end > now));
+        let runs = entry
+            .machine
+            .held()
+            .is_some_and(|held| held.expires.is_none_or(|end| end > now));
         if runs && !valid && !refused {
             self.facts.push(Fact::Withheld {
                 process: state.key(),
@@ -538,6 +568,7 @@ impl World {
                 call: 0,
                 token: Some(loot),
                 granted: None,
+                again: false,
                 killed: Some(subtype),
             });
         }
@@ -563,7 +594,9 @@ impl World {
                     unsaved: machine.unsaved(),
                     dead: refresh.is_some_and(|refresh| self.server.dead(refresh)),
                     empty: row.pair.is_none(),
-                    current: machine.generation() == row.generation,
+                    // What was stored just now is still on its way.
+                    current: machine.generation() == row.generation
+                        || self.time < self.changed_at + NEWS_MS,
                 });
             }
         }

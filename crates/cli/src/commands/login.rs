@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::json;
-use tenure_core::Failure;
+use tenure_core::{Class, Failure};
 use tenure_diagnose::profile::Flow;
 use tenure_keeper::SessionConfig;
 use tenure_keeper::login::browser::Browser;
@@ -13,7 +13,7 @@ use tenure_keeper::login::{self, Import, NewLogin};
 use tokio::sync::oneshot;
 
 use super::input;
-use crate::app::{App, http_client};
+use crate::app::{App, Setup, http_client};
 use crate::args;
 use crate::config::Spec;
 use crate::error::{CommandError, Exit, Outcome, Problem};
@@ -25,17 +25,11 @@ use crate::output::time::span;
 pub async fn run(app: &App, args: &args::Login) -> Outcome {
     let spec = app.spec(&args.session)?;
     let config = app.session_config(&args.session)?;
-    let http = http_client()?;
+    let flow = flow(args, spec)?;
+    let login = log_in(&config, args, flow, app.out)
+        .await
+        .map_err(|error| placed(app, &args.session, error))?;
     let out = app.out;
-    let login = match (&args.import, flow(args, spec)?) {
-        (Some(path), _) => import(&http, &config, path, args).await?,
-        (None, Flow::Code | Flow::BrowserTokens) => browser(&http, &config, out).await?,
-        (None, Flow::Device) => device(&http, &config, out).await?,
-        (None, Flow::Password) => password(&http, &config, args).await?,
-        (None, Flow::ClientCredentials) => {
-            spinner::during("logging in", login::client_credentials(&http, &config)).await?
-        }
-    };
     let renewable = login.renewable() || config.client_credentials;
     let keeper = app.open_keeper(vec![config], false).await?;
     let stored = keeper.login(&args.session, login).await;
@@ -62,6 +56,56 @@ pub async fn run(app: &App, args: &args::Login) -> Outcome {
         out.warn("this server gave nothing to renew the login with; it ends with its token. `--password --remember` stores the password, so that Tenure can log in again by itself");
     }
     Ok(())
+}
+
+async fn log_in(
+    config: &SessionConfig,
+    args: &args::Login,
+    flow: Flow,
+    out: Output,
+) -> Outcome<NewLogin> {
+    let http = http_client()?;
+    match (&args.import, flow) {
+        (Some(path), _) => import(&http, config, path, args).await,
+        (None, Flow::Code | Flow::BrowserTokens) => browser(&http, config, out).await,
+        (None, Flow::Device) => device(&http, config, out).await,
+        (None, Flow::Password) => password(&http, config, args).await,
+        (None, Flow::ClientCredentials) => {
+            let login = login::client_credentials(&http, config);
+            Ok(spinner::during("logging in", login).await?)
+        }
+    }
+}
+
+/// A server's failure says which session it is about, and what to do when no command heals it.
+fn placed(app: &App, session: &str, mut error: CommandError) -> CommandError {
+    let Some(failure) = &error.failure else {
+        return error;
+    };
+    let unreachable = matches!(
+        failure.root().class,
+        Class::Timeout
+            | Class::ConnectionRefused
+            | Class::ConnectionReset
+            | Class::NetworkUnreachable
+    );
+    let fix = match (&app.setup, unreachable) {
+        (Setup::BuiltIn(_), true) => {
+            Some("start `tenure up`: the issuer of this session runs in it".to_owned())
+        }
+        (Setup::File(_), true) => Some(format!(
+            "see that the server runs and can be reached from here, then type `tenure login {session}` again"
+        )),
+        (_, false) if error.exit == Exit::TryLater => {
+            Some(format!("type `tenure login {session}` again in a while"))
+        }
+        (_, false) => None,
+    };
+    for problem in &mut error.problems {
+        problem.place.get_or_insert(format!("session {session}"));
+        problem.fix = problem.fix.take().or_else(|| fix.clone());
+    }
+    error
 }
 
 /// What was asked for, else what the configuration says, else the profile's first.
@@ -118,7 +162,11 @@ async fn import(
 
 /// A file that is no import is a wrong argument.
 fn unreadable(path: &Path, failure: Failure) -> CommandError {
-    let problem = Problem::new(failure.detail.clone()).at(path.display()).fix(
+    let place = match path.to_str() {
+        Some("-") => "stdin".to_owned(),
+        _ => path.display().to_string(),
+    };
+    let problem = Problem::new(failure.detail.clone()).at(place).fix(
         "give a token response {\"access_token\", \"refresh_token\", \"expires_in\"} or {\"username\", \"password\"}",
     );
     CommandError {

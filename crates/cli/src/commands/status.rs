@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 use serde_json::json;
 use tenure_keeper::{Keeper, Status};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::app::App;
@@ -132,6 +133,9 @@ async fn watch(app: &App, keeper: &Keeper) -> Outcome {
     let mut ticks = tokio::time::interval(REDRAW);
     let interrupt = tokio::signal::ctrl_c();
     tokio::pin!(interrupt);
+    // The terminal is put back whoever ends this.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     loop {
         draw(app.out, keeper)?;
         tokio::select! {
@@ -139,6 +143,8 @@ async fn watch(app: &App, keeper: &Keeper) -> Outcome {
             Ok(()) = changes.changed() => {}
             Some(()) = quit.recv() => return Ok(()),
             _ = &mut interrupt => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = hangup.recv() => return Ok(()),
         }
     }
 }

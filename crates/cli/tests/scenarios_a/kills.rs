@@ -108,7 +108,7 @@ fn deaths_at_random_instants_under_traffic_cost_no_login() {
     for number in 0..kills {
         if number % 5 == 4 {
             let mut starting = Process::spawn(&mut up_example(&home));
-            std::thread::sleep(Duration::from_millis(dice.below(500)));
+            std::thread::sleep(Duration::from_millis(dice.below(500))); // paced: random instants are the matter
             starting.kill9();
             continue;
         }
@@ -159,7 +159,7 @@ fn killed_under_traffic(up: Running, after: Duration, number: u64) -> u64 {
             })
             .into_iter()
             .collect();
-        std::thread::sleep(after);
+        std::thread::sleep(after); // paced: the instant of the kill is the matter
         dying.store(true, Ordering::SeqCst);
         up.kill9();
         callers

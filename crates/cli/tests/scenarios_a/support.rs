@@ -377,14 +377,14 @@ impl Call {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let mut stream = TcpStream::connect(authority)?;
         stream.set_read_timeout(Some(CALLER_PATIENCE))?;
-        let fields: String = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
         let length = body.len();
-        let text = format!(
-            "{method} /{path} HTTP/1.0\r\nhost: {authority}\r\ncontent-length: {length}\r\n{fields}\r\n{body}"
+        let mut text = format!(
+            "{method} /{path} HTTP/1.0\r\nhost: {authority}\r\ncontent-length: {length}\r\n"
         );
+        for (name, value) in headers {
+            text.extend([name, ": ", value, "\r\n"]);
+        }
+        text.extend(["\r\n", body]);
         stream.write_all(text.as_bytes())?;
         Ok(Self(stream))
     }
@@ -409,7 +409,7 @@ pub fn steadily<T>(done: &AtomicBool, pause: Duration, mut call: impl FnMut() ->
     let mut seen = Vec::new();
     while !done.load(Ordering::SeqCst) {
         seen.push(call());
-        std::thread::sleep(pause);
+        std::thread::sleep(pause); // paced: the rate of the traffic
     }
     seen
 }
@@ -419,6 +419,6 @@ pub fn for_a_while(length: Duration, pause: Duration, mut call: impl FnMut()) {
     let end = Instant::now() + length;
     while Instant::now() < end {
         call();
-        std::thread::sleep(pause);
+        std::thread::sleep(pause); // paced: the rate of the traffic
     }
 }

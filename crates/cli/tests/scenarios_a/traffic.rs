@@ -57,7 +57,7 @@ fn traffic_over_many_lifetimes_sees_the_api_only() {
                 )
             })
         });
-        std::thread::sleep(Duration::from_secs(seconds));
+        std::thread::sleep(Duration::from_secs(seconds)); // paced: the length of the run is the matter
         done.store(true, Ordering::SeqCst);
         let read: Vec<_> = readers
             .into_iter()

@@ -125,7 +125,7 @@ fn no_token_is_written_or_shown_anywhere() {
         import(&home, &ending_in(issuer.issue(), 5));
         issuer.faults().clear();
         issuer.faults().next(fault.clone());
-        let ran = traced(&home, &["token", "shop", "--min-valid", "299s"]);
+        let ran = traced(&home, &["token", "shop", "--min-valid", "60s"]);
         // What it prints on success is the token itself.
         seen.text(&format!("{fault:?}"), &ran.err);
         if ran.code != 0 {

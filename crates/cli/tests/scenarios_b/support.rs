@@ -157,9 +157,11 @@ pub fn refresh_token(pair: &Value) -> String {
         .to_owned()
 }
 
-/// The same token response, told to end in so many seconds.
-pub fn ending_in(mut pair: Value, seconds: u64) -> Value {
-    pair["expires_in"] = json!(seconds);
+/// The same token response, obtained so long ago that so many seconds are left of its life.
+pub fn ending_in(mut pair: Value, seconds: i64) -> Value {
+    let [obtained, life] =
+        ["obtained_at", "expires_in"].map(|field| pair[field].as_i64().expect("said"));
+    pair["obtained_at"] = json!(obtained - (life - seconds));
     pair
 }
 

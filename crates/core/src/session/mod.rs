@@ -7,6 +7,8 @@
 mod others;
 mod policy;
 mod transaction;
+#[cfg(test)]
+mod transitions;
 mod types;
 mod window;
 
@@ -184,7 +186,7 @@ impl Machine {
             };
         }
         let Some(held) = &self.held else {
-            return if self.policy.self_login {
+            return if self.logs_itself_in() {
                 State::Expired
             } else {
                 State::Empty
@@ -288,7 +290,12 @@ impl Machine {
         }
         self.held
             .as_ref()
-            .map_or(self.policy.self_login, |held| held.renewable)
+            .map_or(self.logs_itself_in(), |held| held.renewable)
+    }
+
+    /// Whether it may begin without a pair. A generation without one is a logout: only a person undoes that.
+    fn logs_itself_in(&self) -> bool {
+        self.policy.self_login && self.generation == Generation(0)
     }
 
     /// Whether there is a cause for an exchange now. Without one none is ever started.
@@ -412,3 +419,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! redirect that carries the tokens. A machine without a browser pastes the address it was sent to.
 
 use std::future::Future;
+use std::time::Duration;
 
 use tenure_core::{Class, Code, Failure, Heal, Secret, Who};
 use tenure_diagnose::Grant;
@@ -10,6 +11,7 @@ use tenure_wire::pkce::Pkce;
 use tenure_wire::{Dialect, Exchange, RedirectError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use url::Url;
 
 use super::{Desk, NewLogin};
@@ -19,6 +21,10 @@ use crate::exchange::unbuildable;
 const PATH: &str = "/callback";
 /// A browser's request head fits; a flood does not.
 const HEAD_LIMIT: usize = 32 * 1024;
+/// How long a connection may take to send its request.
+const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// Connections that may be read from at once.
+const CONNECTIONS: usize = 64;
 
 /// A login waiting for its browser.
 pub struct Browser<'a> {
@@ -89,11 +95,17 @@ impl<'a> Browser<'a> {
     ) -> Result<NewLogin, Failure> {
         tokio::pin!(pasted);
         let mut can_paste = true;
+        // Browsers open connections ahead that may stay silent: none holds up the others.
+        let mut reading = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => {
+                accepted = self.listener.accept(), if reading.len() < CONNECTIONS => {
                     let Ok((stream, _)) = accepted else { continue };
-                    if let Some(result) = self.serve(stream).await {
+                    reading.spawn(tokio::time::timeout(HEAD_WAIT, read_target(stream)));
+                }
+                Some(read) = reading.join_next() => {
+                    let Ok(Ok(Some((stream, target)))) = read else { continue };
+                    if let Some(result) = self.serve(stream, &target).await {
                         return result;
                     }
                 }
@@ -111,9 +123,12 @@ impl<'a> Browser<'a> {
     }
 
     /// Answers one request; `None` when it was not the redirect (a favicon, a scanner).
-    async fn serve(&self, mut stream: TcpStream) -> Option<Result<NewLogin, Failure>> {
-        let target = read_target(&mut stream).await?;
-        let url = Url::parse(&self.redirect_uri).ok()?.join(&target).ok()?;
+    async fn serve(
+        &self,
+        mut stream: TcpStream,
+        target: &str,
+    ) -> Option<Result<NewLogin, Failure>> {
+        let url = Url::parse(&self.redirect_uri).ok()?.join(target).ok()?;
         if url.path() != PATH {
             answer(
                 &mut stream,
@@ -212,8 +227,8 @@ fn no_port(config: &SessionConfig, error: &std::io::Error) -> Failure {
     .with_command(format!("tenure login {} --device", config.name))
 }
 
-/// The request target of a GET; `None` for anything else.
-async fn read_target(stream: &mut TcpStream) -> Option<String> {
+/// The request target of a GET, and where to answer it; `None` for anything else.
+async fn read_target(mut stream: TcpStream) -> Option<(TcpStream, String)> {
     let mut head = Vec::new();
     let mut chunk = [0; 2048];
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -226,7 +241,8 @@ async fn read_target(stream: &mut TcpStream) -> Option<String> {
     let line = head.split(|byte| *byte == b'\r').next()?;
     let mut words = std::str::from_utf8(line).ok()?.split(' ');
     (words.next()? == "GET").then_some(())?;
-    words.next().map(str::to_owned)
+    let target = words.next()?.to_owned();
+    Some((stream, target))
 }
 
 async fn answer(stream: &mut TcpStream, status: &str, text: &str) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tenure_core::{Class, Code, Failure, Heal, Who};
 use tenure_diagnose::{Grant, TokenFailure};
 use tenure_http::Client;
-use tenure_wire::Exchange;
 use tenure_wire::device::{self, DeviceCode, Poll, SLOW_DOWN_S};
+use tenure_wire::{Exchange, Refusal};
 
 use super::{Answer, Desk, NewLogin};
 use crate::clock;
@@ -52,7 +52,8 @@ pub async fn device(
             Poll::Pending => {}
             Poll::SlowDown => interval += Duration::from_secs(SLOW_DOWN_S),
             Poll::Expired => return Err(over(config)),
-            Poll::Denied | Poll::Failed => {
+            Poll::Denied => return Err(denied(config, &refusal)),
+            Poll::Failed => {
                 return Err(desk.judge(TokenFailure::Refused(&refusal), Grant::DeviceCode));
             }
         }
@@ -79,6 +80,31 @@ async fn ask_for_code(desk: &Desk<'_>) -> Result<DeviceCode, Failure> {
         })?;
     device::parse(&response)
         .map_err(|refusal| desk.judge(TokenFailure::Refused(&refusal), Grant::DeviceCode))
+}
+
+/// RFC 8628 §3.5, `access_denied`: a word for the login, not for a session there may be.
+fn denied(config: &SessionConfig, refusal: &Refusal) -> Failure {
+    let error = refusal.error.as_deref().unwrap_or("access_denied");
+    let failure = Failure::new(
+        Code::InvalidCredentials,
+        Class::LoginRejected,
+        "login_denied",
+        Heal::Relogin,
+        Who::User,
+        "the login was refused on the page where its code was entered; nothing was changed here",
+    )
+    .with_evidence("status", refusal.status, "token endpoint")
+    .with_evidence("error", error, "token endpoint")
+    .with_rule("rfc8628.access_denied")
+    .with_command(format!("tenure login {} --device", config.name));
+    match refusal.description.as_deref() {
+        Some(text) => failure.with_evidence(
+            "error_description",
+            tenure_wire::mask(text),
+            "token endpoint",
+        ),
+        None => failure,
+    }
 }
 
 fn over(config: &SessionConfig) -> Failure {

@@ -46,8 +46,8 @@ struct File {
     scope: Option<String>,
 }
 
-/// Names that are no slip of the pen.
-const KNOWN: [&str; 13] = [
+/// Names that are no slip of the pen. Entra ID's `ext_expires_in` is among them, so near as it is to another.
+const KNOWN: [&str; 14] = [
     "access_token",
     "refresh_token",
     "expires_in",
@@ -55,6 +55,7 @@ const KNOWN: [&str; 13] = [
     "obtained_at",
     "refresh_expires_in",
     "refresh_token_expires_in",
+    "ext_expires_in",
     "cookies",
     "username",
     "password",
@@ -182,10 +183,13 @@ fn misspelt(json: &str) -> Result<Option<&'static str>, serde_json::Error> {
         reason = "serde reads a JSON object into a map only"
     )]
     let fields: BTreeMap<String, IgnoredAny> = serde_json::from_str(json)?;
+    // One of the two says enough.
+    let ends = ["expires_in", "expires_at"];
+    let has_end = ends.iter().any(|end| fields.contains_key(*end));
     let missing = || {
         KNOWN
             .into_iter()
-            .filter(|known| !fields.contains_key(*known))
+            .filter(|known| !fields.contains_key(*known) && !(has_end && ends.contains(known)))
     };
     let mut unknown = fields.keys().filter(|name| !KNOWN.contains(&name.as_str()));
     Ok(unknown.find_map(|name| nearest(name, missing())))

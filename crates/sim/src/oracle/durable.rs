@@ -14,7 +14,7 @@ pub(super) struct Durable {
 impl Oracle for Durable {
     fn see(&mut self, _at: u64, fact: &Fact) -> Result<(), String> {
         match *fact {
-            Fact::Durable { access, .. } => {
+            Fact::Durable { access, .. } | Fact::Spared { access, .. } => {
                 self.durable.insert(access);
             }
             Fact::Shown {

@@ -37,8 +37,10 @@ impl Oracle for FinalWord {
                 session,
                 generation,
             } => {
-                self.looked
-                    .insert((process, session), generation.map(|generation| generation.0));
+                self.looked.insert(
+                    (process, session),
+                    generation.map(|generation| generation.0),
+                );
             }
             Fact::Ended {
                 process,

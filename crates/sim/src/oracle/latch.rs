@@ -6,13 +6,16 @@ use super::Oracle;
 use crate::facts::Fact;
 use crate::server::Refresh;
 
+/// A refresh token at a generation: where it does not rotate, a newer pair proves that it worked again.
+type Tried = (u64, Refresh);
+
 #[derive(Default)]
 pub(super) struct Latched {
     /// Refused for all.
-    latched: BTreeSet<Refresh>,
+    latched: BTreeSet<Tried>,
     /// Refused, but the store could not be told: only the process that knows keeps quiet.
     lost: BTreeSet<Refresh>,
-    known: BTreeSet<((usize, u32), Refresh)>,
+    known: BTreeSet<((usize, u32), Tried)>,
 }
 
 impl Oracle for Latched {
@@ -25,20 +28,26 @@ impl Oracle for Latched {
             }
             Fact::Ended {
                 process,
+                generation,
                 token: Some(token),
                 ..
             } => {
-                self.known.insert((process, token));
+                let tried = (generation.0, token);
+                self.known.insert((process, tried));
                 if !self.lost.contains(&token) {
-                    self.latched.insert(token);
+                    self.latched.insert(tried);
                 }
             }
             Fact::Sent {
                 process,
+                generation,
                 token: Some(token),
                 ..
-            } if self.latched.contains(&token) || self.known.contains(&(process, token)) => {
-                return Err(format!("{token:?} is sent again after its final refusal"));
+            } => {
+                let tried = (generation.0, token);
+                if self.latched.contains(&tried) || self.known.contains(&(process, tried)) {
+                    return Err(format!("{token:?} is sent again after its final refusal"));
+                }
             }
             _ => {}
         }

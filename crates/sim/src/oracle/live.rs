@@ -4,9 +4,17 @@ use tenure_core::session::State;
 
 use super::Oracle;
 use crate::facts::Fact;
+use crate::plan::Plan;
 
-#[derive(Default)]
-pub(super) struct Live;
+pub(super) struct Live {
+    lazy: bool,
+}
+
+impl Live {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self { lazy: plan.lazy }
+    }
+}
 
 impl Oracle for Live {
     fn see(&mut self, _at: u64, fact: &Fact) -> Result<(), String> {
@@ -33,7 +41,8 @@ impl Oracle for Live {
             State::Fresh | State::Due => Ok(()),
             State::Empty if empty => Ok(()),
             State::NeedsLogin if dead => Ok(()),
-            // A lazy session that nobody wants may rest expired.
+            // Nobody may want a lazy session at the moment.
+            State::Expired if self.lazy => Ok(()),
             other => Err(format!("{who} is {} in the end", other.as_str())),
         }
     }

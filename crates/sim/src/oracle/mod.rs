@@ -37,14 +37,23 @@ pub fn all(plan: &Plan) -> Vec<(&'static str, Box<dyn Oracle>)> {
     vec![
         ("one exchange (I1)", Box::<exchange::OneExchange>::default()),
         ("durable first (I2)", Box::<durable::Durable>::default()),
-        ("final word (I5, I6)", Box::<final_word::FinalWord>::default()),
-        ("a valid token is served (I7, I11)", Box::new(valid::Valid::new(plan))),
+        (
+            "final word (I5, I6)",
+            Box::<final_word::FinalWord>::default(),
+        ),
+        (
+            "a valid token is served (I7, I11)",
+            Box::new(valid::Valid::new(plan)),
+        ),
         ("latched (I8)", Box::<latch::Latched>::default()),
         ("cause (I13)", Box::new(cause::Cause::new(plan))),
         ("fenced writes never land", Box::<fence::Fence>::default()),
         ("theft", Box::new(theft::Theft::new(plan))),
-        ("every waiter is answered", Box::<waiters::Waiters>::default()),
+        (
+            "every waiter is answered",
+            Box::<waiters::Waiters>::default(),
+        ),
         ("no busy loop", Box::<busy::Busy>::default()),
-        ("healthy in the end", Box::<live::Live>::default()),
+        ("healthy in the end", Box::new(live::Live::new(plan))),
     ]
 }

@@ -10,6 +10,9 @@ use crate::facts::Fact;
 use crate::plan::{Persona, Plan};
 use crate::server::Refresh;
 
+/// So long an old token is honoured without question.
+const WINDOW_MS: u64 = 30_000;
+
 pub(super) struct Theft {
     /// Our own rule forgives one late retry in ten generations where it cannot see the use; its price is
     /// that of the second.
@@ -22,11 +25,11 @@ pub(super) struct Theft {
     /// after its sender was killed, is nobody's fault.
     wrong: BTreeMap<u64, &'static str>,
     durable: BTreeSet<u64>,
-    /// Stolen families: refreshes of the owner and of the thief since.
-    stolen: BTreeMap<u64, (u32, u32)>,
-    dead: BTreeSet<u64>,
+    /// Stolen families: when they rotated last, and how many old tokens were honoured since the theft, outside
+    /// the window in which an honest retry looks the same.
+    stolen: BTreeMap<u64, (u64, u32)>,
     /// Only a thief's runs are held to this: there nothing else goes wrong.
-    strict: bool,
+    alone: bool,
 }
 
 impl Theft {
@@ -39,8 +42,7 @@ impl Theft {
             wrong: BTreeMap::new(),
             durable: BTreeSet::new(),
             stolen: BTreeMap::new(),
-            dead: BTreeSet::new(),
-            strict: plan.faults.len() == 1,
+            alone: plan.faults.len() == 1,
         }
     }
 
@@ -60,20 +62,27 @@ impl Theft {
         self.open.insert(call, process);
     }
 
-    fn burnt_in_time(&self) -> Result<(), String> {
-        for (family, (owner, thief)) in &self.stolen {
-            if self.strict && !self.dead.contains(family) && (*owner).min(*thief) > 2 {
-                return Err(format!(
-                    "family {family} was stolen and lives on after {owner} refreshes of its owner and {thief} of the thief"
-                ));
-            }
+    /// A refresh of a stolen family, by its owner or by the thief.
+    fn refreshed(&mut self, at: u64, family: u64, again: bool) -> Result<(), String> {
+        let Some((rotated, late)) = self.stolen.get_mut(&family) else {
+            return Ok(());
+        };
+        if !again {
+            *rotated = at;
+        } else if at > *rotated + WINDOW_MS {
+            *late += 1;
+        }
+        if self.alone && *late > 1 {
+            return Err(format!(
+                "stolen family {family} had {late} old tokens honoured and lives on"
+            ));
         }
         Ok(())
     }
 }
 
 impl Oracle for Theft {
-    fn see(&mut self, _at: u64, fact: &Fact) -> Result<(), String> {
+    fn see(&mut self, at: u64, fact: &Fact) -> Result<(), String> {
         match *fact {
             Fact::Sent {
                 call,
@@ -91,29 +100,21 @@ impl Oracle for Theft {
                 self.durable.insert(access);
             }
             Fact::Stolen { family } => {
-                self.stolen.entry(family).or_default();
+                self.stolen.entry(family).or_insert((at, 0));
             }
-            Fact::ThiefGranted { family, .. } => {
-                if let Some((_, thief)) = self.stolen.get_mut(&family) {
-                    *thief += 1;
-                }
-                self.burnt_in_time()?;
-            }
+            Fact::ThiefGranted { family, again } => self.refreshed(at, family, again)?,
             Fact::Acted {
                 call,
                 token: Some(token),
                 granted,
+                again,
                 killed,
             } => {
                 if let Some(access) = granted {
                     self.brought.entry(token).or_default().push(access);
-                    if let Some((owner, _)) = self.stolen.get_mut(&token.family) {
-                        *owner += 1;
-                    }
-                    self.burnt_in_time()?;
+                    self.refreshed(at, token.family, again)?;
                 }
                 let Some(subtype) = killed else { return Ok(()) };
-                self.dead.insert(token.family);
                 if self.stolen.contains_key(&token.family)
                     || (self.issuer && subtype == Subtype::LateRetries)
                 {

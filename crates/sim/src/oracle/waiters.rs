@@ -16,10 +16,8 @@ impl Oracle for Waiters {
             Fact::Waits { waiter, process } => {
                 self.open.insert(waiter, process);
             }
-            Fact::Answered { waiter, .. } => {
-                if self.open.remove(&waiter).is_none() {
-                    return Err(format!("waiter {waiter} was answered twice"));
-                }
+            Fact::Answered { waiter, .. } if self.open.remove(&waiter).is_none() => {
+                return Err(format!("waiter {waiter} was answered twice"));
             }
             // Its callers died with it.
             Fact::Down { process } => self.open.retain(|_, of| *of != process),

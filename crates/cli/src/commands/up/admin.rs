@@ -4,7 +4,9 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Path, Query, Request, State};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -14,13 +16,15 @@ use axum::{Json, Router};
 use futures_util::Stream;
 use serde::Deserialize;
 use serde_json::json;
-use tenure_core::{Failure, Who};
+use tenure_core::{Code, Failure, Heal, Secret, Who};
 use tenure_gateway::{Problem, host};
+use tenure_keeper::login::{self, Import};
 use tenure_keeper::{Keeper, Session};
 use tenure_store::EventRow;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::metrics::{self, Metrics};
 use super::socket::Peer;
 use super::{Urls, page};
 use crate::commands::events::latest;
@@ -32,12 +36,18 @@ const PAGE: usize = 200;
 const MIN_VALID: Duration = Duration::from_mins(1);
 /// When somebody may try again after a passing failure, in seconds.
 const RETRY_AFTER_S: u64 = 5;
+/// Largest body, in bytes: tokens are far smaller.
+const BODY_MAX: usize = 256 * 1024;
 
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Admin {
     /// The sessions.
     pub keeper: Keeper,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How servers are asked for a login.
+    http: tenure_http::Client,
     /// Ends the event streams, which end by nothing else.
     stop: CancellationToken,
     /// Where the pages of the codes are.
@@ -66,6 +76,13 @@ struct LogoutQuery {
 }
 
 #[derive(Deserialize)]
+struct LoginQuery {
+    /// Store a name and password, sealed, so that the login can be repeated.
+    #[serde(default)]
+    remember: bool,
+}
+
+#[derive(Deserialize)]
 struct TokenQuery {
     min_valid: Option<String>,
 }
@@ -77,10 +94,18 @@ struct EventsQuery {
 }
 
 impl Admin {
-    /// Handlers over this keeper.
-    pub fn new(keeper: Keeper, stop: CancellationToken, urls: &Urls, source: String) -> Self {
+    /// Handlers over this keeper, whose events are counted from now on.
+    pub fn new(
+        keeper: Keeper,
+        http: tenure_http::Client,
+        stop: CancellationToken,
+        urls: &Urls,
+        source: String,
+    ) -> Self {
         Self {
+            metrics: Metrics::start(&keeper),
             keeper,
+            http,
             stop,
             pages: urls.admin.clone(),
             gateway: urls.gateway.clone(),
@@ -114,11 +139,15 @@ impl Admin {
             .route("/api/v1/sessions", get(sessions))
             .route("/api/v1/sessions/{session}", get(session))
             .route("/api/v1/sessions/{session}/refresh", post(refresh))
+            .route("/api/v1/sessions/{session}/login", post(login))
             .route("/api/v1/sessions/{session}/logout", post(logout))
             .route("/api/v1/events", get(events))
+            .route("/metrics", get(metrics::show))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .fallback(not_found)
+            .method_not_allowed_fallback(wrong_method)
+            .layer(DefaultBodyLimit::max(BODY_MAX))
     }
 
     fn session(&self, name: &str) -> Result<Session, Refused> {
@@ -253,12 +282,81 @@ async fn logout(
     Query(query): Query<LogoutQuery>,
 ) -> Answer {
     let session = admin.session(&name)?;
-    admin
-        .keeper
-        .logout(&name, query.everywhere)
+    let keeper = admin.keeper.clone();
+    owned(async move { keeper.logout(&name, query.everywhere).await })
         .await
         .map_err(|failure| admin.failed(&session, failure))?;
     Ok(Json(session.status()).into_response())
+}
+
+/// The body is what `tenure login S --import` takes.
+async fn login(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    Query(query): Query<LoginQuery>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let session = admin.session(&name)?;
+    let unreadable = |status, detail| {
+        admin.refuse(Problem::request(status, "import_unreadable", Who::User, detail).of(&name))
+    };
+    let body = body.map_err(|rejection| unreadable(rejection.status(), rejection.body_text()))?;
+    // The text stays where secrets are wiped.
+    let json = Secret::new(std::str::from_utf8(&body).map_err(|_| {
+        unreadable(
+            StatusCode::BAD_REQUEST,
+            "the body is not UTF-8 text; send a token response as JSON".to_owned(),
+        )
+    })?);
+    let import = login::import(session.config(), json.expose())
+        .map_err(|failure| unreadable(StatusCode::BAD_REQUEST, failure.detail))?;
+    let (keeper, http, at) = (admin.keeper.clone(), admin.http.clone(), session.clone());
+    owned(async move { log_in(&keeper, &http, &at, import, query.remember).await })
+        .await
+        .map_err(|failure| admin.refuse(not_logged_in(&name, failure)))?;
+    Ok(Json(session.status()).into_response())
+}
+
+async fn log_in(
+    keeper: &Keeper,
+    http: &tenure_http::Client,
+    session: &Session,
+    import: Import,
+    remember: bool,
+) -> Result<(), Failure> {
+    let new = match import {
+        Import::Login(new) => new,
+        Import::Password { username, password } => {
+            login::password(http, session.config(), &username, &password, remember).await?
+        }
+    };
+    keeper.login(session.name(), new).await?;
+    Ok(())
+}
+
+/// Runs what changes something in a task of its own: a caller that hangs up does not stop it halfway (I3).
+async fn owned<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        // Nothing aborts it; it can only have panicked.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// A login that was refused, or could not be made. The session is as it was.
+fn not_logged_in(session: &str, failure: Failure) -> Problem {
+    let passing = matches!(failure.heal, Heal::RetryLater | Heal::Refresh);
+    let status = if passing || failure.code == Code::StoreUnavailable {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::FORBIDDEN
+    };
+    Problem {
+        status,
+        failure: Box::new(failure),
+        session: Some(session.to_owned()),
+        retry_after: passing.then_some(RETRY_AFTER_S),
+    }
 }
 
 async fn token(
@@ -317,6 +415,15 @@ async fn not_found(State(admin): State<Admin>) -> Refused {
         "unknown_path",
         Who::User,
         "there is nothing at this address",
+    ))
+}
+
+async fn wrong_method(State(admin): State<Admin>) -> Refused {
+    admin.refuse(Problem::request(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method",
+        Who::User,
+        "this address takes another method; the field Allow names it",
     ))
 }
 

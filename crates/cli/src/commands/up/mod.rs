@@ -6,6 +6,7 @@ mod codes;
 mod example;
 mod listen;
 mod lock;
+mod metrics;
 mod orders;
 mod page;
 mod socket;
@@ -22,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::app::{App, Setup, make_private_dir};
+use crate::app::{App, Setup, http_client, make_private_dir};
 use crate::args;
 use crate::builtin::address_url;
 use crate::config::{Origin, Sourced};
@@ -143,7 +144,7 @@ async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up
         example,
         lock,
     };
-    up.serve(app, gateway_listener, admin_listener);
+    up.serve(app, http_client()?, gateway_listener, admin_listener);
     if let Some(lock) = &mut up.lock {
         lock.write(&up.urls)?;
     }
@@ -214,7 +215,13 @@ async fn first_login(keeper: &Keeper, example: &Example) -> Outcome {
 }
 
 impl Up {
-    fn serve(&mut self, app: &App, gateway_listener: TcpListener, admin_listener: TcpListener) {
+    fn serve(
+        &mut self,
+        app: &App,
+        http: tenure_http::Client,
+        gateway_listener: TcpListener,
+        admin_listener: TcpListener,
+    ) {
         let (gateway, stop) = (self.gateway.clone(), self.stop.clone());
         self.servers.push(tokio::spawn(async move {
             if let Err(error) = gateway.serve(gateway_listener, stop).await {
@@ -223,6 +230,7 @@ impl Up {
         }));
         let admin = Admin::new(
             self.keeper.clone(),
+            http,
             self.stop.clone(),
             &self.urls,
             app.source(),
@@ -273,8 +281,17 @@ fn ready_json(up: &Up) -> serde_json::Value {
         "gateway": bare(&up.urls.gateway),
         "admin": bare(&up.urls.admin),
         "issuer": up.urls.issuer.as_ref().map(bare),
+        "login": up.example.as_ref().map(example_login),
         "sessions": sessions,
         "pid": std::process::id(),
+    })
+}
+
+/// Who can log in at the built-in issuer; the password at the first start only, when it is made.
+fn example_login(example: &Example) -> serde_json::Value {
+    json!({
+        "username": crate::builtin::USER,
+        "password": example.password.as_ref().map(Secret::expose),
     })
 }
 
