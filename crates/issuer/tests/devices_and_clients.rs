@@ -6,9 +6,7 @@ mod support;
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use serde_json::json;
-use support::{
-    CLIENT_SECRET, ISSUER, PASSWORD, SECOND, START_MS, Server, assert_error, form,
-};
+use support::{CLIENT_SECRET, ISSUER, PASSWORD, SECOND, START_MS, Server, assert_error, form};
 use tenure_core::Secret;
 use tenure_issuer::{ClientRegistration, Grant};
 use tenure_jose::{Alg, JwkSet, SigningKey};

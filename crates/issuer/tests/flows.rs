@@ -6,9 +6,7 @@ mod support;
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use serde_json::json;
-use support::{
-    ISSUER, PASSWORD, SECOND, START_MS, Server, assert_error, authorization, form,
-};
+use support::{ISSUER, PASSWORD, SECOND, START_MS, Server, assert_error, authorization, form};
 use tenure_jose::{JwkSet, KeySet, Rules, verify};
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::session::{Input, IntentSeen};
+use tenure_core::session::{Input, IntentSeen, Outcome, Sent};
 use tenure_core::{Failure, Fingerprint, Generation, TokenPair};
 use tenure_store::{Claim, Info, Intent, Latch, Lease, Record, StoreError, StoredLogin};
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::context::Context;
 use crate::exchange::{self, Ended, Spend};
+use crate::failures;
 use crate::rows;
 use crate::session::Shared;
 use crate::shard::Command;
@@ -21,7 +22,10 @@ const LEASE_MS: u64 = 15_000;
 const RENEW_EVERY: Duration = Duration::from_secs(4);
 
 pub(crate) enum Effect {
-    Claim,
+    Claim {
+        /// Only to save a pair that could not be saved before.
+        saving: bool,
+    },
     WriteIntent(IntentSeen),
     Exchange {
         generation: Generation,
@@ -95,7 +99,7 @@ async fn one(
 ) -> Yield {
     let name = &batch.shared.config.name;
     match effect {
-        Effect::Claim => claim(ctx, batch).await,
+        Effect::Claim { saving } => claim(ctx, batch, saving).await,
         Effect::WriteIntent(intent) => input(
             write_intent(ctx, batch, intent).await,
             Input::IntentWritten,
@@ -169,10 +173,10 @@ async fn load(ctx: &Context, name: &str) -> Result<Record, StoreError> {
         .unwrap_or_else(|| rows::empty(name)))
 }
 
-async fn claim(ctx: &Context, batch: &Batch) -> Yield {
+async fn claim(ctx: &Context, batch: &Batch, saving: bool) -> Yield {
     let config = &batch.shared.config;
     let endpoint = &config.endpoints.known().token_endpoint;
-    if let Err(until) = ctx.pacer.gate(endpoint, clock::mono()) {
+    if !saving && let Err(until) = ctx.pacer.gate(endpoint, clock::mono()) {
         return Yield::Input(Input::Paced {
             until,
             failure: exchange::paced(endpoint),
@@ -189,6 +193,10 @@ async fn write_intent(ctx: &Context, batch: &Batch, intent: IntentSeen) -> Resul
     let Some(lease) = &batch.lease else {
         return Err(StoreError::Fenced);
     };
+    if intent.attempts > 1 {
+        // The first attempt may have used up most of the lease.
+        ctx.store.renew(lease, LEASE_MS).await?;
+    }
     let intent = Intent {
         generation: intent.generation,
         sent_wall: clock::wall(),
@@ -199,6 +207,23 @@ async fn write_intent(ctx: &Context, batch: &Batch, intent: IntentSeen) -> Resul
 }
 
 async fn exchange(ctx: &Context, batch: &Batch, generation: Generation, unknown: bool) -> Yield {
+    if let Some(pair) = batch
+        .pair
+        .as_ref()
+        .filter(|pair| pair.generation != generation)
+    {
+        let failure =
+            failures::wrong_generation(&batch.shared.config.name, generation, pair.generation);
+        let outcome = Outcome::Passing {
+            failure,
+            retry_after_ms: None,
+            sent: Sent::No,
+        };
+        return Yield::Exchanged(Ended {
+            outcome,
+            pair: None,
+        });
+    }
     let spend = Spend {
         pair: batch.pair.clone(),
         login: batch.login.clone(),

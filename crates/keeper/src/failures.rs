@@ -1,6 +1,6 @@
 //! Failures the keeper names itself.
 
-use tenure_core::{Class, Code, Failure, Heal, Who};
+use tenure_core::{Class, Code, Failure, Generation, Heal, Who};
 
 use crate::config::SessionConfig;
 
@@ -44,4 +44,17 @@ pub(crate) fn stopping() -> Failure {
         "the keeper is shutting down and begins no further exchange",
     )
     .with_rule("keeper.stopping")
+}
+
+/// The pair in memory is not of the generation to be spent: a bug, and no reason to spend a wrong token.
+pub(crate) fn wrong_generation(name: &str, wanted: Generation, held: Generation) -> Failure {
+    Failure::new(
+        Code::RefreshFailed,
+        Class::RefreshFailed,
+        "generation_mismatch",
+        Heal::RetryLater,
+        Who::Tenure,
+        format!("session {name} wants to renew generation {wanted} but holds generation {held}; it reads the store again"),
+    )
+    .with_rule("keeper.generation_mismatch")
 }

@@ -28,6 +28,8 @@ use crate::shard::{Command, Shard};
 const SHARDS: usize = 4;
 /// Events a slow listener may lag behind before it misses some (the store has them all).
 const LIVE_EVENTS: usize = 1_024;
+/// How soon a change that could not be read is read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 /// How long a stop waits for exchanges under way: the longest exchange with its retry, and the save.
 const STOP_WAIT: Duration = Duration::from_secs(40);
 
@@ -308,15 +310,20 @@ async fn follow(
     mut changes: watch::Receiver<u64>,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let mut behind = false;
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
             _ = stopping.changed() => return,
+            () = tokio::time::sleep(READ_AGAIN), if behind => {}
         }
         let Some(inner) = inner.upgrade() else { return };
         let keeper = Keeper(inner);
+        behind = false;
         for session in keeper.sessions() {
             if let Err(error) = keeper.reload(&session).await {
+                // What changed is not forgotten: it is read again until it could be.
+                behind = true;
                 tracing::warn!(session = %session.name(), %error, "a change of the store could not be read");
             }
         }

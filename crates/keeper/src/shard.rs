@@ -243,6 +243,19 @@ impl Shard {
         }
     }
 
+    /// As [`Shard::take_row`], for a reading that may be older than what is known: it replaces nothing newer.
+    fn take_change(&mut self, index: usize, now: Now, record: Record) -> Stored {
+        let known = self.entries[index]
+            .row
+            .as_ref()
+            .map(|(generation, _)| *generation);
+        if known.is_some_and(|known| known > record.generation) {
+            let at = self.reading(index, now);
+            return rows::stored(&self.entries[index].shared.config, &record, at);
+        }
+        self.take_row(index, now, record)
+    }
+
     /// Remembers the row's secrets and facts; returns what the machine wants to know of it.
     fn take_row(&mut self, index: usize, now: Now, record: Record) -> Stored {
         let at = self.reading(index, now);
@@ -256,7 +269,7 @@ impl Shard {
 
     fn row(&mut self, index: usize, record: Record) {
         let now = clock::now();
-        let stored = self.take_row(index, now, record);
+        let stored = self.take_change(index, now, record);
         self.input(index, now, Input::Changed(stored));
     }
 
@@ -329,7 +342,11 @@ impl Shard {
                     },
                 );
             }
-            Action::Claim => entry.queue.push_back(Effect::Claim),
+            Action::Claim => {
+                // Saving asks nothing of the server, so its pacing does not matter.
+                let saving = entry.machine.unsaved();
+                entry.queue.push_back(Effect::Claim { saving });
+            }
             Action::WriteIntent(intent) => entry.queue.push_back(Effect::WriteIntent(intent)),
             Action::Exchange {
                 generation,

@@ -298,7 +298,8 @@ impl World {
             noted: row.generation != generation
                 || row.pair.is_none()
                 || row.intent.is_some_and(|(noted, _)| noted == generation),
-            leased: lease.is_some_and(|lease| !row.is_held_by_other_than(lease)),
+            leased: row.generation != generation
+                || lease.is_some_and(|lease| !row.is_held_by_other_than(lease)),
             spends: self.plan.spends(),
             first,
             age,

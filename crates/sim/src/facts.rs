@@ -46,7 +46,7 @@ pub enum Fact {
         unknown: bool,
         /// The store holds the note of it, or a newer generation.
         noted: bool,
-        /// Nobody else has taken the lease.
+        /// Nobody else has taken the lease, or the store has a newer generation.
         leased: bool,
         spends: bool,
         /// There is no pair yet; the session logs itself in.

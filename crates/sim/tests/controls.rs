@@ -74,7 +74,8 @@ fn without_the_newest_reading_an_old_pair_stands_for_a_new_generation() {
         Fault::StoreSlow,
         Fault::Slow,
     ];
-    let plans = with_faults(Guard::NewestRow, Persona::Strict, faults);
+    // A rare race: the first seeds do not meet it.
+    let plans = with_faults(Guard::NewestRow, Persona::Strict, faults).skip(250);
     let why = objection(plans).expect("noticed");
-    assert!(!why.is_empty(), "{why}");
+    assert!(why.contains("spent again"), "{why}");
 }

@@ -33,12 +33,12 @@ fn the_login_page_logs_in_and_the_running_gateway_serves_it() {
     let back = location(&form.sign_in(&example.password));
     assert!(back.starts_with(&redirect), "{back}");
 
+    let asked = Instant::now();
     let state = parameter(&back, "state");
     let stranger = get(&back.replace(&state, "another"));
     assert_eq!(stranger.status, 400, "{stranger:?}");
     assert!(stranger.body.contains("another login"), "{stranger:?}");
     assert_eq!(login.try_status(), None, "the login goes on waiting");
-    let asked = Instant::now();
     let page = get(&back);
     assert_eq!(page.status, 200, "{page:?}");
     assert!(page.body.contains("You are logged in"), "{page:?}");

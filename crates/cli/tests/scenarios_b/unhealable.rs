@@ -6,7 +6,7 @@ use serde_json::Value;
 use tenure_lab::{FaultyIssuer, IssuerConfig};
 
 use crate::common::{Answer, Home, request};
-use crate::support::{Keeper, get_as, home_at, seed, token};
+use crate::support::{Keeper, ending_in, get_as, home_at, import, token};
 
 struct Scene {
     issuer: FaultyIssuer,
@@ -17,7 +17,9 @@ struct Scene {
 fn scene() -> Scene {
     let issuer = FaultyIssuer::start(IssuerConfig::new());
     let home = home_at(&issuer, "");
-    seed(&home, &issuer);
+    // A token that has lived for a while: nothing is left to hide behind an earlier refusal.
+    let pair = ending_in(issuer.issue(), 200);
+    import(&home, &pair);
     let up = Keeper::start(&home);
     Scene { issuer, home, up }
 }

@@ -92,7 +92,8 @@ impl Machine {
             .as_ref()
             .map_or(u64::MAX, |old| held.issued.since(old.issued));
         if lived >= self.refusal_wait_ms() {
-            self.refusals = 0;
+            // The refusal that brought this pair is the first of the new count.
+            self.refusals = u32::from(self.refused);
         }
         // Whatever was asked of the former pair is answered by this one.
         self.forced = false;

@@ -554,6 +554,24 @@ fn refusals_of_a_new_token_are_bounded() {
 }
 
 #[test]
+fn a_token_that_lived_long_and_is_refused_is_renewed_once() {
+    let mut machine = warm();
+    let refused = |generation| Input::Refused {
+        generation: Generation(generation),
+    };
+    let out = machine.handle(now(60_000), refused(1));
+    assert!(has(&out, &Action::Claim));
+    machine.handle(now(60_000), Input::LeaseGranted(row(1, 0)));
+    machine.handle(now(60_000), Input::IntentWritten);
+    let granted = Input::Exchanged(Outcome::Granted(held(2, 60_000)));
+    machine.handle(now(60_010), granted);
+    machine.handle(now(60_020), Input::Saved);
+    assert!(!machine.heals_refusal(mono(60_030), Generation(2)));
+    let out = machine.handle(now(60_030), refused(2));
+    assert_eq!(out, vec![], "no refresh heals this");
+}
+
+#[test]
 fn two_processes_do_not_take_turns_with_an_api_that_refuses_everything() {
     let mut machine = warm();
     machine.handle(

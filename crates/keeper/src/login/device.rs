@@ -38,7 +38,7 @@ pub async fn device(
             &code.device_code,
             &desk.wire_ctx(),
         );
-        let refusal = match desk.ask(started).await {
+        let refusal = match desk.ask(started, Grant::DeviceCode).await {
             Ok(Answer::Granted(granted)) => return Ok(desk.login(&granted, None)),
             Ok(Answer::Refused(refusal)) => refusal,
             // RFC 8628 §3.5: a poll that got no answer is repeated, more slowly.

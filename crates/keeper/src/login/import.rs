@@ -189,7 +189,7 @@ fn misspelt(json: &str) -> Result<Option<&'static str>, serde_json::Error> {
     let missing = || {
         KNOWN
             .into_iter()
-            .filter(|known| !fields.contains_key(*known) && !(has_end && ends.contains(known)))
+            .filter(|known| !(fields.contains_key(*known) || has_end && ends.contains(known)))
     };
     let mut unknown = fields.keys().filter(|name| !KNOWN.contains(&name.as_str()));
     Ok(unknown.find_map(|name| nearest(name, missing())))

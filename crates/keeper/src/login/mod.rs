@@ -179,7 +179,7 @@ impl<'a> Desk<'a> {
         started: Result<(Exchange, Request), WireError>,
         grant: Grant,
     ) -> Result<Granted, Failure> {
-        match self.ask(started).await? {
+        match self.ask(started, grant).await? {
             Answer::Granted(granted) => Ok(*granted),
             Answer::Refused(refusal) => Err(self.judge(TokenFailure::Refused(&refusal), grant)),
         }
@@ -189,6 +189,7 @@ impl<'a> Desk<'a> {
     pub(crate) async fn ask(
         &self,
         started: Result<(Exchange, Request), WireError>,
+        grant: Grant,
     ) -> Result<Answer, Failure> {
         let (mut exchange, mut request) =
             started.map_err(|error| unbuildable(self.config, &error))?;
@@ -197,9 +198,7 @@ impl<'a> Desk<'a> {
                 .net()
                 .send(request, self.config.timing.exchange_timeout)
                 .await
-                .map_err(|fault| {
-                    self.judge(TokenFailure::Transport(&transport(&fault)), Grant::Other)
-                })?;
+                .map_err(|fault| self.judge(TokenFailure::Transport(&transport(&fault)), grant))?;
             match exchange.on_response(&response, &self.wire_ctx()) {
                 Step::Send(next) => request = next,
                 Step::Done(TokenAnswer::Granted(granted)) => {
@@ -209,7 +208,7 @@ impl<'a> Desk<'a> {
                     return Ok(Answer::Refused(Box::new(refusal)));
                 }
                 Step::Done(TokenAnswer::Unusable(unusable)) => {
-                    return Err(self.judge(TokenFailure::Unusable(&unusable), Grant::Other));
+                    return Err(self.judge(TokenFailure::Unusable(&unusable), grant));
                 }
             }
         }

@@ -92,7 +92,10 @@ fn an_import_takes_what_servers_add_but_no_slip_of_the_pen() {
         r#"{"access_token":"a","refresh_token":"r","refresh_token_expires_in":9,"session_state":"s","not-before-policy":0}"#,
     ] {
         let import = login::import(&config, text);
-        assert!(matches!(import, Ok(login::Import::Login(_))), "{text}: {import:?}");
+        assert!(
+            matches!(import, Ok(login::Import::Login(_))),
+            "{text}: {import:?}"
+        );
     }
     for text in [
         r#"{"acess_token":"a"}"#,

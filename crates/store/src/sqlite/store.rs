@@ -142,6 +142,25 @@ impl SqliteStore {
         Ok((row, spare, vault))
     }
 
+    /// A pair that another process could not save may have come to the spare slot since the claim: spending
+    /// the generation before it would burn a strict family.
+    async fn nothing_newer_waits(
+        &self,
+        name: &str,
+        generation: Generation,
+    ) -> Result<(), StoreError> {
+        let (spares, at) = (self.spares.clone(), name.to_owned());
+        let spare = tokio::task::spawn_blocking(move || spares.read(&at))
+            .await
+            .map_err(std::io::Error::other)
+            .and_then(|read| read)
+            .map_err(|error| self.spare_error(name, "reading the spare slot", &error))?;
+        match spare.map(|spare| Generation(spare.generation)) {
+            Some(now) if now > generation => Err(StoreError::Moved { now }),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens a row and lays a newer pair from the spare slot over it.
     fn record(&self, row: &Row, spare: Option<&Spare>, vault: &Vault) -> Record {
         let mut record = row.open(vault, row.live_lease(&self.holder, &self.boot));
@@ -292,11 +311,14 @@ impl Store for SqliteStore {
 
     async fn write_intent(&self, lease: &Lease, intent: &Intent) -> Result<(), StoreError> {
         self.point("store.intent.before")?;
+        let lease_generation = intent.generation;
         let (held, intent) = (lease.clone(), intent.clone());
         self.step(&lease.name, move |tx| {
             sessions::write_intent(tx, &held, &intent)
         })
         .await?;
+        self.nothing_newer_waits(&lease.name, lease_generation)
+            .await?;
         self.point("store.intent.after")
     }
 

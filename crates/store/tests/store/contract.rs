@@ -48,6 +48,7 @@ contract!(
         events_come_in_order,
         a_spare_pair_is_brought_home,
         a_spare_pair_waits_while_another_holds_the_lease,
+        a_spare_pair_that_came_meanwhile_stops_the_exchange,
         a_logout_forgets_the_spare_pair,
         random_histories_agree_with_the_model,
     ]
@@ -397,6 +398,22 @@ async fn a_spare_pair_waits_while_another_holds_the_lease(fixture: &dyn Fixture)
     one.release(&lease).await.unwrap();
     let (_, record) = claim(&*two, "shop", LONG_MS).await;
     assert_eq!((record.pair, record.unsaved), (Some(pair(3)), false));
+}
+
+async fn a_spare_pair_that_came_meanwhile_stops_the_exchange(fixture: &dyn Fixture) {
+    let (one, two) = (fixture.store(), fixture.store());
+    one.login("shop", pair(1), &Info::default(), None)
+        .await
+        .unwrap();
+    let (lease, record) = claim(&*one, "shop", LONG_MS).await;
+    assert_eq!(record.generation, Generation(1));
+    // Another process could not save what its exchange brought, after this one had claimed.
+    two.save_spare("shop", &pair(2)).await.unwrap();
+    let error = one
+        .write_intent(&lease, &intent(&*one, Generation(1)))
+        .await
+        .unwrap_err();
+    assert_eq!(error, StoreError::Moved { now: Generation(2) });
 }
 
 async fn a_logout_forgets_the_spare_pair(fixture: &dyn Fixture) {

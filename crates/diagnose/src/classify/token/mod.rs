@@ -13,7 +13,7 @@ use tenure_wire::{Refusal, RetryAfter, Unusable};
 
 use super::finding::{Finding, fact, unproven};
 use super::text::throttled;
-use super::{Local, Sent, TokenFailure, Verdict, transport};
+use super::{Grant, Local, Sent, TokenFailure, Verdict, transport};
 use crate::profile::{DialectName, Profile};
 
 /// What a rule looks at: the refusal, made easy to match.
@@ -81,7 +81,7 @@ fn refused(profile: &Profile, refusal: &Refusal, local: &Local) -> Verdict {
         };
     }
     Verdict::Passing {
-        failure: passing_failure(failure),
+        failure: passing_failure(failure, local),
         retry_after_s: seconds(refusal.retry_after, local),
         sent: sent(refusal.status),
     }
@@ -144,9 +144,12 @@ fn with_lost_reply(failure: Failure, profile: &Profile, local: &Local) -> Failur
     .because(failure)
 }
 
-/// A passing failure never tells a person to log in: that would be a final word without proof.
-fn passing_failure(failure: Failure) -> Failure {
-    if failure.heal == Heal::Relogin || failure.class == Class::Unknown {
+/// A passing failure of a refresh never tells a person to log in: that would be a final word without proof. A
+/// login that failed is nobody's session yet, so its failure stands as it is.
+fn passing_failure(failure: Failure, local: &Local) -> Failure {
+    if local.grant != Grant::RefreshToken {
+        failure
+    } else if failure.heal == Heal::Relogin || failure.class == Class::Unknown {
         unproven(failure)
     } else {
         failure
@@ -161,7 +164,7 @@ fn unusable(profile: &Profile, unusable: &Unusable, local: &Local) -> Verdict {
         fact("profile", &profile.name, "profile"),
     ];
     Verdict::Passing {
-        failure: passing_failure(finding.failure(facts, None, local)),
+        failure: passing_failure(finding.failure(facts, None, local), local),
         retry_after_s: seconds(unusable.retry_after, local),
         sent: sent(unusable.status),
     }
