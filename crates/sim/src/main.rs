@@ -1,4 +1,5 @@
 //! `tenure-sim --seeds N [--from S]`: runs seeds and reports what fails, shrunk.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -421,4 +421,6 @@ impl Machine {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
