@@ -568,3 +568,28 @@ fn secrets_in_refusals_are_never_shown() {
         );
     }
 }
+
+#[test]
+fn plain_refresh_apis_refuse_by_their_code_alone() {
+    for (error, code) in [
+        ("refresh_token_invalid", Code::RefreshInvalid),
+        ("refresh_token_expired", Code::RefreshExpired),
+        ("refresh_token_reused", Code::RefreshReused),
+        ("refresh_token_revoked", Code::RefreshRevoked),
+    ] {
+        ends(token("json-refresh", 401, error, ""), code);
+    }
+    passes(token("json-refresh", 400, "refresh_token_missing", ""));
+    passes(token("json-refresh", 401, "try_again", ""));
+    let local = Local {
+        grant: Grant::Password,
+        ..local()
+    };
+    let refused = refusal(401, "invalid_credentials", "");
+    let verdict = classify_token(
+        profile("json-refresh").unwrap(),
+        TokenFailure::Refused(&refused),
+        &local,
+    );
+    ends(verdict, Code::InvalidCredentials);
+}

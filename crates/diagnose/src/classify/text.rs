@@ -201,6 +201,7 @@ pub(super) fn says_not_sent(text: &str) -> bool {
             "no refresh token",
             "missing refresh",
             "refresh token is missing",
+            "refresh token missing",
             "refresh_token is required",
             "missing a required parameter",
             "missing parameter",

@@ -36,6 +36,7 @@ const RULES: &[Rule] = &[
     passing_rate_limit,
     passing_server_error,
     wordpress::rule,
+    credentials,
     provider::microsoft,
     provider::codes,
     rfc6749::rule,
@@ -57,7 +58,7 @@ fn refused(profile: &Profile, refusal: &Refusal, local: &Local) -> Verdict {
         status: refusal.status,
         error: lower(&refusal.error),
         sub: lower(&refusal.sub),
-        text: lower(&refusal.description),
+        text: told(profile, refusal),
         profile,
         local,
     };
@@ -85,6 +86,34 @@ fn refused(profile: &Profile, refusal: &Refusal, local: &Local) -> Verdict {
         retry_after_s: seconds(refusal.retry_after, local),
         sent: sent(refusal.status),
     }
+}
+
+/// The description; where a plain `/refresh` API sends a code alone (`refresh_token_invalid`), its words.
+fn told(profile: &Profile, refusal: &Refusal) -> String {
+    let description = refusal.description.as_deref().unwrap_or_default();
+    match &refusal.error {
+        Some(error) if description.is_empty() && profile.dialect == DialectName::JsonRefresh => {
+            error.to_lowercase().replace(['_', '-'], " ")
+        }
+        _ => description.to_lowercase(),
+    }
+}
+
+/// Login endpoints without a standard say so in their own code.
+fn credentials(answer: &Answer<'_>) -> Option<Finding> {
+    const WRONG: [&str; 4] = [
+        "invalid_credentials",
+        "bad_credentials",
+        "wrong_credentials",
+        "invalid_login",
+    ];
+    (answer.local.grant == Grant::Password && WRONG.contains(&answer.error.as_str())).then(|| {
+        Finding::proven(
+            Class::LoginRejected,
+            "user_credentials_wrong",
+            "token.credentials",
+        )
+    })
 }
 
 /// At a code grant "invalid or expired" is about the code, which can be had anew only by logging in.
