@@ -25,7 +25,7 @@ Logging goes to stderr and is set with TENURE_LOG (error, warn, info, debug; def
 
 /// Keeps sessions alive: always a valid access token, whatever expires, fails or restarts.
 #[derive(Debug, Parser)]
-#[command(name = "tenure", version, about, after_help = EXIT_CODES, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "tenure", version, about = "Keeps API sessions alive, and says exactly why when one cannot be kept", after_help = EXIT_CODES, arg_required_else_help = true, max_term_width = 100)]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
@@ -111,7 +111,8 @@ pub struct Up {
 /// `tenure init`.
 #[derive(Debug, Args)]
 pub struct Init {
-    /// The server: its issuer, its site or its API
+    /// The server: its issuer, its site or its API; https:// is assumed when nothing is written before it
+    #[arg(value_parser = address)]
     pub url: Url,
     /// Name of the session [default: made from the host's name]
     #[arg(long, value_name = "SESSION")]
@@ -263,4 +264,15 @@ pub struct Import {
     /// Take the export's tokens for sessions that are here already
     #[arg(long)]
     pub replace: bool,
+}
+
+/// An address as people type it.
+fn address(text: &str) -> Result<Url, String> {
+    let written = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("https://{text}")
+    };
+    Url::parse(&written)
+        .map_err(|error| format!("{error}; write the whole address, as https://shop.example"))
 }

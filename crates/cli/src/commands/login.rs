@@ -12,7 +12,7 @@ use tenure_keeper::login::browser::Browser;
 use tenure_keeper::login::{self, Import, NewLogin};
 use tokio::sync::oneshot;
 
-use super::input;
+use super::{input, settle};
 use crate::app::{App, Setup, http_client};
 use crate::args;
 use crate::config::Spec;
@@ -38,6 +38,12 @@ pub async fn run(app: &App, args: &args::Login) -> Outcome {
         .map(|session| session.status());
     keeper.shutdown().await;
     let generation = stored?;
+    settle::settle(
+        app,
+        &args.session,
+        settle::Expected::Generation(generation.0),
+    )
+    .await?;
     let expires_in = status.and_then(|status| status.access_expires_in);
     if out.json {
         out.json(&json!({ "session": args.session, "generation": generation, "access_expires_in": expires_in, "renewable": renewable }))?;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::settle;
 use crate::app::App;
 use crate::args;
 use crate::error::Outcome;
@@ -14,6 +15,7 @@ pub async fn run(app: &App, args: &args::Logout) -> Outcome {
     let done = spinner::during("logging out", keeper.logout(&args.session, args.everywhere)).await;
     keeper.shutdown().await;
     done?;
+    settle::settle(app, &args.session, settle::Expected::LoggedOut).await?;
     if app.out.json {
         return app.out.json(
             &json!({ "session": args.session, "logged_out": true, "everywhere": args.everywhere }),

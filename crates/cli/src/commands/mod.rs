@@ -9,6 +9,7 @@ mod login;
 mod logout;
 mod man;
 mod request;
+mod settle;
 mod status;
 mod store;
 mod token;

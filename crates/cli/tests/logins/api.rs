@@ -105,7 +105,7 @@ fn what_is_no_import_is_refused_and_never_repeated() {
         "",
         "canary",
         "[]",
-        r#"{"refresh_token":"canary"}"#,
+        r#"{"scope":"canary"}"#,
         r#"{"access_token":7,"refresh_token":"canary"}"#,
         r#"{"acess_token":"canary"}"#,
     ] {

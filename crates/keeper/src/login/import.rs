@@ -118,16 +118,24 @@ pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
             password: Secret::new(password.clone()),
         });
     }
-    let access = file
-        .access_token
-        .as_deref()
+    let renewer = file
+        .refresh_token
+        .or_else(|| {
+            file.cookies
+                .as_ref()
+                .and_then(|cookies| cookies.get(REFRESH_COOKIE))
+        })
         .filter(|token| !token.is_empty());
-    let Some(access) = access else {
+    let access = file.access_token.filter(|token| !token.is_empty());
+    if access.is_none() && renewer.is_none() {
         return Err(bad(
             config,
-            "access_token is missing; give a token response, or username and password".to_owned(),
+            "access_token is missing; give a token response, a refresh_token, or username and password"
+                .to_owned(),
         ));
-    };
+    }
+    let bare = access.is_none();
+    let access = access.unwrap_or_default();
     let now = clock::now();
     let gone_ms = file
         .obtained_at
@@ -151,15 +159,7 @@ pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
     let mut granted = Granted::new(Secret::new(access), anchor.wall.0.div_euclid(1_000));
     granted.stated.expires_in = file.expires_in;
     granted.stated.expires_at = file.expires_at;
-    granted.refresh = file
-        .refresh_token
-        .or_else(|| {
-            file.cookies
-                .as_ref()
-                .and_then(|cookies| cookies.get(REFRESH_COOKIE))
-        })
-        .filter(|token| !token.is_empty())
-        .map(Secret::new);
+    granted.refresh = renewer.map(Secret::new);
     granted.refresh_expires_in = file.refresh_expires_in;
     granted.scope = file.scope;
     let lifetimes = &config.profile.lifetimes;
@@ -172,7 +172,11 @@ pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
         refresh_s: None,
         learned_s: None,
     };
-    let pair = exchange::pair(&granted, Generation(0), anchor, defaults, None);
+    let mut pair = exchange::pair(&granted, Generation(0), anchor, defaults, None);
+    if bare {
+        // A refresh token alone: there is nothing to serve until its first exchange.
+        pair.access_ms = Some(0);
+    }
     Ok(Import::Login(NewLogin { pair, stored: None }))
 }
 

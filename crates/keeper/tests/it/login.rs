@@ -196,3 +196,22 @@ async fn a_pasted_address_does_as_well() {
         .expect_err("another login's");
     assert_eq!(failure.heal, tenure_core::Heal::Relogin);
 }
+
+#[tokio::test]
+async fn a_refresh_token_alone_is_enough_to_begin() {
+    let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 300_000));
+    let keeper = keeper(&store(dir.path()), config(&issuer, STRICT)).await;
+    let response = issuer.issue();
+    let text = serde_json::json!({ "refresh_token": response["refresh_token"] }).to_string();
+    let session = session(&keeper);
+    let Ok(login::Import::Login(login)) = login::import(session.config(), &text) else {
+        panic!("an import")
+    };
+    keeper.login("shop", login).await.expect("stored");
+    assert!(session.current().is_none(), "nothing to serve yet");
+    let token = session
+        .token(std::time::Duration::ZERO)
+        .await
+        .expect("renewed");
+    assert_eq!(token.generation.0, 2);
+}

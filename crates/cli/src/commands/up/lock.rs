@@ -107,6 +107,19 @@ impl Lock {
     }
 }
 
+/// Where the status page of the `tenure up` that runs on this data is; `None` when none runs.
+pub fn running_admin(data: &Path) -> Option<String> {
+    let mut file = File::open(data.join(FILE)).ok()?;
+    // Whoever can share the lock is alone: nobody holds it.
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {}
+        _ => return None,
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    serde_json::from_str::<Running>(&text).ok()?.admin
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +139,10 @@ mod tests {
             })
             .expect("written");
         let running = Lock::take(dir.path()).expect("usable").expect_err("taken");
+        assert_eq!(
+            running_admin(dir.path()).as_deref(),
+            Some("http://127.0.0.1:2")
+        );
         assert!(
             running
                 .to_string()
@@ -137,6 +154,7 @@ mod tests {
             "{running}"
         );
         drop(first);
+        assert_eq!(running_admin(dir.path()), None);
         assert!(Lock::take(dir.path()).expect("usable").is_ok());
     }
 }

@@ -5,7 +5,7 @@ mod announce;
 mod codes;
 mod example;
 mod listen;
-mod lock;
+pub mod lock;
 mod metrics;
 mod orders;
 mod page;
@@ -50,7 +50,7 @@ struct Up {
 
 /// Where everything can be reached.
 #[derive(Clone)]
-struct Urls {
+pub struct Urls {
     gateway: Url,
     admin: Url,
     issuer: Option<Url>,
