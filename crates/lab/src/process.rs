@@ -203,12 +203,13 @@ mod tests {
     }
 
     #[test]
-    fn freezes_thaws_interrupts_and_kills() {
+    fn freezes_thaws_terminates_and_kills() {
+        // Not INT: a shell whose parent ignores it, as one in the background does, cannot catch it.
         let mut process =
-            shell("trap 'echo caught; exit 0' INT; echo up; while :; do sleep 0.01; done");
+            shell("trap 'echo caught; exit 0' TERM; echo up; while :; do sleep 0.01; done");
         process.wait_for_line("up");
         process.freeze();
-        process.interrupt();
+        process.terminate();
         assert!(process.try_status().is_none());
         process.thaw();
         process.wait_for_line("caught");
