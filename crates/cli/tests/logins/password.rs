@@ -20,6 +20,26 @@ fn the_right_password_logs_in() {
 }
 
 #[test]
+fn the_running_gateway_knows_of_a_login_and_a_logout_when_the_command_returns() {
+    let example = Example::start();
+    let typed = format!("demo\n{}\n", example.password);
+    for round in 0..4 {
+        example.home.run(&["logout", "shop"]).ok();
+        let state = example.shop()["state"].clone();
+        assert_eq!(state, "empty", "round {round}, after the logout");
+        let ran = example
+            .home
+            .run_with(&["login", "shop", "--password", "--json"], &typed)
+            .ok();
+        let generation = ran.json()["generation"].as_u64().expect("a number");
+        assert!(
+            example.generation() >= generation,
+            "round {round}, after the login"
+        );
+    }
+}
+
+#[test]
 fn a_wrong_password_is_named_and_changes_nothing() {
     let issuer = FaultyIssuer::start(IssuerConfig::new());
     let home = home_at(&issuer);
