@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, EXPECT};
@@ -245,7 +244,7 @@ impl Inner {
             Judged::Pass(response, code) => return Ok(label(route, &token, response, false, code)),
             Judged::Refused(response, failure) => (response, failure),
         };
-        let newer = match self.heal(route, &token, replay).await {
+        let newer = match self.heal(route, &token, &failure, replay).await {
             Ok(newer) => newer,
             Err(code) => {
                 replay.accept();
@@ -288,7 +287,7 @@ impl Inner {
     /// The session's token; waits only when there is no valid one.
     async fn token(&self, route: &Route) -> Result<Token, Problem> {
         let session = &route.session;
-        let failure = match timeout(self.limits.token_wait, session.token(Duration::ZERO)).await {
+        let failure = match timeout(self.limits.token_wait, session.token_to_send()).await {
             Ok(Ok(token)) => return Ok(token),
             Ok(Err(failure)) => failure,
             Err(_) => session
@@ -401,16 +400,19 @@ impl Inner {
         &self,
         route: &Route,
         token: &Token,
+        refusal: &Failure,
         replay: &Replay,
     ) -> Result<Token, Option<Code>> {
         let session = route.session.clone();
         let generation = token.generation;
         if !replay.can_repeat() {
             // Too late for this request; the next ones are to find a newer token.
-            tokio::spawn(async move { drop(session.refused(generation).await) });
+            let refusal = refusal.clone();
+            tokio::spawn(async move { drop(session.refused_because(generation, &refusal).await) });
             return Err(None);
         }
-        match timeout(self.limits.token_wait, session.refused(generation)).await {
+        let healed = session.refused_because(generation, refusal);
+        match timeout(self.limits.token_wait, healed).await {
             Ok(AfterRefusal::Newer(newer))
                 if newer.generation > generation && replay.can_repeat() =>
             {

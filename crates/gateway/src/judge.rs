@@ -112,7 +112,7 @@ fn classify(
     let local = Local {
         token_sent: true,
         token_expired: token.expires.map(|end| end <= mono),
-        has_refresh: !snapshot.ended,
+        has_refresh: snapshot.renewable && !snapshot.ended,
         refresh_expired: snapshot.refresh_expires.is_some_and(|end| end <= mono),
         issuer: session.config().endpoints.known().issuer.clone(),
         session: session.name().to_owned(),

@@ -4,22 +4,26 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::session::{Input, IntentSeen, Outcome, Sent};
+use tenure_core::session::{Input, IntentSeen, Outcome, SEND_WITHIN_MS, Sent, Trouble};
 use tenure_core::{Failure, Fingerprint, Generation, TokenPair};
-use tenure_store::{Claim, Info, Intent, Latch, Lease, Record, StoreError, StoredLogin};
+use tenure_store::{Claim, Info, Intent, Latch, Lease, Record, Store, StoreError, StoredLogin};
 use tokio::sync::mpsc;
 
 use crate::clock;
+use crate::config::SessionConfig;
 use crate::context::Context;
 use crate::exchange::{self, Ended, Spend};
 use crate::failures;
+use crate::pacing::News;
 use crate::rows;
 use crate::session::Shared;
 use crate::shard::Command;
 
-/// The lease's life; it is renewed while the exchange runs, and a dead holder on the same host frees it at once.
-const LEASE_MS: u64 = 15_000;
+/// What a lease lives beyond the last moment an exchange may end: time to save the pair.
+const SAVE_WITHIN_MS: u64 = 5_000;
 const RENEW_EVERY: Duration = Duration::from_secs(4);
+/// How soon a row that could not be read is read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) enum Effect {
     Claim {
@@ -38,6 +42,7 @@ pub(crate) enum Effect {
     SaveSpare(Option<TokenPair>),
     LookAgain,
     Latch(Failure),
+    Note(Generation, Option<Trouble>),
     ClearIntent(Generation),
     Release,
     /// Read the row and treat it as changed.
@@ -63,6 +68,10 @@ pub(crate) struct Done {
 }
 
 /// What an effect yields.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once per effect and taken apart at once"
+)]
 pub(crate) enum Yield {
     Nothing,
     Input(Input),
@@ -126,6 +135,10 @@ async fn one(
             }
         },
         Effect::Latch(failure) => latch(ctx, batch, failure).await,
+        Effect::Note(generation, trouble) => {
+            note(ctx, name, generation, trouble).await;
+            Yield::Nothing
+        }
         Effect::ClearIntent(generation) => {
             if let Some(lease) = &batch.lease
                 && let Err(error) = ctx.store.clear_intent(lease, generation).await
@@ -146,15 +159,36 @@ async fn one(
             Yield::Nothing
         }
         Effect::Reload => {
-            match load(ctx, name).await {
-                Ok(record) => {
-                    // The shard is gone only when the keeper is.
-                    let _shard_gone = tx.send((index, Command::Row(Box::new(record), None))).await;
-                }
-                Err(error) => tracing::warn!(session = %name, %error, "the row could not be read"),
-            }
+            // Detached: later effects of the session do not wait for a store that cannot be read.
+            tokio::spawn(reload(
+                Arc::clone(&ctx.store),
+                name.clone(),
+                index,
+                tx.clone(),
+            ));
             Yield::Nothing
         }
+    }
+}
+
+/// Reads a row until it can be read, or nobody wants it any more.
+async fn reload(
+    store: Arc<dyn Store>,
+    name: String,
+    index: usize,
+    tx: mpsc::Sender<(usize, Command)>,
+) {
+    while !tx.is_closed() {
+        match store.load(&name).await {
+            Ok(record) => {
+                let record = Box::new(record.unwrap_or_else(|| rows::empty(&name)));
+                // The shard is gone only when the keeper is.
+                let _shard_gone = tx.send((index, Command::Row(record, None))).await;
+                return;
+            }
+            Err(error) => tracing::warn!(session = %name, %error, "the row could not be read"),
+        }
+        tokio::time::sleep(READ_AGAIN).await;
     }
 }
 
@@ -173,16 +207,45 @@ async fn load(ctx: &Context, name: &str) -> Result<Record, StoreError> {
         .unwrap_or_else(|| rows::empty(name)))
 }
 
+async fn note(ctx: &Context, name: &str, generation: Generation, trouble: Option<Trouble>) {
+    let trouble = trouble.map(|trouble| tenure_store::Trouble {
+        failures: trouble.failures,
+        wait_ms: trouble.not_before.since(clock::mono()),
+        refused: trouble.refused,
+        failure: trouble.failure,
+    });
+    if let Err(error) = ctx.store.note(name, generation, trouble.as_ref()).await
+        && !error.is_conflict()
+    {
+        // Advice that is not heard costs the others a request of their own.
+        tracing::warn!(session = %name, %error, "what troubles the session could not be told");
+    }
+}
+
+/// The lease's life: it outlives the exchange's hard deadline, whenever within its time the exchange is sent,
+/// even if the store cannot be reached for a renewal meanwhile (I1). It is renewed while the exchange runs, and
+/// a dead holder on the same host frees it at once.
+fn lease_ms(config: &SessionConfig) -> u64 {
+    let exchange = u64::try_from(config.timing.exchange_timeout.as_millis()).unwrap_or(u64::MAX);
+    exchange.saturating_add(SEND_WITHIN_MS + SAVE_WITHIN_MS)
+}
+
 async fn claim(ctx: &Context, batch: &Batch, saving: bool) -> Yield {
     let config = &batch.shared.config;
     let endpoint = &config.endpoints.known().token_endpoint;
-    if !saving && let Err(until) = ctx.pacer.gate(endpoint, clock::mono()) {
-        return Yield::Input(Input::Paced {
-            until,
-            failure: exchange::paced(endpoint),
-        });
+    if !saving {
+        // What other processes met counts, too. A store that cannot be read says so at the claim.
+        if let Ok(pace) = ctx.store.pace(endpoint.as_str()).await {
+            ctx.pacer.learn(endpoint, clock::mono(), pace);
+        }
+        if let Err(until) = ctx.pacer.gate(endpoint, clock::mono()) {
+            return Yield::Input(Input::Paced {
+                until,
+                failure: exchange::paced(ctx, endpoint),
+            });
+        }
     }
-    match ctx.store.claim(&config.name, LEASE_MS).await {
+    match ctx.store.claim(&config.name, lease_ms(config)).await {
         Ok(Claim::Granted(lease, record)) => Yield::Granted(lease, Box::new(record)),
         Ok(Claim::Held { for_ms, .. }) => Yield::Input(Input::LeaseHeld { for_ms }),
         Err(error) => Yield::Input(Input::LeaseFailed(error.failure())),
@@ -195,7 +258,9 @@ async fn write_intent(ctx: &Context, batch: &Batch, intent: IntentSeen) -> Resul
     };
     if intent.attempts > 1 {
         // The first attempt may have used up most of the lease.
-        ctx.store.renew(lease, LEASE_MS).await?;
+        ctx.store
+            .renew(lease, lease_ms(&batch.shared.config))
+            .await?;
     }
     let intent = Intent {
         generation: intent.generation,
@@ -237,10 +302,13 @@ async fn exchange(ctx: &Context, batch: &Batch, generation: Generation, unknown:
         tokio::time::interval_at(tokio::time::Instant::now() + RENEW_EVERY, RENEW_EVERY);
     loop {
         tokio::select! {
-            ended = &mut run => return Yield::Exchanged(ended),
+            ended = &mut run => {
+                tell_pace(ctx, &batch.shared.config);
+                return Yield::Exchanged(ended);
+            }
             _ = renew.tick() => {
                 if let Some(lease) = &batch.lease
-                    && let Err(error) = ctx.store.renew(lease, LEASE_MS).await
+                    && let Err(error) = ctx.store.renew(lease, lease_ms(&batch.shared.config)).await
                 {
                     // The exchange is under way and cannot be called back; the save will find out (fencing).
                     tracing::warn!(session = %batch.shared.config.name, %error, "the lease could not be renewed");
@@ -248,6 +316,20 @@ async fn exchange(ctx: &Context, batch: &Batch, generation: Generation, unknown:
             }
         }
     }
+}
+
+/// Tells the other processes how the endpoint is. Nobody waits for it, but a stop does.
+fn tell_pace(ctx: &Context, config: &SessionConfig) {
+    let endpoint = config.endpoints.known().token_endpoint.clone();
+    let Some(News(pace)) = ctx.pacer.to_tell(&endpoint, clock::mono()) else {
+        return;
+    };
+    let store = Arc::clone(&ctx.store);
+    ctx.tasks.spawn(async move {
+        if let Err(error) = store.set_pace(endpoint.as_str(), pace).await {
+            tracing::warn!(%endpoint, %error, "how the endpoint is could not be told to other processes");
+        }
+    });
 }
 
 async fn save(ctx: &Context, batch: &Batch, expect: Generation, pair: Option<TokenPair>) -> Yield {

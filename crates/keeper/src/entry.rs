@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) login: Option<StoredLogin>,
     pub(crate) info: Info,
     pub(crate) lease: Option<Lease>,
+    /// The row is being read again, because the pair at hand is not the one the machine speaks of.
+    pub(crate) reloading: bool,
     pub(crate) queue: VecDeque<Effect>,
     pub(crate) busy: bool,
     pub(crate) waiters: Vec<Waiter>,
@@ -70,6 +72,7 @@ impl Entry {
             login: None,
             info: Info::default(),
             lease: None,
+            reloading: false,
             queue: VecDeque::new(),
             busy: false,
             waiters: Vec::new(),
@@ -146,6 +149,8 @@ impl Entry {
             refused: shown.refused,
             failure: shown.failure.clone(),
             ended: machine.ended(),
+            doubted: machine.doubted(),
+            renewable: held.is_some_and(|held| held.renewable),
             refresh_expires: held.and_then(|held| held.refresh_expires),
             session_ends: machine.session_ends(),
             next_refresh: next,
@@ -160,7 +165,7 @@ impl Entry {
 
     /// Answers every waiter whose question is settled.
     pub(crate) fn answer(&mut self, now: Mono) {
-        let valid = if self.machine.valid(now) {
+        let valid = if self.machine.valid(now) && !self.machine.doubted() {
             self.token.clone()
         } else {
             None
@@ -260,6 +265,8 @@ pub(crate) fn blank() -> Snapshot {
         refused: false,
         failure: None,
         ended: false,
+        doubted: false,
+        renewable: false,
         refresh_expires: None,
         session_ends: None,
         next_refresh: None,

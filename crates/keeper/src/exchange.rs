@@ -1,6 +1,6 @@
 //! One exchange on the wire: build the request, send it, read the answer, name what went wrong.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tenure_core::expiry::{Stated, lifetime};
 use tenure_core::session::{Held, Outcome, Sent};
@@ -44,16 +44,20 @@ pub(crate) struct Spend {
     pub(crate) learned_s: Option<i64>,
 }
 
-/// Runs one exchange to its end. Never longer than the session's exchange timeout per request.
+/// Runs one exchange to its end, within the session's exchange timeout.
 pub(crate) async fn run(ctx: &Context, config: &SessionConfig, spend: Spend) -> Ended {
-    let server = match ctx.servers.resolve(ctx.net(), config).await {
-        Ok(server) => server,
-        Err(failure) => return passing(failure, None, Sent::No),
+    // One deadline for finding the server and all steps together: the lease is measured for it.
+    let until = Instant::now() + config.timing.exchange_timeout;
+    let found = tokio::time::timeout_at(until.into(), ctx.servers.resolve(ctx.net(), config)).await;
+    let server = match found {
+        Ok(Ok(server)) => server,
+        Ok(Err(failure)) => return passing(failure, None, Sent::No),
+        Err(_) => return passing(slow_discovery(config), None, Sent::No),
     };
     let now = clock::mono();
     let endpoint = &config.endpoints.known().token_endpoint;
     if let Err(until) = ctx.pacer.begin(endpoint, now) {
-        return passing(paced(endpoint), Some(until.since(now)), Sent::No);
+        return passing(paced(ctx, endpoint), Some(until.since(now)), Sent::No);
     }
     let call = Call {
         ctx,
@@ -62,7 +66,7 @@ pub(crate) async fn run(ctx: &Context, config: &SessionConfig, spend: Spend) -> 
     };
     let anchor = ctx.net().anchor(ctx.boot, &server.token_endpoint);
     let ended = match call.start(&spend) {
-        Ok((exchange, request)) => call.drive(exchange, request, &spend).await,
+        Ok((exchange, request)) => call.drive(exchange, request, until, &spend).await,
         Err(error) => Err((Judged::Passing(unbuildable(config, &error)), None, Sent::No)),
     };
     match ended {
@@ -138,6 +142,7 @@ impl Call<'_> {
         &self,
         mut exchange: Exchange,
         mut request: tenure_wire::Request,
+        until: Instant,
         spend: &Spend,
     ) -> Result<Granted, Failed> {
         loop {
@@ -145,7 +150,7 @@ impl Call<'_> {
             let response = match self
                 .ctx
                 .net()
-                .send(request, self.config.timing.exchange_timeout)
+                .send(request, until.saturating_duration_since(Instant::now()))
                 .await
             {
                 Ok(response) => response,
@@ -260,7 +265,9 @@ impl Call<'_> {
                 }
             }
             Judged::Passing(failure) => {
-                self.ctx.pacer.end(endpoint, now, Health::Troubled(wait));
+                self.ctx
+                    .pacer
+                    .end(endpoint, now, Health::Troubled(wait, failure.clone()));
                 if sent == Sent::No {
                     self.ctx.servers.forget(&self.config.name);
                 }
@@ -469,8 +476,8 @@ fn passing(failure: Failure, retry_after_ms: Option<u64>, sent: Sent) -> Ended {
 }
 
 /// The endpoint is being left alone.
-pub(crate) fn paced(endpoint: &Url) -> Failure {
-    Failure::new(
+pub(crate) fn paced(ctx: &Context, endpoint: &Url) -> Failure {
+    let failure = Failure::new(
         Code::RefreshFailed,
         Class::RefreshFailed,
         "endpoint_left_alone",
@@ -481,7 +488,28 @@ pub(crate) fn paced(endpoint: &Url) -> Failure {
             endpoint.origin().ascii_serialization()
         ),
     )
-    .with_rule("keeper.pacing")
+    .with_rule("keeper.pacing");
+    match ctx.pacer.failure(endpoint) {
+        Some(why) => failure.because(why),
+        None => failure,
+    }
+}
+
+/// Where the token endpoint is could not be found out in time.
+fn slow_discovery(config: &SessionConfig) -> Failure {
+    Failure::new(
+        Code::ConnectionTimeout,
+        Class::Timeout,
+        "discovery_timeout",
+        Heal::RetryLater,
+        Who::Tenure,
+        format!(
+            "the metadata of session {}'s issuer did not arrive within {} s",
+            config.name,
+            config.timing.exchange_timeout.as_secs_f32()
+        ),
+    )
+    .with_rule("keeper.discovery")
 }
 
 /// The request cannot be made from what is configured.

@@ -1,6 +1,6 @@
 //! The keeper: holds sessions, runs their shards, takes logins and logouts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +87,15 @@ impl Keeper {
             live: broadcast::channel(LIVE_EVENTS).0,
         });
         let changes = options.store.changes();
+        let endpoints: BTreeSet<_> = options
+            .sessions
+            .iter()
+            .map(|config| &config.endpoints.known().token_endpoint)
+            .collect();
+        for endpoint in endpoints {
+            let pace = options.store.pace(endpoint.as_str()).await?;
+            ctx.pacer.learn(endpoint, clock::mono(), pace);
+        }
         let count = SHARDS.min(options.sessions.len().max(1));
         let mut shards: Vec<Shard> = (0..count).map(|_| Shard::new(Arc::clone(&ctx))).collect();
         let mut sessions = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! From what the store holds to what the machine knows: lifetimes become instants on this process's clock.
 
-use tenure_core::session::{Held, IntentSeen, Stored};
+use tenure_core::session::{Held, IntentSeen, Stored, Trouble};
 use tenure_core::{
     BootId, Class, Code, Failure, Fingerprint, Heal, Mono, Now, Secret, TokenPair, Who,
 };
@@ -32,6 +32,13 @@ pub(crate) fn stored(config: &SessionConfig, record: &Record, at: Reading) -> St
             .latch
             .as_ref()
             .map(|latch| (latch.fingerprint, latch.failure.clone())),
+        trouble: record.trouble.as_ref().map(|trouble| Trouble {
+            generation: record.generation,
+            failures: trouble.failures,
+            not_before: at.now.mono + trouble.wait_ms,
+            refused: trouble.refused,
+            failure: trouble.failure.clone(),
+        }),
         unreadable: record
             .unreadable
             .as_ref()
@@ -52,6 +59,7 @@ pub(crate) fn empty(name: &str) -> Record {
         lease: None,
         suspect: false,
         unsaved: false,
+        trouble: None,
         unreadable: None,
     }
 }

@@ -34,6 +34,11 @@ pub struct Snapshot {
     pub failure: Option<Failure>,
     /// Only a person can help.
     pub ended: bool,
+    /// The API refused this token and nothing can renew it. It is sent all the same, for want of another, but
+    /// nobody who asks for a token is given it.
+    pub doubted: bool,
+    /// Whether anything but a person can bring the next token.
+    pub renewable: bool,
     /// When the refresh token ends.
     pub refresh_expires: Option<Mono>,
     /// When the session ends whatever is done.
@@ -180,6 +185,7 @@ impl Session {
         let lazy_due = {
             let snapshot = self.0.snapshot.load();
             if let Some(token) = snapshot.valid_token(now)
+                && !snapshot.doubted
                 && token
                     .expires
                     .is_none_or(|end| end.since(now) >= min_valid_ms)
@@ -212,11 +218,38 @@ impl Session {
         answer.await.map_err(|_| self.stopped())?
     }
 
+    /// A token to send to the API: as [`Session::token`] for any remaining life, and a token in doubt as well,
+    /// since the API's own answer tells its caller most.
+    ///
+    /// # Errors
+    /// As [`Session::token`].
+    pub async fn token_to_send(&self) -> Result<Token, Failure> {
+        {
+            let snapshot = self.0.snapshot.load();
+            if snapshot.doubted
+                && let Some(token) = snapshot.valid_token(clock::mono())
+            {
+                return Ok(token.clone());
+            }
+        }
+        self.token(Duration::ZERO).await
+    }
+
     /// Tells that an API refused the token of `generation`, and waits for what comes of it.
     ///
     /// Callers that were refused with an older token get the current one at once; all others share one
     /// exchange.
     pub async fn refused(&self, generation: Generation) -> AfterRefusal {
+        self.refused_as(generation, None).await
+    }
+
+    /// As [`Session::refused`], with the name the answer was given: where nothing can renew the token, it is
+    /// why the session then asks for a login.
+    pub async fn refused_because(&self, generation: Generation, failure: &Failure) -> AfterRefusal {
+        self.refused_as(generation, Some(failure.clone())).await
+    }
+
+    async fn refused_as(&self, generation: Generation, failure: Option<Failure>) -> AfterRefusal {
         {
             let snapshot = self.0.snapshot.load();
             if snapshot.generation > generation
@@ -226,7 +259,14 @@ impl Session {
             }
         }
         let (reply, answer) = oneshot::channel();
-        if let Err(failure) = self.send(Command::Refused { generation, reply }).await {
+        if let Err(failure) = self
+            .send(Command::Refused {
+                generation,
+                failure,
+                reply,
+            })
+            .await
+        {
             return AfterRefusal::Failed(failure);
         }
         answer
@@ -234,11 +274,19 @@ impl Session {
             .unwrap_or_else(|_| AfterRefusal::Failed(self.stopped()))
     }
 
-    /// Tells that an API accepted the token of `generation`. One atomic store, once per generation.
+    /// Tells that an API accepted the token of `generation`. One atomic store, once per generation, unless the
+    /// token was in doubt.
     pub fn accepted(&self, generation: Generation) {
         let snapshot = self.0.snapshot.load();
-        if snapshot.generation == generation && !snapshot.accepted.load(Ordering::Relaxed) {
+        if snapshot.generation != generation {
+            return;
+        }
+        if !snapshot.accepted.load(Ordering::Relaxed) {
             snapshot.accepted.store(true, Ordering::Relaxed);
+        }
+        if snapshot.doubted {
+            // A full queue loses nothing: the next answer tells the same.
+            let _full_or_gone = self.0.shard.try_send(Command::Accepted { generation });
         }
     }
 

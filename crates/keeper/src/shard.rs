@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::effects::{self, Done, Effect, Yield};
 use crate::entry::{Entry, Waiter};
 use crate::events;
+use crate::exchange;
 use crate::failures;
 use crate::rows::{self, Reading};
 use crate::session::{AfterRefusal, Shared, Token};
@@ -32,8 +33,12 @@ pub(crate) enum Command {
         min_valid_ms: u64,
         reply: Option<oneshot::Sender<Result<Token, Failure>>>,
     },
+    Accepted {
+        generation: Generation,
+    },
     Refused {
         generation: Generation,
+        failure: Option<Failure>,
         reply: oneshot::Sender<AfterRefusal>,
     },
     Force {
@@ -57,6 +62,11 @@ pub(crate) struct ShardSender {
 impl ShardSender {
     pub(crate) async fn send(&self, command: Command) -> Result<(), ()> {
         self.tx.send((self.index, command)).await.map_err(|_| ())
+    }
+
+    /// As [`ShardSender::send`], without waiting for room.
+    pub(crate) fn try_send(&self, command: Command) -> Result<(), ()> {
+        self.tx.try_send((self.index, command)).map_err(|_| ())
     }
 }
 
@@ -107,6 +117,14 @@ impl Shard {
         self.entries.push(Entry::new(shared, machine));
         self.starting = true;
         self.row(index, record);
+        let ctx = Arc::clone(&self.ctx);
+        let config = &self.entries[index].shared.config;
+        let endpoint = &config.endpoints.known().token_endpoint;
+        let now = clock::now();
+        if let Err(until) = ctx.pacer.gate(endpoint, now.mono) {
+            let failure = exchange::paced(&ctx, endpoint);
+            self.input(index, now, Input::Paced { until, failure });
+        }
         self.starting = false;
     }
 
@@ -184,7 +202,14 @@ impl Shard {
                 });
                 self.input(index, now, Input::Forced);
             }
-            Command::Refused { generation, reply } => self.refused(index, now, generation, reply),
+            Command::Accepted { generation } => {
+                self.input(index, now, Input::Accepted { generation });
+            }
+            Command::Refused {
+                generation,
+                failure,
+                reply,
+            } => self.refused(index, now, (generation, failure), reply),
             Command::Row(record, taken_up) => {
                 self.row(index, *record);
                 // Whoever waited for it may have gone.
@@ -202,7 +227,7 @@ impl Shard {
         &mut self,
         index: usize,
         now: Now,
-        generation: Generation,
+        (generation, failure): (Generation, Option<Failure>),
         reply: oneshot::Sender<AfterRefusal>,
     ) {
         let snapshot = self.entries[index].shared.snapshot.load_full();
@@ -210,18 +235,21 @@ impl Shard {
             self.input(index, now, Input::Accepted { generation });
         }
         let entry = &mut self.entries[index];
-        let heals = entry.machine.heals_refusal(now.mono, generation);
-        if !heals {
+        if entry.machine.heals_refusal(now.mono, generation) {
+            entry.waiters.push(Waiter::Refusal { generation, reply });
+        } else {
             let answer = match entry.machine.failure().filter(|_| entry.machine.ended()) {
                 Some(failure) => AfterRefusal::Failed(failure.clone()),
                 None => AfterRefusal::NotHealable,
             };
             // A caller that went away needs no answer.
             let _caller_gone = reply.send(answer);
-            return;
         }
-        entry.waiters.push(Waiter::Refusal { generation, reply });
-        self.input(index, now, Input::Refused { generation });
+        let refused = Input::Refused {
+            generation,
+            failure,
+        };
+        self.input(index, now, refused);
     }
 
     fn reading(&self, index: usize, now: Now) -> Reading {
@@ -269,6 +297,7 @@ impl Shard {
 
     fn row(&mut self, index: usize, record: Record) {
         let now = clock::now();
+        self.entries[index].reloading = false;
         let stored = self.take_change(index, now, record);
         self.input(index, now, Input::Changed(stored));
     }
@@ -292,7 +321,7 @@ impl Shard {
             }
             Yield::Moved(record) => Some(Input::SaveMoved(self.take_row(index, now, *record))),
             Yield::Looked(record) => {
-                let stored = record.map(|record| self.take_row(index, now, *record));
+                let stored = record.map(|record| self.take_change(index, now, *record));
                 Some(Input::Looked(stored))
             }
         };
@@ -308,6 +337,7 @@ impl Shard {
         for action in actions {
             self.act(index, now, action);
         }
+        self.settle_pair(index, now);
         self.flush(index);
         let entry = &mut self.entries[index];
         entry.publish(now);
@@ -365,11 +395,15 @@ impl Shard {
             Action::SaveSpare => entry.queue.push_back(Effect::SaveSpare(entry.pair.clone())),
             Action::LookAgain => entry.queue.push_back(Effect::LookAgain),
             Action::Latch(failure) => entry.queue.push_back(Effect::Latch(failure)),
+            Action::Note(generation, trouble) => {
+                entry.queue.push_back(Effect::Note(generation, trouble));
+            }
             Action::ClearIntent(generation) => {
                 entry.queue.push_back(Effect::ClearIntent(generation));
             }
             Action::Release => entry.queue.push_back(Effect::Release),
-            Action::Adopt(generation) => self.adopt(index, generation),
+            // The pair itself is settled when all actions are done. It may have the number of the one in hand.
+            Action::Adopt(_) => (entry.pair, entry.pending) = (None, None),
             Action::Publish => {
                 if let Some(pair) = entry.pending.take() {
                     entry.info.last_refresh = Some(clock::wall());
@@ -386,17 +420,31 @@ impl Shard {
         }
     }
 
-    fn adopt(&mut self, index: usize, generation: Generation) {
-        let now = clock::now();
+    /// The pair in hand is the one the machine speaks of. Readings of a row may come out of order, so the one at
+    /// hand may be another: the row is then read again, and no token is served meanwhile.
+    fn settle_pair(&mut self, index: usize, now: Now) {
         let entry = &mut self.entries[index];
-        entry.pending = None;
+        let Some(generation) = entry.machine.held().map(|held| held.generation) else {
+            return;
+        };
+        if entry
+            .pair
+            .as_ref()
+            .is_some_and(|pair| pair.generation == generation)
+        {
+            return;
+        }
         match &entry.row {
             Some((at, Some(pair))) if *at == generation => {
                 let pair = pair.clone();
                 entry.set_pair(pair, now);
             }
-            // The row was read again meanwhile; the newest reading follows as a change of its own.
-            _ => entry.queue.push_back(Effect::Reload),
+            _ if entry.reloading => {}
+            _ => {
+                (entry.pair, entry.token) = (None, None);
+                entry.reloading = true;
+                entry.queue.push_back(Effect::Reload);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What machines ask for, carried out against store, network and server.
 
-use tenure_core::session::{Input, Outcome, Sent};
+use tenure_core::session::{Input, Outcome, SEND_WITHIN_MS, Sent};
 use tenure_core::{Anchor, Class, Code, Failure, Generation, Heal, Who};
 
 use crate::facts::{Close, Fact};
@@ -10,13 +10,16 @@ use crate::server::{Refresh, Verdict};
 use crate::store::{Claim, Lease, Pair, Refused, Row};
 use crate::world::{Ev, World};
 
-const LEASE_MS: u64 = 15_000;
+/// The time to send, to be answered and to save, as in the keeper.
+const LEASE_MS: u64 = SEND_WITHIN_MS + TIMEOUT_MS + 5_000;
 const RENEW_MS: u64 = 4_000;
 const TIMEOUT_MS: u64 = 15_000;
 
 /// An exchange under way.
 pub(crate) struct Call {
     process: usize,
+    /// Its life when it sent; an answer that comes after its death is heard by nobody.
+    life: u32,
     session: usize,
     token: Option<Refresh>,
     generation: Generation,
@@ -129,7 +132,7 @@ impl World {
                     }
                     world
                         .store
-                        .write_intent(session, lease, generation, attempts)
+                        .write_intent(world.time, session, lease, generation, attempts)
                 });
                 Yield::Input(match done {
                     Ok(()) => Input::IntentWritten,
@@ -155,6 +158,16 @@ impl World {
             Effect::Latch(failure) => {
                 self.latch(process, session, failure, lease);
                 Yield::Input(Input::Latched)
+            }
+            Effect::Note(generation, trouble) => {
+                if !self.store_fails() {
+                    let told = trouble.map(|trouble| {
+                        let until = self.processes[process].world_time(trouble.not_before);
+                        (until, trouble)
+                    });
+                    self.store.note(session, generation, told);
+                }
+                Yield::Nothing
             }
             Effect::ClearIntent(generation) => {
                 // Harmless if it fails: the next exchange counts as one of unknown outcome.
@@ -278,6 +291,7 @@ impl World {
         let anchor = state.anchor(self.time);
         let call = self.new_call(Call {
             process,
+            life: key.1,
             session,
             token,
             generation,
@@ -299,7 +313,9 @@ impl World {
                 || row.pair.is_none()
                 || row.intent.is_some_and(|(noted, _)| noted == generation),
             leased: row.generation != generation
+                || row.pair.is_none()
                 || lease.is_some_and(|lease| !row.is_held_by_other_than(lease)),
+            alone: lease.is_none(),
             spends: self.plan.spends(),
             first,
             age,
@@ -349,9 +365,10 @@ impl World {
             // Its sender has given up and closed the connection.
             return;
         };
-        let (process, session, token, fate) = (call.process, call.session, call.token, call.reply);
+        let (session, token, fate) = (call.session, call.token, call.reply);
+        let sender = (call.process, call.life);
         if fate == (ReplyFate::Trouble { acted: false }) {
-            self.at(5, process, session, Ev::Trouble(id, false));
+            self.at_in_life(5, sender, session, Ev::Trouble(id, false));
             return;
         }
         let verdict = self.server.exchange(self.time, token);
@@ -367,9 +384,11 @@ impl World {
             killed,
         });
         match fate {
-            ReplyFate::Comes(after) => self.at(after, process, session, Ev::Reply(id, verdict)),
-            ReplyFate::Resets => self.at(5, process, session, Ev::Failed(id, true)),
-            ReplyFate::Trouble { .. } => self.at(5, process, session, Ev::Trouble(id, true)),
+            ReplyFate::Comes(after) => {
+                self.at_in_life(after, sender, session, Ev::Reply(id, verdict));
+            }
+            ReplyFate::Resets => self.at_in_life(5, sender, session, Ev::Failed(id, true)),
+            ReplyFate::Trouble { .. } => self.at_in_life(5, sender, session, Ev::Trouble(id, true)),
             ReplyFate::Lost => {}
         }
     }

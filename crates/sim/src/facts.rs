@@ -26,6 +26,8 @@ pub enum Close {
     reason = "the variants say it; fields are the same everywhere"
 )]
 pub enum Fact {
+    /// An exchange was begun although the row said that the server is being left alone.
+    Hurried { session: usize },
     /// A process was killed.
     Down { process: (usize, u32) },
     /// A process holds the lease, and saw this row.
@@ -48,6 +50,8 @@ pub enum Fact {
         noted: bool,
         /// Nobody else has taken the lease, or the store has a newer generation.
         leased: bool,
+        /// Without a lease, because the store cannot be reached and nothing is spent.
+        alone: bool,
         spends: bool,
         /// There is no pair yet; the session logs itself in.
         first: bool,

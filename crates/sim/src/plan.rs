@@ -116,8 +116,10 @@ pub enum Guard {
     Latch,
     /// The new pair is stored before it is shown.
     Save,
-    /// The driver keeps the newest reading of a row for adoption.
-    NewestRow,
+    /// What one process met is read by the others.
+    Trouble,
+    /// The driver reads the row again rather than let a pair of another generation stand.
+    RightPair,
 }
 
 /// One run.

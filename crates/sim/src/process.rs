@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use tenure_core::session::{
-    Action, Event, Held, Input, IntentSeen, Keep, Machine, Outcome, Policy, Stored,
+    Action, Event, Held, Input, IntentSeen, Keep, Machine, Outcome, Policy, Stored, Trouble,
 };
 use tenure_core::{Anchor, BootId, Failure, Fingerprint, Generation, Mono, Now, Wall};
 
@@ -28,6 +28,7 @@ pub(crate) enum Effect {
     SaveSpare(Option<Pair>),
     LookAgain,
     Latch(Failure),
+    Note(Generation, Option<Trouble>),
     ClearIntent(Generation),
     Release,
     Reload,
@@ -73,6 +74,10 @@ pub(crate) struct Entry {
     /// For when the world was asked for a turn.
     pub(crate) armed: Option<Mono>,
     instant: (u64, u32),
+    /// The row is being read again for a pair that is not at hand.
+    reloading: bool,
+    /// See [`Guard::RightPair`].
+    settles: bool,
 }
 
 /// A process.
@@ -173,22 +178,24 @@ impl Process {
                 .latch
                 .clone()
                 .map(|(token, failure)| (fingerprint(token), failure)),
+            trouble: row.trouble.clone().map(|(until, trouble)| Trouble {
+                not_before: self.now(until).mono,
+                ..trouble
+            }),
             unreadable: None,
         }
     }
 
     /// An effect ended, or a row was read: what the machine is told of it.
-    pub(crate) fn take(
-        &mut self,
-        plan: &Plan,
-        time: u64,
-        session: usize,
-        result: Yield,
-        facts: &mut Vec<Fact>,
-    ) {
+    pub(crate) fn take(&mut self, time: u64, session: usize, result: Yield, facts: &mut Vec<Fact>) {
         let input = match result {
             Yield::Nothing => return,
-            Yield::Input(input) => input,
+            Yield::Input(input) => {
+                if matches!(input, Input::LeaseFailed(_) | Input::LeaseHeld { .. }) {
+                    self.entries[session].lease = None;
+                }
+                input
+            }
             Yield::Granted(lease, row) => {
                 facts.push(Fact::Leased {
                     process: self.key(),
@@ -197,33 +204,39 @@ impl Process {
                     intent: row.intent.is_some(),
                 });
                 self.entries[session].lease = Some(lease);
-                Input::LeaseGranted(self.note(plan, time, session, &row))
+                Input::LeaseGranted(self.note(time, session, &row))
             }
             Yield::Exchanged(outcome, pair) => {
                 self.entries[session].pending = pair;
                 Input::Exchanged(outcome)
             }
-            Yield::Moved(row) => Input::SaveMoved(self.note(plan, time, session, &row)),
+            Yield::Moved(row) => Input::SaveMoved(self.note(time, session, &row)),
             Yield::Looked(row) => {
-                Input::Looked(row.map(|row| self.note(plan, time, session, &row)))
+                Input::Looked(row.map(|row| self.note_change(time, session, &row)))
             }
-            Yield::Row(row) => Input::Changed(self.note(plan, time, session, &row)),
+            Yield::Row(row) => {
+                self.entries[session].reloading = false;
+                Input::Changed(self.note_change(time, session, &row))
+            }
         };
         self.input(time, session, input, facts);
     }
 
-    fn note(&mut self, plan: &Plan, time: u64, session: usize, row: &Row) -> Stored {
-        let stored = self.stored(time, row);
-        let entry = &mut self.entries[session];
-        let newest = !plan.without.contains(&Guard::NewestRow);
-        let older = entry
+    /// As [`Process::note`], for a reading that may be older than what is known: it replaces nothing newer.
+    fn note_change(&mut self, time: u64, session: usize, row: &Row) -> Stored {
+        let older = self.entries[session]
             .row
             .as_ref()
             .is_some_and(|(held, _)| *held > row.generation);
-        if !(newest && older) {
-            entry.row = Some((row.generation, row.pair));
+        if older {
+            return self.stored(time, row);
         }
-        stored
+        self.note(time, session, row)
+    }
+
+    fn note(&mut self, time: u64, session: usize, row: &Row) -> Stored {
+        self.entries[session].row = Some((row.generation, row.pair));
+        self.stored(time, row)
     }
 
     /// One input, its actions, the waiters.
@@ -241,6 +254,7 @@ impl Process {
             }
             entry.act(action);
         }
+        entry.settle_pair();
         entry.instant = if entry.instant.0 == time {
             (time, entry.instant.1 + 1)
         } else {
@@ -350,7 +364,15 @@ impl Process {
                 generation,
             });
         }
-        self.input(time, session, Input::Refused { generation }, facts);
+        self.input(
+            time,
+            session,
+            Input::Refused {
+                generation,
+                failure: None,
+            },
+            facts,
+        );
     }
 }
 
@@ -378,6 +400,27 @@ impl Entry {
             timer: None,
             armed: None,
             instant: (0, 0),
+            reloading: false,
+            settles: !plan.without.contains(&Guard::RightPair),
+        }
+    }
+
+    /// As in the keeper's shard: the pair in hand is the one the machine speaks of, or none.
+    fn settle_pair(&mut self) {
+        let Some(generation) = self.machine.held().map(|held| held.generation) else {
+            return;
+        };
+        if self.pair.is_some_and(|pair| pair.generation == generation) {
+            return;
+        }
+        match self.row {
+            Some((at, Some(pair))) if at == generation => self.pair = Some(pair),
+            _ if self.reloading || !self.settles => {}
+            _ => {
+                self.pair = None;
+                self.reloading = true;
+                self.queue.push_back(Effect::Reload);
+            }
         }
     }
 
@@ -400,16 +443,14 @@ impl Entry {
             Action::LookAgain => Effect::LookAgain,
             Action::Latch(failure) => Effect::Latch(failure),
             Action::ClearIntent(generation) => Effect::ClearIntent(generation),
+            Action::Note(generation, trouble) => Effect::Note(generation, trouble),
             Action::Release => Effect::Release,
-            Action::Adopt(generation) => {
+            Action::Adopt(_) => {
                 self.pending = None;
-                match self.row {
-                    Some((at, Some(pair))) if at == generation => {
-                        self.pair = Some(pair);
-                        return;
-                    }
-                    _ => Effect::Reload,
+                if self.settles {
+                    self.pair = None;
                 }
+                return;
             }
             Action::Publish => {
                 if let Some(pair) = self.pending.take() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tenure_core::session::Trouble;
 use tenure_core::{Anchor, Failure, Generation};
 
 use crate::facts::Fact;
@@ -39,6 +40,10 @@ pub struct Row {
     pub(crate) pair: Option<Pair>,
     pub(crate) intent: Option<(Generation, u32)>,
     pub(crate) latch: Option<(Option<Refresh>, Failure)>,
+    /// What somebody met with this generation, and until when, in the world's time, nobody is to ask.
+    pub(crate) trouble: Option<(u64, Trouble)>,
+    /// That time as the holder of the lease read it.
+    pause: u64,
     epoch: u64,
     lease: Option<((usize, u32), u64)>,
 }
@@ -114,6 +119,7 @@ impl Store {
             row.pair = Some(pair);
             row.intent = None;
             row.latch = None;
+            row.trouble = None;
         }
         row
     }
@@ -138,7 +144,9 @@ impl Store {
             row.pair = Some(pair);
             row.intent = None;
             row.latch = None;
+            row.trouble = None;
         }
+        row.pause = row.trouble.as_ref().map_or(0, |(until, _)| *until);
         let (lease, row) = (
             Lease {
                 holder,
@@ -196,8 +204,30 @@ impl Store {
         }
     }
 
+    /// Advice: it needs no lease.
+    pub(crate) fn note(
+        &mut self,
+        session: usize,
+        generation: Generation,
+        trouble: Option<(u64, Trouble)>,
+    ) {
+        let guarded = !self.without.contains(&Guard::Trouble);
+        let row = self.row(session);
+        if row.generation == generation {
+            row.trouble = trouble.map(|(until, mut trouble)| {
+                if !guarded {
+                    // Written, and read by nobody.
+                    trouble.generation = Generation(u64::MAX);
+                }
+                (until, trouble)
+            });
+            self.changes += 1;
+        }
+    }
+
     pub(crate) fn write_intent(
         &mut self,
+        now: u64,
         session: usize,
         lease: Lease,
         generation: Generation,
@@ -205,6 +235,10 @@ impl Store {
     ) -> Result<(), Refused> {
         let row = self.under(session, lease, Some(generation), "intent")?;
         row.intent = Some((generation, attempts));
+        let hurried = row.pause > now;
+        if hurried && attempts == 1 {
+            self.facts.push(Fact::Hurried { session });
+        }
         Ok(())
     }
 
@@ -236,6 +270,7 @@ impl Store {
         });
         row.intent = None;
         row.latch = None;
+        row.trouble = None;
         self.durable(session, pair.access);
         Ok(())
     }
@@ -251,17 +286,20 @@ impl Store {
         let row = self.under(session, lease, Some(expect), "latch")?;
         row.latch = Some((token, failure));
         row.intent = None;
+        row.trouble = None;
         Ok(())
     }
 
     pub(crate) fn login(&mut self, session: usize, pair: Pair) {
+        let spare = self.spare.get(&session).map(|pair| pair.generation);
         let row = self.row(session);
-        row.generation = row.generation.next();
+        // Above whatever anybody may have adopted from the spare slot.
+        row.generation = row.generation.max(spare.unwrap_or_default()).next();
         row.pair = Some(Pair {
             generation: row.generation,
             ..pair
         });
-        (row.intent, row.latch, row.lease) = (None, None, None);
+        (row.intent, row.latch, row.trouble, row.lease) = (None, None, None, None);
         row.epoch += 1;
         self.spare.remove(&session);
         self.changes += 1;
@@ -271,7 +309,7 @@ impl Store {
     pub(crate) fn logout(&mut self, session: usize) {
         self.spare.remove(&session);
         let row = self.row(session);
-        (row.pair, row.intent, row.latch, row.lease) = (None, None, None, None);
+        (row.pair, row.intent, row.latch, row.trouble, row.lease) = (None, None, None, None, None);
         row.epoch += 1;
         self.changes += 1;
     }

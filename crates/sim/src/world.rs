@@ -191,8 +191,19 @@ impl World {
 
     /// Puts an event so many milliseconds ahead, for the present life of a process.
     pub(crate) fn at(&mut self, after: u64, process: usize, session: usize, event: Ev) {
-        self.next += 1;
         let life = self.processes[process].life;
+        self.at_in_life(after, (process, life), session, event);
+    }
+
+    /// As [`World::at`], for a certain life of the process: who was started anew does not hear of it.
+    pub(crate) fn at_in_life(
+        &mut self,
+        after: u64,
+        (process, life): (usize, u32),
+        session: usize,
+        event: Ev,
+    ) {
+        self.next += 1;
         self.queue.insert(
             (self.time + after, self.next),
             (process, life, session, event),
@@ -321,8 +332,7 @@ impl World {
     }
 
     pub(crate) fn take(&mut self, process: usize, session: usize, result: Yield) {
-        let plan = &self.plan;
-        self.processes[process].take(plan, self.time, session, result, &mut self.facts);
+        self.processes[process].take(self.time, session, result, &mut self.facts);
     }
 
     /// Sets the timer of a session's machine, unless it is set for then already.

@@ -29,6 +29,8 @@ pub struct Record {
     pub suspect: bool,
     /// The pair comes from the spare slot and is not in the store yet (I9).
     pub unsaved: bool,
+    /// What troubles the stored generation; ends with it.
+    pub trouble: Option<Trouble>,
     /// Why the stored pair or login cannot be opened. It is kept, and only a login replaces it.
     pub unreadable: Option<String>,
 }
@@ -55,6 +57,30 @@ pub struct Latch {
     pub failure: Failure,
     /// When it was refused.
     pub at: Wall,
+}
+
+/// What one process met with a generation, told to the others (I14). Advice: it ends nothing and guards nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Exchanges that failed in a row.
+    pub failures: u32,
+    /// How long no exchange is to be begun, in milliseconds from now.
+    pub wait_ms: u64,
+    /// The API refused the access token, in words that are about the token.
+    pub refused: bool,
+    /// What happened last.
+    pub failure: Failure,
+}
+
+/// How a token endpoint is to be treated by everybody who shares the store (I14).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Requests that failed in a row, of any session.
+    pub failures: u32,
+    /// How long it is to be left alone, in milliseconds from now.
+    pub wait_ms: u64,
+    /// What happened last.
+    pub failure: Option<Failure>,
 }
 
 /// The right to run the exchange of one session. Every write under it carries its epoch.

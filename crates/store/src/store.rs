@@ -5,7 +5,9 @@ use tenure_core::{Generation, TokenPair};
 use tokio::sync::watch;
 
 use crate::error::StoreError;
-use crate::record::{Claim, EventRow, Info, Intent, Latch, Lease, Record, StoredLogin};
+use crate::record::{
+    Claim, EventRow, Info, Intent, Latch, Lease, Pace, Record, StoredLogin, Trouble,
+};
 
 /// A session store with leases.
 ///
@@ -53,6 +55,24 @@ pub trait Store: Send + Sync {
         expect: Generation,
         latch: &Latch,
     ) -> Result<(), StoreError>;
+
+    /// Tells what troubles this generation, or with `None` that nothing does any more. Needs no lease, for it
+    /// is advice; it ends with the generation, a latch, a login and a logout. Creates the row if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when another generation is stored.
+    async fn note(
+        &self,
+        name: &str,
+        generation: Generation,
+        trouble: Option<&Trouble>,
+    ) -> Result<(), StoreError>;
+
+    /// How this token endpoint is to be treated; `None` when nothing is noted.
+    async fn pace(&self, endpoint: &str) -> Result<Option<Pace>, StoreError>;
+
+    /// Notes how this token endpoint is to be treated, or with `None` that it is well.
+    async fn set_pace(&self, endpoint: &str, pace: Option<Pace>) -> Result<(), StoreError>;
 
     /// A new login: saves the pair as the next generation (the pair's own number is ignored), clears latch
     /// and intent, ends any lease and fences the exchange under it. `stored` replaces the stored name and

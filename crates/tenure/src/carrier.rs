@@ -1,7 +1,5 @@
 //! What both layers do with a session: where its token may go, what an answer means, what heals it.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Response, StatusCode};
@@ -49,7 +47,7 @@ impl Carrier {
     /// The session's token; waits only when there is no valid one.
     pub(crate) async fn token(&self) -> Result<Token, NoToken> {
         self.session
-            .token(Duration::ZERO)
+            .token_to_send()
             .await
             .map_err(|failure| NoToken {
                 session: self.session.name().to_owned(),
@@ -106,7 +104,7 @@ impl Carrier {
         Local {
             token_sent: true,
             token_expired: token.expires.map(|end| end <= now),
-            has_refresh: !snapshot.ended,
+            has_refresh: snapshot.renewable && !snapshot.ended,
             refresh_expired: snapshot.refresh_expires.is_some_and(|end| end <= now),
             issuer: self.session.config().endpoints.known().issuer.clone(),
             session: self.session.name().to_owned(),
@@ -117,8 +115,16 @@ impl Carrier {
 
     /// After `token` was refused: a newer one to send the request again with (I12), else why there is none,
     /// where more is known than what the answer said.
-    pub(crate) async fn heal(&self, token: &Token) -> Result<Token, Option<Failure>> {
-        match self.session.refused(token.generation).await {
+    pub(crate) async fn heal(
+        &self,
+        token: &Token,
+        refusal: &Failure,
+    ) -> Result<Token, Option<Failure>> {
+        match self
+            .session
+            .refused_because(token.generation, refusal)
+            .await
+        {
             AfterRefusal::Newer(newer) if newer.generation > token.generation => Ok(newer),
             AfterRefusal::Newer(_) | AfterRefusal::NotHealable => Err(None),
             AfterRefusal::Failed(failure) => Err(Some(failure)),
@@ -126,9 +132,10 @@ impl Carrier {
     }
 
     /// Too late for this request; the next ones are to find a newer token.
-    pub(crate) fn heal_for_the_next(&self, token: &Token) {
+    pub(crate) fn heal_for_the_next(&self, token: &Token, refusal: &Failure) {
         let (session, generation) = (self.session.clone(), token.generation);
-        tokio::spawn(async move { drop(session.refused(generation).await) });
+        let refusal = refusal.clone();
+        tokio::spawn(async move { drop(session.refused_because(generation, &refusal).await) });
     }
 
     /// What the caller is told.

@@ -93,13 +93,14 @@ impl TenureMiddleware {
     async fn second_try(
         &self,
         token: &Token,
+        refusal: &Failure,
         again: Option<Request>,
     ) -> std::result::Result<(Token, Request), Option<Failure>> {
         let Some(again) = again else {
-            self.carrier.heal_for_the_next(token);
+            self.carrier.heal_for_the_next(token, refusal);
             return Err(None);
         };
-        Ok((self.carrier.heal(token).await?, again))
+        Ok((self.carrier.heal(token, refusal).await?, again))
     }
 }
 
@@ -128,7 +129,7 @@ impl Middleware for TenureMiddleware {
         if !verdict.refused {
             return Ok(self.told(response, &token, false, Some(verdict.failure)));
         }
-        let (newer, again) = match self.second_try(&token, again).await {
+        let (newer, again) = match self.second_try(&token, &verdict.failure, again).await {
             Ok(second) => second,
             Err(why) => {
                 let failure = why.unwrap_or(verdict.failure);

@@ -231,10 +231,10 @@ where
         return Ok(told(carrier, response, &token, false, Some(failure)));
     }
     let Some(again) = again else {
-        carrier.heal_for_the_next(&token);
+        carrier.heal_for_the_next(&token, &failure);
         return Ok(told(carrier, response, &token, false, Some(failure)));
     };
-    let newer = match carrier.heal(&token).await {
+    let newer = match carrier.heal(&token, &failure).await {
         Ok(newer) => newer,
         Err(why) => {
             let failure = why.unwrap_or(failure);

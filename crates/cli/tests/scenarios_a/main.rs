@@ -11,5 +11,6 @@ mod support;
 mod kills;
 mod outages;
 mod revoked;
+mod shared_trouble;
 mod storms;
 mod traffic;

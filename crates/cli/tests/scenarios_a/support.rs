@@ -119,6 +119,15 @@ impl Running {
             .json()
     }
 
+    /// All sessions, as the running program shows them.
+    pub fn statuses(&self) -> Vec<Value> {
+        let url = format!("{}/api/v1/sessions", self.url("admin"));
+        let answer = ask("GET", &url, &[], "")
+            .unwrap_or_else(|error| panic!("{url}: {error}; {self:?}"))
+            .json();
+        answer["sessions"].as_array().expect("sessions").clone()
+    }
+
     pub fn state(&self) -> String {
         self.status()["state"].as_str().expect("a state").to_owned()
     }

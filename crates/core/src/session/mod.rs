@@ -12,12 +12,12 @@ mod transitions;
 mod types;
 mod window;
 
-use crate::failure::{Failure, Heal};
+use crate::failure::{Class, Failure, Heal};
 use crate::pair::Generation;
 use crate::time::{Mono, Now};
 
 pub use policy::{Keep, Policy, RefreshAt};
-pub use types::{Action, Event, Held, Input, IntentSeen, Outcome, Sent, State, Stored};
+pub use types::{Action, Event, Held, Input, IntentSeen, Outcome, Sent, State, Stored, Trouble};
 pub use window::{ExchangeTimes, due};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -42,8 +42,9 @@ const REFUSED_AGAIN_MS: u64 = 5_000;
 /// The same for a token that an API accepted before it was refused.
 const ACCEPTED_THEN_REFUSED_MS: u64 = 500;
 /// Nothing is sent under a lease that was asked for longer ago than this: after a pause (the process was
-/// stopped, the machine slept) somebody else may hold it by now. Well below the lease's life in the keeper.
-const SEND_WITHIN_MS: u64 = 8_000;
+/// stopped, the machine slept) somebody else may hold it by now. A lease lives for this long, the exchange's
+/// hard deadline and the time to save, so that it outlives the exchange even where it cannot be renewed.
+pub const SEND_WITHIN_MS: u64 = 8_000;
 
 /// One session.
 #[derive(Clone, Debug)]
@@ -53,6 +54,11 @@ pub struct Machine {
     generation: Generation,
     held: Option<Held>,
     refused: bool,
+    /// The refusal was in words about the token; a bare 401 may have been about one path alone.
+    refused_plainly: bool,
+    /// The API refused a token that nothing can renew. It is the only one there is, so the gateway goes on
+    /// sending it: another answer may prove the refusal wrong.
+    doubt: Option<Failure>,
     phase: Phase,
     /// Whether we hold the lease in the present transaction.
     leased: bool,
@@ -77,6 +83,8 @@ pub struct Machine {
     missed: Option<Stored>,
     /// The lease is ours for a while from here on: when it was asked for, or when its exchange came back.
     lease_from: Mono,
+    /// The last row under a lease was older than what is known.
+    older_row: bool,
     /// The unsaved pair is the session's first: a row without a pair is then no logout.
     first_pair: bool,
 }
@@ -90,6 +98,8 @@ impl Machine {
             generation: Generation(0),
             held: None,
             refused: false,
+            refused_plainly: false,
+            doubt: None,
             phase: Phase::Idle,
             leased: false,
             intent: None,
@@ -109,6 +119,7 @@ impl Machine {
             expiry_told: false,
             missed: None,
             lease_from: Mono(0),
+            older_row: false,
             first_pair: false,
         }
     }
@@ -120,8 +131,11 @@ impl Machine {
         match input {
             Input::Tick => {}
             Input::Wanted { min_valid_ms } => self.wanted(mono, min_valid_ms),
-            Input::Refused { generation } => self.refused_by_api(mono, generation, &mut out),
-            Input::Accepted { generation } => self.accepted = generation == self.generation,
+            Input::Refused {
+                generation,
+                failure,
+            } => self.refused_by_api(mono, generation, failure, &mut out),
+            Input::Accepted { generation } => self.accepted_by_api(generation, &mut out),
             Input::Forced => self.forced = true,
             Input::LeaseGranted(stored) => self.leased(mono, stored, &mut out),
             Input::LeaseHeld { for_ms } => {
@@ -129,7 +143,7 @@ impl Machine {
                     self.phase = Phase::Waiting(mono + for_ms.clamp(1, LEASE_POLL_MS));
                 }
             }
-            Input::Paced { until, failure } => self.paced(until, failure),
+            Input::Paced { until, failure } => self.paced(mono, until, failure),
             Input::IntentWritten => self.send(mono, &mut out),
             Input::LeaseFailed(failure) | Input::IntentFailed(failure) => {
                 self.without_store(mono, failure, &mut out);
@@ -166,6 +180,9 @@ impl Machine {
                     .due_at()
                     .filter(|due| self.policy.keep == Keep::Warm || *due > now));
             }
+            if self.moot(now) {
+                at(self.not_before.filter(|until| *until > now));
+            }
         }
         if let Some(held) = &self.held {
             at(held.expires.filter(|end| *end > now));
@@ -198,6 +215,9 @@ impl Machine {
             } else {
                 State::NeedsLogin
             };
+        }
+        if self.doubt.is_some() {
+            return State::NeedsLogin;
         }
         if self.failures > 0 {
             return State::Degraded;
@@ -244,7 +264,13 @@ impl Machine {
         self.ended
             .as_ref()
             .or(self.unreadable.as_ref())
+            .or(self.doubt.as_ref())
             .or(self.failure.as_ref())
+    }
+
+    /// Whether the API refused a token that nothing can renew; it is sent all the same, for want of another.
+    pub fn doubted(&self) -> bool {
+        self.doubt.is_some()
     }
 
     /// Whether only a person can help.
@@ -317,6 +343,17 @@ impl Machine {
         self.refused || self.forced || ((interrupted || gone || due) && awaited)
     }
 
+    /// Whether the failure shown is one of an exchange that nobody needs any more: it is shown for as long as
+    /// it would have been waited, and forgotten.
+    fn moot(&self, now: Mono) -> bool {
+        self.failures > 0
+            && !self.unsaved
+            && !self.ended()
+            && self.valid(now)
+            && !self.exchange_needed(now)
+            && self.due_at().is_none_or(|due| due > now)
+    }
+
     fn wanted(&mut self, now: Mono, min_valid_ms: u64) {
         let short = self
             .held
@@ -335,17 +372,53 @@ impl Machine {
         }
     }
 
-    fn refused_by_api(&mut self, now: Mono, generation: Generation, out: &mut Vec<Action>) {
+    fn refused_by_api(
+        &mut self,
+        now: Mono,
+        generation: Generation,
+        failure: Option<Failure>,
+        out: &mut Vec<Action>,
+    ) {
         if generation != self.generation || self.refused || self.ended() {
             return;
         }
         let Some(held) = &self.held else { return };
+        let plainly = failure.filter(|failure| names_the_token(failure.class));
+        if !held.renewable {
+            if let Some(failure) = plainly
+                && self.doubt.is_none()
+            {
+                self.doubted_now(now, failure, out);
+            }
+            return;
+        }
         if !self.refusal_may_heal(now, held) {
             return;
         }
         self.refused = true;
+        self.refused_plainly = plainly.is_some();
         self.refusals = self.refusals.saturating_add(1);
         out.push(Action::Emit(Event::Refused(generation)));
+    }
+
+    fn doubted_now(&mut self, now: Mono, failure: Failure, out: &mut Vec<Action>) {
+        let trouble = Trouble {
+            generation: self.generation,
+            failures: 0,
+            not_before: now,
+            refused: true,
+            failure: failure.clone(),
+        };
+        self.doubt = Some(failure);
+        out.push(Action::Note(self.generation, Some(trouble)));
+        out.push(Action::Emit(Event::Refused(self.generation)));
+    }
+
+    fn accepted_by_api(&mut self, generation: Generation, out: &mut Vec<Action>) {
+        self.accepted = generation == self.generation;
+        if self.accepted && self.doubt.take().is_some() {
+            out.push(Action::Note(generation, None));
+        }
     }
 
     /// I13: a token that a refusal brought and that is refused again at once is not refreshed again: either no
@@ -393,6 +466,9 @@ impl Machine {
             // A wish that needs no exchange now is no cause for one later.
             self.forced = false;
             self.wanted = false;
+            if self.moot(now) && self.not_before.is_none_or(|until| until <= now) {
+                self.healthy();
+            }
         } else if self.not_before.is_none_or(|until| until <= now) {
             self.claim(now, out);
         }
@@ -420,7 +496,17 @@ impl Machine {
     }
 }
 
+/// Whether an answer of this class is about the token itself, wherever it was sent.
+fn names_the_token(class: Class) -> bool {
+    matches!(
+        class,
+        Class::AccessExpired | Class::AccessInvalid | Class::AccessRevoked | Class::KeyMismatch
+    )
+}
+
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod shared_trouble;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What others did to the row: a newer pair, a login, a logout, a latch.
 
-use super::{Action, Event, Held, Machine, Phase, Stored};
+use super::{Action, Event, Held, Machine, Phase, Stored, Trouble};
 use crate::failure::Failure;
 
 impl Machine {
@@ -75,11 +75,37 @@ impl Machine {
         self.intent = stored.intent;
         self.unreadable.clone_from(&stored.unreadable);
         let ours = self.held.as_ref().and_then(|held| held.fingerprint);
+        self.share(stored.trouble.as_ref());
         // Never unset here: only a login or a logout clears a latch, and a row without it may be an old reading.
         if let Some((fingerprint, failure)) = &stored.latch
             && Some(*fingerprint) == ours
         {
             self.ended = Some(failure.clone());
+        }
+    }
+
+    /// What others met with our own generation counts here, too: the server is asked no sooner than they would.
+    fn share(&mut self, trouble: Option<&Trouble>) {
+        let known = self.held.is_some() || self.logs_itself_in();
+        let Some(trouble) = trouble.filter(|it| known && it.generation == self.generation) else {
+            self.doubt = None;
+            return;
+        };
+        if self.held.as_ref().is_some_and(|held| !held.renewable) {
+            self.doubt = trouble.refused.then(|| trouble.failure.clone());
+            return;
+        }
+        if trouble.refused && !self.refused {
+            self.refused = true;
+            self.refused_plainly = true;
+            self.refusals = self.refusals.saturating_add(1);
+        }
+        if trouble.failures > self.failures {
+            self.failures = trouble.failures;
+            self.failure = Some(trouble.failure.clone());
+        }
+        if self.failures > 0 {
+            self.not_before = self.not_before.max(Some(trouble.not_before));
         }
     }
 
@@ -111,6 +137,7 @@ impl Machine {
     pub(super) fn healthy(&mut self) {
         self.failures = 0;
         self.failure = None;
+        self.doubt = None;
         self.ended = None;
         self.not_before = None;
     }

@@ -20,6 +20,8 @@ enum Move {
     Logout,
     StaleRow,
     Latch,
+    /// Another process met trouble: so many failures, so long a pause, refused or not.
+    Trouble(u32, u64, bool),
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -33,6 +35,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => Just(Move::Logout),
         1 => Just(Move::StaleRow),
         1 => Just(Move::Latch),
+        1 => (1u32..5, 0u64..60_000, any::<bool>())
+            .prop_map(|(failures, pause, refused)| Move::Trouble(failures, pause, refused)),
     ];
     prop::collection::vec(one, 1..120)
 }
@@ -86,8 +90,10 @@ impl World {
                 | Input::LeaseHeld { .. }
         );
         let out = self.machine.handle(now(self.at), input);
-        // A logout that came meanwhile takes effect with the answer.
-        if keeps && valid && self.row.held.is_some() {
+        // A logout or a refusal that another process told meanwhile takes effect with the answer.
+        let told = |trouble: &Trouble| trouble.refused && trouble.generation == self.row.generation;
+        let refused = self.row.trouble.as_ref().is_some_and(told);
+        if keeps && valid && self.row.held.is_some() && !refused {
             prop_assert!(self.machine.valid(mono(self.at)), "I7");
         }
         for action in out {
@@ -120,6 +126,18 @@ impl World {
                 prop_assert!(!self.machine.ended(), "sent after the end");
             }
             Action::Release => self.leased = false,
+            Action::Note(generation, trouble) if *generation == self.row.generation => {
+                self.row.trouble.clone_from(trouble);
+            }
+            // The one retry of unknown outcome comes at once.
+            Action::WriteIntent(intent) if intent.attempts == 1 => {
+                let pause = self
+                    .row
+                    .trouble
+                    .as_ref()
+                    .is_some_and(|trouble| trouble.not_before > mono(self.at));
+                prop_assert!(!pause, "asks a server that is being left alone");
+            }
             Action::ClearIntent(_) => (self.noted, self.row.intent) = (None, None),
             _ => {}
         }
@@ -208,7 +226,10 @@ impl World {
             Move::Refused(current) => {
                 let generation = self.machine.generation();
                 let generation = if current { generation } else { Generation(0) };
-                self.feed(Input::Refused { generation })
+                self.feed(Input::Refused {
+                    generation,
+                    failure: None,
+                })
             }
             Move::Answer(roll) => self.answer(roll),
             Move::Login => {
@@ -230,6 +251,16 @@ impl World {
                     let why = failure(Class::RefreshRevoked, Heal::Relogin);
                     self.row.latch = held.fingerprint.map(|print| (print, why));
                 }
+                self.feed(Input::Changed(self.row.clone()))
+            }
+            Move::Trouble(failures, pause, refused) => {
+                self.row.trouble = Some(Trouble {
+                    generation: self.row.generation,
+                    failures,
+                    not_before: mono(self.at + pause),
+                    refused,
+                    failure: failure(Class::ServerError, Heal::RetryLater),
+                });
                 self.feed(Input::Changed(self.row.clone()))
             }
         }

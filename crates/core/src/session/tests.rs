@@ -535,6 +535,7 @@ fn refusals_of_a_new_token_are_bounded() {
     let mut machine = warm();
     let refused = |generation| Input::Refused {
         generation: Generation(generation),
+        failure: None,
     };
     let out = machine.handle(now(10), refused(1));
     assert!(has(&out, &Action::Claim));
@@ -556,6 +557,7 @@ fn a_token_that_lived_long_and_is_refused_is_renewed_once() {
     let mut machine = warm();
     let refused = |generation| Input::Refused {
         generation: Generation(generation),
+        failure: None,
     };
     let out = machine.handle(now(60_000), refused(1));
     assert!(has(&out, &Action::Claim));
@@ -576,6 +578,7 @@ fn two_processes_do_not_take_turns_with_an_api_that_refuses_everything() {
         now(10),
         Input::Refused {
             generation: Generation(1),
+            failure: None,
         },
     );
     machine.handle(now(11), Input::LeaseHeld { for_ms: 1_000 });

@@ -2,9 +2,9 @@
 
 use super::others::blank;
 use super::{
-    Action, Event, Held, IntentSeen, Machine, Outcome, Phase, SEND_WITHIN_MS, Sent, Stored,
+    Action, Event, Held, IntentSeen, Machine, Outcome, Phase, SEND_WITHIN_MS, Sent, Stored, Trouble,
 };
-use crate::failure::{Failure, Heal};
+use crate::failure::{Class, Failure, Heal};
 use crate::jitter;
 use crate::time::Mono;
 
@@ -20,7 +20,10 @@ impl Machine {
             self.save_again(stored, out);
             return;
         }
-        if self.too_late(now) {
+        // A login may have come after this reading and ended the lease. Seen twice, it is a store rolled back.
+        let older = !blank(&stored) && stored.generation < self.generation;
+        self.older_row = older && !self.older_row;
+        if self.older_row || self.too_late(now) {
             self.start_over(now, out);
             return;
         }
@@ -30,7 +33,9 @@ impl Machine {
             return;
         }
         self.note_row(&stored);
-        if !self.exchange_needed(now) {
+        // Somebody else may have met trouble since, and the server is being left alone.
+        let left_alone = self.not_before.is_some_and(|until| until > now);
+        if left_alone || !self.exchange_needed(now) {
             self.finish(out);
             return;
         }
@@ -189,6 +194,16 @@ impl Machine {
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(now + wait);
         self.failure = Some(failure.clone());
+        if self.leased && failure.root().class != Class::StoreUnavailable {
+            let trouble = Trouble {
+                generation: self.generation,
+                failures: self.failures,
+                not_before: now + wait,
+                refused: self.refused && self.refused_plainly,
+                failure: failure.clone(),
+            };
+            out.push(Action::Note(self.generation, Some(trouble)));
+        }
         out.push(Action::Emit(Event::RefreshFailed(failure, wait)));
         self.finish(out);
     }
@@ -208,13 +223,19 @@ impl Machine {
         full - jitter::spread(&self.name, number, full / 4)
     }
 
-    pub(super) fn paced(&mut self, until: Mono, failure: Failure) {
-        if self.phase == Phase::Claiming {
-            self.phase = Phase::Idle;
-            self.not_before = Some(until);
-            if self.failure.is_none() {
-                self.failure = Some(failure);
-            }
+    /// The endpoint is being left alone: told in answer to a claim, or at the start to a session that would ask.
+    pub(super) fn paced(&mut self, now: Mono, until: Mono, failure: Failure) {
+        let would_ask = self.may_exchange()
+            && (!self.valid(now) || self.due_at().is_some_and(|due| due <= now));
+        match self.phase {
+            Phase::Claiming => self.phase = Phase::Idle,
+            Phase::Idle if would_ask => {}
+            _ => return,
+        }
+        self.not_before = self.not_before.max(Some(until));
+        self.failures = self.failures.max(1);
+        if self.failure.is_none() {
+            self.failure = Some(failure);
         }
     }
 
@@ -231,7 +252,10 @@ impl Machine {
             // Saving answers nobody who wants another token.
             let (forced, wanted) = (self.forced, self.wanted);
             self.finish(out);
-            (self.forced, self.wanted) = (forced, wanted);
+            // Unless a newer pair came meanwhile, which does.
+            if self.generation == generation {
+                (self.forced, self.wanted) = (forced, wanted);
+            }
         } else {
             self.install(held);
             out.push(Action::Publish);

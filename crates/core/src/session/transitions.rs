@@ -110,7 +110,8 @@ fn a_token_refused_again_at_once_is_not_renewed_again() {
         &machine.handle(
             at(10),
             Input::Refused {
-                generation: Generation(1)
+                generation: Generation(1),
+                failure: None,
             }
         ),
         |a| *a == Action::Claim
@@ -124,7 +125,8 @@ fn a_token_refused_again_at_once_is_not_renewed_again() {
             .handle(
                 at(20),
                 Input::Refused {
-                    generation: Generation(2)
+                    generation: Generation(2),
+                    failure: None,
                 }
             )
             .is_empty()
@@ -135,7 +137,8 @@ fn a_token_refused_again_at_once_is_not_renewed_again() {
             .handle(
                 at(25),
                 Input::Refused {
-                    generation: Generation(1)
+                    generation: Generation(1),
+                    failure: None,
                 }
             )
             .is_empty(),
@@ -152,7 +155,8 @@ fn a_token_refused_again_at_once_is_not_renewed_again() {
         &machine.handle(
             at(3_000),
             Input::Refused {
-                generation: Generation(2)
+                generation: Generation(2),
+                failure: None,
             }
         ),
         |a| *a == Action::Claim
@@ -183,4 +187,17 @@ fn the_store_s_word_that_nobody_is_logged_in_starts_nothing() {
         "but not after a logout"
     );
     assert_eq!(gone.state(Mono(2)), State::Empty);
+}
+
+#[test]
+fn a_row_read_before_a_login_does_not_undo_it() {
+    let mut machine = machine(Policy::default());
+    machine.handle(at(55_000), Input::Tick);
+    machine.handle(at(55_001), Input::Changed(row(2, 55_000)));
+    let out = machine.handle(at(55_002), Input::LeaseGranted(row(1, 0)));
+    assert_eq!(out, vec![Action::Release, Action::Claim]);
+    assert_eq!(machine.generation(), Generation(2));
+    // Read again, it is no race but a store that was rolled back.
+    machine.handle(at(55_003), Input::LeaseGranted(row(1, 0)));
+    assert_eq!(machine.generation(), Generation(1));
 }

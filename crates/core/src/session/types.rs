@@ -71,8 +71,25 @@ pub struct Stored {
     pub intent: Option<IntentSeen>,
     /// A final refusal that is remembered.
     pub latch: Option<(Fingerprint, Failure)>,
+    /// What troubles the stored generation.
+    pub trouble: Option<Trouble>,
     /// Why the row cannot be opened.
     pub unreadable: Option<Failure>,
+}
+
+/// What troubles a generation, told by whoever met it to everybody who shares the store (I14). It ends nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trouble {
+    /// The generation it is about.
+    pub generation: Generation,
+    /// Exchanges that failed in a row.
+    pub failures: u32,
+    /// No exchange before then.
+    pub not_before: Mono,
+    /// The API refused the access token, in words that are about the token.
+    pub refused: bool,
+    /// What happened last.
+    pub failure: Failure,
 }
 
 /// The durable note of an exchange.
@@ -127,6 +144,8 @@ pub enum Input {
     Refused {
         /// The generation that was sent.
         generation: Generation,
+        /// How the answer was named, where it was.
+        failure: Option<Failure>,
     },
     /// An API accepted the access token of this generation.
     Accepted {
@@ -196,6 +215,9 @@ pub enum Action {
     LookAgain,
     /// Remember the refusal in the store. Answer: `Latched`.
     Latch(Failure),
+    /// Tell everybody who shares the store what troubles this generation, or that nothing does any more.
+    /// Advice: nothing depends on its being heard.
+    Note(Generation, Option<Trouble>),
     /// Remove the intent: the server provably did nothing.
     ClearIntent(Generation),
     /// Give the lease back.

@@ -42,10 +42,14 @@ impl Oracle for Latched {
                 process,
                 generation,
                 token: Some(token),
+                alone,
                 ..
             } => {
                 let tried = (generation.0, token);
-                if self.latched.contains(&tried) || self.known.contains(&(process, tried)) {
+                // Who stood still while it was latched and cannot reach the store now has no way to know.
+                if (!alone && self.latched.contains(&tried))
+                    || self.known.contains(&(process, tried))
+                {
                     return Err(format!("{token:?} is sent again after its final refusal"));
                 }
             }

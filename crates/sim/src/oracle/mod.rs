@@ -6,6 +6,7 @@ mod durable;
 mod exchange;
 mod fence;
 mod final_word;
+mod hurry;
 mod latch;
 mod live;
 mod theft;
@@ -48,6 +49,7 @@ pub fn all(plan: &Plan) -> Vec<(&'static str, Box<dyn Oracle>)> {
         ("latched (I8)", Box::<latch::Latched>::default()),
         ("cause (I13)", Box::new(cause::Cause::new(plan))),
         ("fenced writes never land", Box::<fence::Fence>::default()),
+        ("paced together (I14)", Box::<hurry::Hurry>::default()),
         ("theft", Box::new(theft::Theft::new(plan))),
         (
             "every waiter is answered",

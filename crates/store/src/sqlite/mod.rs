@@ -6,6 +6,7 @@ pub(crate) mod open;
 mod schema;
 pub(crate) mod sessions;
 mod store;
+mod trouble;
 
 pub use db::Db;
 pub use open::{Options, SqliteStore};

@@ -52,6 +52,18 @@ CREATE TABLE events (
     holder     TEXT NOT NULL
 ) STRICT;
 CREATE INDEX events_by_session ON events (session, id);
+", "
+-- What one process met with the stored generation, JSON.
+ALTER TABLE sessions ADD COLUMN trouble TEXT;
+
+-- Token endpoints that failed or asked for a pause.
+CREATE TABLE endpoints (
+    url      TEXT PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    boot     TEXT NOT NULL,        -- the boot that until counts in
+    until    INTEGER NOT NULL,     -- milliseconds since that boot
+    failure  TEXT                  -- JSON
+) STRICT, WITHOUT ROWID;
 "];
 
 /// How many events are kept.

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tenure_core::{Generation, TokenPair};
 
+use super::trouble;
 use crate::clock;
 use crate::holder::Holder;
 use crate::record::{Info, Intent, Latch, Lease, LeaseView, Record, StoredLogin};
@@ -37,6 +38,7 @@ pub(crate) struct Row {
     pub(crate) latch: Option<String>,
     pub(crate) info: String,
     pub(crate) suspect: bool,
+    pub(crate) trouble: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +49,7 @@ pub(crate) struct RawLease {
 }
 
 const COLUMNS: &str = "name, generation, epoch, lease_holder, lease_boot, lease_until, pair, login, intent, \
-                       latch, info, suspect";
+                       latch, info, suspect, trouble";
 
 fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let holder: Option<String> = row.get(3)?;
@@ -68,6 +70,7 @@ fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         latch: row.get(9)?,
         info: row.get(10)?,
         suspect: row.get(11)?,
+        trouble: row.get(12)?,
     })
 }
 
@@ -124,6 +127,7 @@ impl Row {
             info,
             lease,
             suspect: self.suspect,
+            trouble: self.trouble.as_deref().and_then(trouble::read),
             unsaved: false,
             unreadable: (!unreadable.is_empty()).then(|| unreadable.join("; ")),
         }
@@ -186,7 +190,7 @@ pub(crate) fn saves(conn: &Connection) -> rusqlite::Result<u64> {
         .unwrap_or(0))
 }
 
-fn insert_if_absent(tx: &Transaction<'_>, name: &str) -> rusqlite::Result<()> {
+pub(super) fn insert_if_absent(tx: &Transaction<'_>, name: &str) -> rusqlite::Result<()> {
     tx.prepare_cached("INSERT INTO sessions (name) VALUES (?1) ON CONFLICT (name) DO NOTHING")?
         .execute([name])?;
     Ok(())
@@ -271,7 +275,7 @@ fn take_in(tx: &Transaction<'_>, vault: &Vault, name: &str, waiting: &Waiting) -
     };
     let changed = tx
         .prepare_cached(
-            "UPDATE sessions SET generation = ?2, pair = ?3, intent = NULL, latch = NULL \
+            "UPDATE sessions SET generation = ?2, pair = ?3, intent = NULL, latch = NULL, trouble = NULL \
              WHERE name = ?1 AND generation < ?2",
         )?
         .execute(params![name, waiting.generation.0 as i64, sealed])?;
@@ -345,7 +349,8 @@ pub(crate) fn commit(
         Err(error) => return Ok(Err(Refused::Seal(error))),
     };
     tx.prepare_cached(
-        "UPDATE sessions SET generation = ?2, pair = ?3, info = ?4, intent = NULL, latch = NULL, suspect = 0 \
+        "UPDATE sessions SET generation = ?2, pair = ?3, info = ?4, intent = NULL, latch = NULL, suspect = 0, \
+         trouble = NULL \
          WHERE name = ?1",
     )?
     .execute(params![
@@ -366,23 +371,26 @@ pub(crate) fn latch(
     if let Err(refused) = under_lease(tx, lease, Some(expect))? {
         return Ok(Err(refused));
     }
-    tx.prepare_cached("UPDATE sessions SET latch = ?2, intent = NULL WHERE name = ?1")?
-        .execute(params![lease.name, json(latch)?])?;
+    tx.prepare_cached(
+        "UPDATE sessions SET latch = ?2, intent = NULL, trouble = NULL WHERE name = ?1",
+    )?
+    .execute(params![lease.name, json(latch)?])?;
     Ok(Ok(()))
 }
 
-/// A new login; its generation and the count of saves.
+/// A new login; its generation and the count of saves. The generation is above that of the pair in the spare slot
+/// too, which other processes may have adopted.
 pub(crate) fn login(
     tx: &Transaction<'_>,
     vault: &Vault,
-    name: &str,
+    (name, spare): (&str, Generation),
     (pair, info): (&TokenPair, &Info),
     stored: Option<&StoredLogin>,
 ) -> Outcome<(Generation, u64)> {
     insert_if_absent(tx, name)?;
     let row = get(tx, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     put_aside(tx, vault, &row)?;
-    let generation = Generation(row.generation).next();
+    let generation = Generation(row.generation).max(spare).next();
     let sealed = vault
         .seal_pair(Field::Pair, name, generation, pair)
         .and_then(|pair| {
@@ -397,7 +405,7 @@ pub(crate) fn login(
     };
     tx.prepare_cached(
         "UPDATE sessions SET generation = ?2, pair = ?3, login = ?4, info = ?5, intent = NULL, latch = NULL, \
-         suspect = 0, epoch = epoch + 1, lease_holder = NULL, lease_boot = NULL, lease_until = NULL \
+         trouble = NULL, suspect = 0, epoch = epoch + 1, lease_holder = NULL, lease_boot = NULL, lease_until = NULL \
          WHERE name = ?1",
     )?
     .execute(params![name, generation.0 as i64, pair, login, json(info)?])?;
@@ -429,7 +437,7 @@ pub(crate) fn put_aside(tx: &Transaction<'_>, vault: &Vault, row: &Row) -> rusql
 
 pub(crate) fn logout(tx: &Transaction<'_>, name: &str) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "UPDATE sessions SET pair = NULL, login = NULL, intent = NULL, latch = NULL, suspect = 0, \
+        "UPDATE sessions SET pair = NULL, login = NULL, intent = NULL, latch = NULL, trouble = NULL, suspect = 0, \
          epoch = epoch + 1, lease_holder = NULL, lease_boot = NULL, lease_until = NULL WHERE name = ?1",
     )?
     .execute([name])?;
@@ -445,7 +453,7 @@ pub(crate) fn put(
 ) -> rusqlite::Result<()> {
     insert_if_absent(tx, name)?;
     tx.prepare_cached(
-        "UPDATE sessions SET generation = ?2, info = ?3, latch = ?4, intent = NULL, \
+        "UPDATE sessions SET generation = ?2, info = ?3, latch = ?4, intent = NULL, trouble = NULL, \
          epoch = epoch + 1, lease_holder = NULL, lease_boot = NULL, lease_until = NULL WHERE name = ?1",
     )?
     .execute(params![

@@ -10,8 +10,11 @@ use tokio::sync::watch;
 use super::events;
 use super::open::{SqliteStore, internal, is_newer};
 use super::sessions::{self, Outcome, Refused, Row, Waiting};
+use super::trouble;
 use crate::error::StoreError;
-use crate::record::{Claim, EventRow, Info, Intent, Latch, Lease, Record, StoredLogin};
+use crate::record::{
+    Claim, EventRow, Info, Intent, Latch, Lease, Pace, Record, StoredLogin, Trouble,
+};
 use crate::spare::Spare;
 use crate::store::Store;
 use crate::vault::{Field, Vault};
@@ -171,6 +174,7 @@ impl SqliteStore {
                     record.pair = Some(waiting.pair);
                     record.intent = None;
                     record.latch = None;
+                    record.trouble = None;
                     record.unsaved = true;
                 }
                 Err(why) => {
@@ -370,6 +374,35 @@ impl Store for SqliteStore {
         self.point("store.latch.after")
     }
 
+    async fn note(
+        &self,
+        name: &str,
+        generation: Generation,
+        trouble: Option<&Trouble>,
+    ) -> Result<(), StoreError> {
+        self.point("store.note.before")?;
+        let (at, trouble) = (name.to_owned(), trouble.cloned());
+        self.step(name, move |tx| {
+            trouble::note(tx, &at, generation, trouble.as_ref())
+        })
+        .await
+    }
+
+    async fn pace(&self, endpoint: &str) -> Result<Option<Pace>, StoreError> {
+        let endpoint = endpoint.to_owned();
+        self.db
+            .read(move |conn| trouble::pace(conn, &endpoint))
+            .await
+    }
+
+    async fn set_pace(&self, endpoint: &str, pace: Option<Pace>) -> Result<(), StoreError> {
+        self.point("store.pace.before")?;
+        let endpoint = endpoint.to_owned();
+        self.db
+            .write(move |tx| trouble::set_pace(tx, &endpoint, pace))
+            .await
+    }
+
     async fn login(
         &self,
         name: &str,
@@ -379,10 +412,15 @@ impl Store for SqliteStore {
     ) -> Result<Generation, StoreError> {
         self.point("store.login.before")?;
         let at = name.to_owned();
+        let waiting = self
+            .spares
+            .read(name)
+            .map_err(|error| self.spare_error(name, "reading the spare slot", &error))?
+            .map_or(Generation(0), |spare| Generation(spare.generation));
         let (info, stored) = (info.clone(), stored.cloned());
         let (generation, saves) = self
             .sealed(name, move |tx, vault| {
-                sessions::login(tx, vault, &at, (&pair, &info), stored.as_ref())
+                sessions::login(tx, vault, (&at, waiting), (&pair, &info), stored.as_ref())
             })
             .await?;
         self.advance(saves);

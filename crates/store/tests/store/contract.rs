@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure_core::{Generation, Secret, Wall};
-use tenure_store::{Claim, EventRow, Info, Store, StoreError, StoredLogin};
+use tenure_store::{Claim, EventRow, Info, Pace, Store, StoreError, StoredLogin, Trouble};
 
 use crate::{Bench, LONG_MS, claim, intent, latch, load, pair};
 
@@ -40,6 +40,8 @@ contract!(
         a_commit_may_be_repeated,
         an_intent_lasts_until_its_end_is_known,
         a_latch_lasts_until_a_login,
+        trouble_is_told_and_ends_with_its_generation,
+        a_pause_of_an_endpoint_is_shared,
         a_login_fences_the_exchange_under_way,
         a_logout_keeps_the_generation_and_nothing_else,
         a_stored_login_survives_commits,
@@ -210,6 +212,80 @@ async fn a_latch_lasts_until_a_login(fixture: &dyn Fixture) {
         .unwrap();
     let record = load(&*one, "shop").await;
     assert_eq!((record.latch, record.generation), (None, Generation(2)));
+}
+
+fn trouble(wait_ms: u64) -> Trouble {
+    Trouble {
+        failures: 3,
+        wait_ms,
+        refused: true,
+        failure: latch().failure,
+    }
+}
+
+async fn trouble_is_told_and_ends_with_its_generation(fixture: &dyn Fixture) {
+    let (one, two) = (fixture.store(), fixture.store());
+    let first = one
+        .login("shop", pair(1), &Info::default(), None)
+        .await
+        .unwrap();
+    one.note("shop", first, Some(&trouble(LONG_MS)))
+        .await
+        .unwrap();
+    let told = load(&*two, "shop").await.trouble.unwrap();
+    assert!(told.wait_ms > 0 && told.wait_ms <= LONG_MS, "{told:?}");
+    assert_eq!(
+        Trouble { wait_ms: 0, ..told },
+        trouble(0),
+        "all but the time left"
+    );
+    // A pause that is over leaves the rest.
+    one.note("shop", first, Some(&trouble(0))).await.unwrap();
+    assert_eq!(load(&*two, "shop").await.trouble, Some(trouble(0)));
+    one.note("shop", first, None).await.unwrap();
+    assert_eq!(load(&*two, "shop").await.trouble, None);
+    // It ends with its generation, and nobody can tell of an older one.
+    one.note("shop", first, Some(&trouble(LONG_MS)))
+        .await
+        .unwrap();
+    let (lease, record) = claim(&*two, "shop", LONG_MS).await;
+    assert!(record.trouble.is_some(), "read under the lease, too");
+    two.commit(&lease, first, &pair(2), &Info::default())
+        .await
+        .unwrap();
+    assert_eq!(load(&*one, "shop").await.trouble, None);
+    let late = one.note("shop", first, Some(&trouble(1))).await;
+    assert!(
+        matches!(late, Err(StoreError::Moved { now }) if now == Generation(2)),
+        "{late:?}"
+    );
+    one.note("shop", Generation(2), Some(&trouble(LONG_MS)))
+        .await
+        .unwrap();
+    two.logout("shop").await.unwrap();
+    assert_eq!(load(&*one, "shop").await.trouble, None);
+}
+
+async fn a_pause_of_an_endpoint_is_shared(fixture: &dyn Fixture) {
+    const URL: &str = "https://id.example/token";
+    let (one, two) = (fixture.store(), fixture.store());
+    assert_eq!(one.pace(URL).await.unwrap(), None);
+    let pace = Pace {
+        failures: 4,
+        wait_ms: LONG_MS,
+        failure: Some(latch().failure),
+    };
+    one.set_pace(URL, Some(pace)).await.unwrap();
+    let told = two.pace(URL).await.unwrap().unwrap();
+    assert_eq!((told.failures, told.failure), (4, Some(latch().failure)));
+    assert!(
+        told.wait_ms > 0 && told.wait_ms <= LONG_MS,
+        "{}",
+        told.wait_ms
+    );
+    assert_eq!(two.pace("https://other.example/").await.unwrap(), None);
+    two.set_pace(URL, None).await.unwrap();
+    assert_eq!(one.pace(URL).await.unwrap(), None);
 }
 
 async fn a_login_fences_the_exchange_under_way(fixture: &dyn Fixture) {
