@@ -83,7 +83,8 @@ impl SqliteStore {
             Refused::Moved(now) => StoreError::Moved { now },
             Refused::KeyChanged => StoreError::Key {
                 source_name: self.key_source(),
-                detail: "the store was rekeyed, and this source still holds the old key; start again with the new key source".to_owned(),
+                detail: "the store was rekeyed, and this source still holds the old key".to_owned(),
+                fix: Some("start again with the new key source".to_owned()),
             },
             Refused::Unreadable(detail) => StoreError::Unreadable {
                 path: self.db.path().to_owned(),
