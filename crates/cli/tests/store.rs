@@ -223,3 +223,23 @@ fn a_store_that_cannot_be_written_is_not_sound() {
     }
     mode(&data, 0o700);
 }
+
+#[test]
+fn an_expiry_is_stored_once_however_often_it_is_looked_at() {
+    let home = home();
+    let ended = r#"{"access_token":"a","expires_in":10,"obtained_at":1000000000}"#;
+    home.run_with(&["login", "till", "--import", "-"], ended)
+        .ok();
+    for command in [
+        &["status"][..],
+        &["status", "--json"],
+        &["token", "till"],
+        &["request", "till", "GET", "/x"],
+        &["token", "till"],
+    ] {
+        home.run(command);
+    }
+    let rows = home.run(&["events", "till", "--json"]).ok().out;
+    let expired = rows.matches("\"expired\"").count();
+    assert_eq!(expired, 1, "{rows}");
+}

@@ -17,6 +17,7 @@ use crate::clocks::Clocks;
 use crate::config::SessionConfig;
 use crate::context::{Context, Note};
 use crate::entry;
+use crate::events;
 use crate::login::NewLogin;
 use crate::pacing::Pacer;
 use crate::rows;
@@ -334,7 +335,12 @@ async fn write_events(store: Arc<dyn Store>, mut notes: mpsc::UnboundedReceiver<
     while let Some(note) = notes.recv().await {
         match note {
             Note::Row(row) => {
-                if let Err(error) = store.append_event(&row).await {
+                // Every process sees a token or a session come to its end; whoever sees it first tells the store.
+                let stored = match events::once(&row.kind) {
+                    Some(once) => store.append_event_once(&row, once).await.map(drop),
+                    None => store.append_event(&row).await.map(drop),
+                };
+                if let Err(error) = stored {
                     tracing::warn!(session = %row.session, kind = %row.kind, %error, "an event could not be stored");
                 }
             }

@@ -27,6 +27,8 @@ mod vault;
 
 pub use error::StoreError;
 pub use keys::KeySource;
-pub use record::{Claim, EventRow, Info, Intent, Latch, Lease, LeaseView, Record, StoredLogin};
+pub use record::{
+    Claim, EventRow, Info, Intent, Latch, Lease, LeaseView, Once, Record, StoredLogin,
+};
 pub use seal::{Seal, SealError};
 pub use store::Store;

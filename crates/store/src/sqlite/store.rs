@@ -11,7 +11,7 @@ use super::events;
 use super::open::{SqliteStore, internal, is_newer};
 use super::sessions::{self, Outcome, Refused, Row, Waiting};
 use crate::error::StoreError;
-use crate::record::{Claim, EventRow, Info, Intent, Latch, Lease, Record, StoredLogin};
+use crate::record::{Claim, EventRow, Info, Intent, Latch, Lease, Once, Record, StoredLogin};
 use crate::spare::Spare;
 use crate::store::Store;
 use crate::vault::{Field, Vault};
@@ -413,6 +413,32 @@ impl Store for SqliteStore {
         self.point("store.event.before")?;
         let event = event.clone();
         self.db.write(move |tx| events::append(tx, &event)).await
+    }
+
+    async fn append_event_once(
+        &self,
+        event: &EventRow,
+        once: Once,
+    ) -> Result<Option<u64>, StoreError> {
+        self.point("store.event.before")?;
+        let known = event.clone();
+        if self
+            .db
+            .read(move |conn| events::known(conn, &known, once))
+            .await?
+        {
+            return Ok(None);
+        }
+        let event = event.clone();
+        self.db
+            .write(move |tx| {
+                // Somebody else may have been faster since.
+                if events::known(tx, &event, once)? {
+                    return Ok(None);
+                }
+                events::append(tx, &event).map(Some)
+            })
+            .await
     }
 
     async fn events(
