@@ -66,3 +66,35 @@ fn a_killed_first_is_succeeded_as_well() {
 
 const TILL: &str = "[sessions.till]\ntoken_endpoint = \"http://127.0.0.1:1/token\"\nclient_id = \"x\"\nupstream = \"http://127.0.0.1:1\"\n";
 const TOKENS: &str = r#"{"access_token":"canary-8","refresh_token":"canary-9","expires_in":3600}"#;
+
+#[test]
+fn people_are_shown_pages_they_can_open() {
+    let home = Home::new();
+    home.write("tenure.toml", TILL);
+    let shown = |args: &[&str]| {
+        let ran = home.run(args);
+        format!("{}{}", ran.out, ran.err)
+    };
+    let alone = [
+        shown(&["token", "till"]),
+        shown(&["request", "till", "GET", "/x"]),
+    ];
+    for text in &alone {
+        assert!(
+            text.contains("API02010") && !text.contains("error-codes"),
+            "a path that leads nowhere: {text}"
+        );
+    }
+    let json = home.run(&["token", "till", "--json"]).json();
+    let path = "/error-codes/API02010";
+    assert_eq!(json["error"]["failure"]["page"], path);
+    let up = home.up(&[]);
+    let page = format!("{}{path}", up.url("admin"));
+    for args in [&["token", "till"][..], &["request", "till", "GET", "/x"]] {
+        let text = shown(args);
+        assert!(text.contains(&page), "no {page} in {text}");
+    }
+    assert_eq!(common::get(&page).status, 200);
+    let again = home.run(&["token", "till", "--json"]).json();
+    assert_eq!(again, json, "JSON is the same");
+}
