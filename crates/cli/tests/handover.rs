@@ -65,7 +65,111 @@ fn a_killed_first_is_succeeded_as_well() {
 }
 
 const TILL: &str = "[sessions.till]\ntoken_endpoint = \"http://127.0.0.1:1/token\"\nclient_id = \"x\"\nupstream = \"http://127.0.0.1:1\"\n";
+const BOOKS: &str = "\n[sessions.books]\ntoken_endpoint = \"http://127.0.0.1:1/token\"\nclient_id = \"y\"\nclient_secret = { env = \"BOOKS_SECRET\" }\nupstream = \"http://127.0.0.1:1\"\n";
 const TOKENS: &str = r#"{"access_token":"canary-8","refresh_token":"canary-9","expires_in":3600}"#;
+const ENDED: &str =
+    r#"{"access_token":"a","refresh_token":"r","expires_in":10,"obtained_at":1000000000}"#;
+
+#[test]
+fn a_secret_that_cannot_be_read_stops_its_own_session_only() {
+    let home = Home::new();
+    home.write("tenure.toml", &format!("{TILL}{BOOKS}"));
+    home.run_with(&["login", "till", "--import", "-"], TOKENS)
+        .ok();
+    let up = home.up(&[]);
+    let session = |up: &Up, name: &str| up.admin(&format!("/api/v1/sessions/{name}")).json();
+    let books = session(&up, "books");
+    assert_eq!(books["state"], "needs_operator", "{books}");
+    let failure = &books["failure"];
+    assert_eq!(
+        [
+            &failure["code"],
+            &failure["heal"],
+            &failure["who"],
+            &failure["cause"]
+        ],
+        ["API02019", "fix_config", "operator", "secret_unreadable"]
+    );
+    let detail = failure["detail"].as_str().expect("a text");
+    for word in ["tenure.toml:9", "`client_secret`", "BOOKS_SECRET"] {
+        assert!(detail.contains(word), "no {word} in {detail}");
+    }
+    assert_eq!(session(&up, "till")["state"], "fresh");
+    assert_eq!(by_socket(&home.data(), "till"), Some(200));
+    // Nobody asks the server on its behalf, not even when told to.
+    let url = format!("{}/api/v1/sessions/books", up.url("admin"));
+    for (ask, body) in [
+        ("refresh", ""),
+        ("login", r#"{"username":"u","password":"p"}"#),
+    ] {
+        let answer = common::request("POST", &format!("{url}/{ask}"), &[], body);
+        assert!(answer.status >= 400, "{answer:?}");
+        assert_eq!(answer.json()["code"], "API02019", "{answer:?}");
+    }
+    let gateway = up.gateway("/books/x");
+    assert_eq!(
+        gateway.header("tenure-code"),
+        Some("API02019"),
+        "{gateway:?}"
+    );
+
+    let alone = home.run(&["token", "books", "--json"]);
+    assert_eq!(alone.code, 4, "{alone:?}");
+    let told = &alone.json()["error"]["failure"];
+    assert_eq!(
+        (&told["code"], &told["detail"]),
+        (&failure["code"], &failure["detail"])
+    );
+    home.run(&["token", "till"]).ok();
+    let (code, said) = up.stop("TERM");
+    assert_eq!(code, Some(0));
+    assert!(said.contains("BOOKS_SECRET"), "{said}");
+
+    // With the secret there, the next start knows nothing of it any more.
+    let mut command = home.command(&[
+        "up",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ]);
+    command.env("BOOKS_SECRET", "canary-5");
+    let up = Up::start(command);
+    assert_eq!(session(&up, "books")["state"], "empty");
+    let (_, said) = up.stop("TERM");
+    assert!(!said.contains("canary"), "{said}");
+}
+
+#[test]
+fn what_is_valid_is_served_without_the_secret() {
+    let home = Home::new();
+    home.write("tenure.toml", BOOKS);
+    let login = |tokens: &str| {
+        let path = home.write("tokens", tokens);
+        let mut command =
+            home.command(&["login", "books", "--import", path.to_str().expect("UTF-8")]);
+        common::Ran::from(
+            command
+                .env("BOOKS_SECRET", "s")
+                .output()
+                .expect("it starts"),
+        )
+        .ok();
+    };
+    login(TOKENS);
+    let served = home.run(&["token", "books"]).ok();
+    assert_eq!(served.out, "canary-8\n");
+    login(ENDED);
+    let ran = home.run(&["token", "books"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(
+        ran.err.contains("API02019") && ran.err.contains("tenure.toml:5"),
+        "{ran:?}"
+    );
+    // Forgetting what is here needs nobody's secret.
+    home.run(&["logout", "books"]).ok();
+}
 
 #[test]
 fn people_are_shown_pages_they_can_open() {

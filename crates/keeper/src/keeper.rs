@@ -98,7 +98,8 @@ impl Keeper {
                 .await?
                 .unwrap_or_else(|| rows::empty(&config.name));
             let shard = &mut shards[number % count];
-            let machine = Machine::new(config.name.clone(), policy(&config, options.warm));
+            let machine = Machine::new(config.name.clone(), policy(&config, options.warm))
+                .blocked_by(config.blocked.as_deref().cloned());
             let name = config.name.clone();
             let shared = Arc::new(Shared {
                 config,
@@ -173,6 +174,9 @@ impl Keeper {
     pub async fn logout(&self, name: &str, everywhere: bool) -> Result<(), Failure> {
         let session = self.session(name).ok_or_else(|| unknown(name))?;
         let store = &self.0.ctx.store;
+        if everywhere {
+            session.config().usable()?;
+        }
         if everywhere
             && let Some(record) = store.load(name).await.map_err(|error| error.failure())?
         {

@@ -23,7 +23,7 @@ use crate::output::spinner;
 
 /// Sends the request and prints the answer. An error status makes a failure of the command.
 pub async fn run(app: &App, args: &args::Request) -> Outcome {
-    let config = app.session_config(&args.session)?;
+    let config = app.spec(&args.session)?.build_or_block();
     let request = request(args)?;
     let keeper = app.open_keeper(vec![config], false).await?;
     let mut routes = app.routes();

@@ -10,7 +10,7 @@ use crate::output::spinner;
 
 /// Prints a token that lives long enough.
 pub async fn run(app: &App, args: &args::Token) -> Outcome {
-    let config = app.session_config(&args.session)?;
+    let config = app.spec(&args.session)?.build_or_block();
     let keeper = app.open_keeper(vec![config], false).await?;
     let session = keeper
         .session(&args.session)

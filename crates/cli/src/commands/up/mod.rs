@@ -129,7 +129,14 @@ async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up
         _ => None,
     };
     urls.issuer = example.as_ref().map(|example| example.url.clone());
-    let keeper = app.open_keeper(app.session_configs()?, true).await?;
+    let configs = app.session_configs();
+    if app.out.json {
+        // Otherwise the list of sessions says so.
+        for failure in configs.iter().filter_map(|config| config.blocked.as_ref()) {
+            app.out.warn(&failure.detail);
+        }
+    }
+    let keeper = app.open_keeper(configs, true).await?;
     if let Some(example) = &example {
         first_login(&keeper, example).await?;
     }
