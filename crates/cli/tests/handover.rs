@@ -160,6 +160,10 @@ fn what_is_valid_is_served_without_the_secret() {
     login(TOKENS);
     let served = home.run(&["token", "books"]).ok();
     assert_eq!(served.out, "canary-8\n");
+    // More life than it has takes a refresh, which cannot be had: it is served, and why is told.
+    let served = home.run(&["token", "books", "--min-valid", "2h"]).ok();
+    assert_eq!(served.out, "canary-8\n");
+    assert!(served.err.contains("API02019"), "{served:?}");
     login(ENDED);
     let ran = home.run(&["token", "books"]);
     assert_eq!(ran.code, 4, "{ran:?}");
@@ -169,6 +173,27 @@ fn what_is_valid_is_served_without_the_secret() {
     );
     // Forgetting what is here needs nobody's secret.
     home.run(&["logout", "books"]).ok();
+}
+
+#[test]
+fn a_token_that_cannot_live_as_long_as_asked_is_given_with_a_warning() {
+    let home = Home::new();
+    let up = home.up_example();
+    let ran = home
+        .run(&["token", "shop", "--min-valid", "1h", "--json"])
+        .ok();
+    assert!(
+        ran.json()["access_token"].is_string(),
+        "stdout is the token: {ran:?}"
+    );
+    assert!(
+        ran.err.contains("warning") && ran.err.contains("live only ") && ran.err.contains("1 h"),
+        "{ran:?}"
+    );
+    // Nobody asked for anything: nothing to warn of.
+    let ran = home.run(&["token", "shop"]).ok();
+    assert_eq!(ran.err, "", "{ran:?}");
+    assert_eq!(up.stop("TERM").0, Some(0));
 }
 
 #[test]
