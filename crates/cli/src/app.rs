@@ -15,7 +15,7 @@ use tenure_store::sqlite::{self, SqliteStore};
 
 use crate::args::Global;
 use crate::builtin::BuiltIn;
-use crate::config::{self, Config, KeeperSection, Sourced, Spec, discover};
+use crate::config::{self, Config, KeeperSection, Sourced, Spec, discover, unreadable};
 use crate::error::{CommandError, Exit, Outcome, Problem};
 use crate::output::Output;
 
@@ -92,26 +92,17 @@ impl App {
         ))
     }
 
-    /// The session with its secrets.
+    /// The session with its secrets, for a command that cannot do without.
     pub fn session_config(&self, name: &str) -> Outcome<SessionConfig> {
-        self.spec(name)?
-            .build()
-            .map_err(|problem| CommandError::new(Exit::NeedsOperator, problem))
+        self.spec(name)?.build().map_err(|problem| CommandError {
+            failure: Some(Box::new(unreadable(&problem))),
+            ..CommandError::new(Exit::NeedsOperator, problem)
+        })
     }
 
-    /// All sessions with their secrets; every secret that cannot be read is told.
-    pub fn session_configs(&self) -> Outcome<Vec<SessionConfig>> {
-        let (configs, problems): (Vec<_>, Vec<_>) = self
-            .specs()
-            .iter()
-            .map(Spec::build)
-            .partition(Result::is_ok);
-        let problems: Vec<Problem> = problems.into_iter().filter_map(Result::err).collect();
-        if problems.is_empty() {
-            Ok(configs.into_iter().filter_map(Result::ok).collect())
-        } else {
-            Err(CommandError::many(Exit::NeedsOperator, problems))
-        }
+    /// All sessions with their secrets. One whose secret cannot be read is blocked, and none of the others.
+    pub fn session_configs(&self) -> Vec<SessionConfig> {
+        self.specs().iter().map(Spec::build_or_block).collect()
     }
 
     /// What the gateway passes on, by session.

@@ -166,9 +166,9 @@ pub struct Logout {
 pub struct Token {
     /// The session
     pub session: String,
-    /// How long it must live at least
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value::duration)]
-    pub min_valid: Duration,
+    /// How long it must live at least [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    pub min_valid: Option<Duration>,
     /// How to print it
     #[arg(long, default_value = "plain")]
     pub format: TokenFormat,

@@ -141,6 +141,7 @@ fn spec(issuer: &Url) -> Outcome<Spec> {
         keep: Keep::Warm,
         client_credentials: false,
         timing: Timing::default(),
+        blocked: None,
     };
     Ok(Spec {
         name: SESSION.to_owned(),

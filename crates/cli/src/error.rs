@@ -163,8 +163,12 @@ impl From<StoreError> for CommandError {
             Exit::NeedsOperator
         };
         let failure = error.failure();
+        let problem = Problem {
+            fix: error.fix(),
+            ..Problem::new(error.to_string())
+        };
         Self {
-            problems: vec![Problem::new(error.to_string())],
+            problems: vec![problem],
             failure: Some(Box::new(failure)),
             exit,
             silent: false,
@@ -187,6 +191,22 @@ impl From<std::io::Error> for CommandError {
 mod tests {
     use super::*;
     use tenure_core::{Class, Code, Who};
+
+    #[test]
+    fn a_store_error_has_its_fix_in_its_own_field() {
+        let error = CommandError::from(StoreError::Full {
+            path: "/data/tenure.db".into(),
+            detail: "disk full".to_owned(),
+        });
+        let json = error.json();
+        assert_eq!(json["error"]["fix"], "free some space on that disk");
+        let what = json["error"]["message"].as_str().expect("a text");
+        assert!(
+            what.contains("/data/tenure.db") && !what.contains("free some"),
+            "{what}"
+        );
+        assert_eq!(json["error"]["exit_code"], 4);
+    }
 
     fn failure(heal: Heal) -> Failure {
         Failure::new(

@@ -21,10 +21,16 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Output::new(cli.global.json, cli.global.color);
     start_logging(out);
+    let global = cli.global.clone();
     match commands::run(cli, out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            out.error(&error);
+            // Asked for only when there is something to read about.
+            let pages = error
+                .failure
+                .as_ref()
+                .and_then(|_| commands::pages(&global));
+            out.error(&error, pages.as_deref());
             error.exit.into()
         }
     }

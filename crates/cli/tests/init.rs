@@ -76,3 +76,25 @@ fn what_is_no_server_is_told_and_nothing_is_written() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.err.contains("--name"), "{ran:?}");
 }
+
+#[test]
+fn the_plugin_of_a_wordpress_site_is_told_from_its_sibling() {
+    use tenure_lab::wordpress::{SimpleJwtLogin, Tmeister, Usefulteam};
+    let (flat, envelope) = (Tmeister::start(), Usefulteam::start());
+    let (three, four) = (SimpleJwtLogin::start(3), SimpleJwtLogin::start(4));
+    for (provider, url) in [
+        ("wordpress-tmeister", flat.url()),
+        ("wordpress-usefulteam", envelope.url()),
+        ("wordpress-simple-jwt-login-3", three.url()),
+        ("wordpress-simple-jwt-login-4", four.url()),
+    ] {
+        let home = Home::new();
+        let ran = home.run(&["init", &url, "--name", "shop"]).ok();
+        assert!(!ran.out.contains("guess"), "{ran:?}");
+        let text = std::fs::read_to_string(home.path().join("tenure.toml")).expect("written");
+        assert!(
+            text.contains(&format!("provider = \"{provider}\"")),
+            "{text}"
+        );
+    }
+}

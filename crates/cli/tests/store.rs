@@ -2,7 +2,12 @@
 
 mod common;
 
-use common::Home;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use common::{Home, Ran};
 
 const CONFIG: &str = "[sessions.till]\ntoken_endpoint = \"https://id.example/token\"\nclient_id = \"x\"\nupstream = \"https://api.example\"\n";
 const TOKENS: &str = r#"{"access_token":"canary-8","refresh_token":"canary-9","expires_in":3600}"#;
@@ -111,4 +116,130 @@ fn a_lost_key_is_named() {
         !home.data().join("tenure.db.key").exists(),
         "no new key is made: it could open nothing"
     );
+}
+
+#[test]
+fn what_a_wrong_key_did_not_open_is_not_called_readable() {
+    let home = home();
+    home.run_with(&["login", "till", "--import", "-"], TOKENS)
+        .ok();
+    home.write("data/tenure.db.key", &format!("{}\n", "ab".repeat(32)));
+    let ran = home.run(&["store", "check"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(
+        ran.out.contains("not opened (wrong key)") && !ran.out.contains("readable"),
+        "{ran:?}"
+    );
+    assert!(ran.out.contains("fix: bring back the right key"), "{ran:?}");
+    let ran = home.run(&["store", "check", "--json"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    let json = ran.json();
+    assert_eq!(json["sessions"][0]["not_opened"], "wrong key");
+    assert!(json["problems"][0]["fix"].is_string(), "{json}");
+    // A store that cannot be used says what to do in a field of its own.
+    let ran = home.run(&["token", "till", "--json"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    let error = &ran.json()["error"];
+    let (message, fix) = (
+        error["message"].as_str().unwrap_or_default(),
+        error["fix"].as_str().unwrap_or_default(),
+    );
+    assert!(
+        fix.contains("bring back the right key") && !message.contains("bring back"),
+        "{error}"
+    );
+}
+
+/// The program as a user whom file permissions hold; root is held by none.
+fn as_somebody(home: &Home, args: &[&str]) -> Ran {
+    let mut command = home.command(args);
+    if rustix::process::geteuid().is_root() {
+        let program = home.path().join("tenure");
+        if !program.exists() && std::fs::hard_link(env!("CARGO_BIN_EXE_tenure"), &program).is_err()
+        {
+            std::fs::copy(env!("CARGO_BIN_EXE_tenure"), &program).expect("copied");
+        }
+        let mut held = Command::new(program);
+        held.args(args).current_dir(home.path()).env_clear();
+        held.env("TENURE_DATA", home.data())
+            .env("HOME", home.path());
+        held.uid(65_534).gid(65_534);
+        command = held;
+    }
+    Ran::from(command.output().expect("it starts"))
+}
+
+/// Gives everything to that user.
+fn hand_over(path: &Path) {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    chown(path, Some(65_534), Some(65_534)).expect("given away");
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).expect("readable") {
+            hand_over(&entry.expect("an entry").path());
+        }
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_not_sound() {
+    let home = home();
+    home.run_with(&["login", "till", "--import", "-"], TOKENS)
+        .ok();
+    hand_over(home.path());
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("changed");
+    };
+    let (data, file) = (home.data(), home.data().join("tenure.db"));
+    assert!(
+        as_somebody(&home, &["store", "check"])
+            .ok()
+            .out
+            .contains("sound")
+    );
+    for (data_mode, file_mode, what) in
+        [(0o700, 0o400, "the file"), (0o500, 0o600, "the directory")]
+    {
+        mode(&file, file_mode);
+        mode(&data, data_mode);
+        let ran = as_somebody(&home, &["store", "check"]);
+        assert_eq!(ran.code, 4, "{ran:?}");
+        assert!(
+            ran.out.contains("cannot be written") && ran.out.contains(what),
+            "{ran:?}"
+        );
+        assert!(
+            ran.out
+                .contains("fix: make the file and its directory writable")
+                && ran.out.contains("not sound"),
+            "{ran:?}"
+        );
+        // What can be told is told all the same.
+        assert!(
+            ran.out.contains("till") && ran.out.contains("readable"),
+            "{ran:?}"
+        );
+    }
+    mode(&data, 0o700);
+}
+
+#[test]
+fn an_expiry_is_stored_once_however_often_it_is_looked_at() {
+    let home = home();
+    let ended = r#"{"access_token":"a","expires_in":10,"obtained_at":1000000000}"#;
+    home.run_with(&["login", "till", "--import", "-"], ended)
+        .ok();
+    for command in [
+        &["status"][..],
+        &["status", "--json"],
+        &["token", "till"],
+        &["request", "till", "GET", "/x"],
+        &["token", "till"],
+    ] {
+        home.run(command);
+    }
+    let rows = home.run(&["events", "till", "--json"]).ok().out;
+    let expired = rows.matches("\"expired\"").count();
+    assert_eq!(expired, 1, "{rows}");
 }

@@ -214,6 +214,75 @@ fn servers_are_recognised() {
     assert!(!profile("wcpos").unwrap().recognise.namespaces(&["wp/v2"]));
 }
 
+#[test]
+fn plugins_of_one_namespace_are_told_apart_by_routes_and_by_an_answer() {
+    let fitting = |names: [&'static str; 2], routes: &[&str]| {
+        names
+            .into_iter()
+            .filter(|name| {
+                let recognise = &profile(name).unwrap().recognise;
+                recognise.routes(|route| routes.contains(&route))
+            })
+            .collect::<Vec<_>>()
+    };
+    let jwt_auth = ["wordpress-usefulteam", "wordpress-tmeister"];
+    let refresh = "/jwt-auth/v1/token/refresh";
+    assert_eq!(fitting(jwt_auth, &[refresh]), ["wordpress-usefulteam"]);
+    assert_eq!(fitting(jwt_auth, &[]), ["wordpress-tmeister"]);
+    assert_eq!(
+        fitting(jwt_auth, &[refresh, "/jwt-auth/v1/token/revoke"]),
+        [""; 0]
+    );
+    let simple = [
+        "wordpress-simple-jwt-login-3",
+        "wordpress-simple-jwt-login-4",
+    ];
+    let second = "/simple-jwt-login/v1/auth/2fa";
+    assert_eq!(fitting(simple, &[second]), simple[1..]);
+    assert_eq!(fitting(simple, &[]), simple[..1]);
+
+    let answers = |name: &str, body: &str| {
+        let answer = profile(name).unwrap().recognise.rest_answer.clone();
+        answer.unwrap().fits(&serde_json::from_str(body).unwrap())
+    };
+    let flat = r#"{"code":"jwt_auth_no_auth_header","message":"…","data":{"status":403}}"#;
+    let envelope = r#"{"success":false,"statusCode":401,"code":"jwt_auth_no_auth_header"}"#;
+    let closed = r#"{"code":"rest_login_required","data":{"status":401}}"#;
+    for (name, body, fits) in [
+        ("wordpress-tmeister", flat, true),
+        ("wordpress-tmeister", envelope, false),
+        ("wordpress-tmeister", closed, false),
+        ("wordpress-usefulteam", envelope, true),
+        ("wordpress-usefulteam", flat, false),
+    ] {
+        assert_eq!(answers(name, body), fits, "{name} {body}");
+    }
+}
+
+#[test]
+fn what_a_profile_says_about_routes_is_checked() {
+    let with = |line: &str| {
+        error(
+            "[rotation]",
+            &format!("[recognise]\nrest_namespaces = [\"a/v1\"]\n{line}\n[rotation]"),
+        )
+    };
+    let shown = with("rest_routes = [\"/b/v1/token\"]");
+    assert!(
+        shown.starts_with("mine.toml:10:16: \"/b/v1/token\" is no route of a namespace"),
+        "{shown}"
+    );
+    let shown = with("rest_answer = { method = \"PUT\", route = \"/a/v1/x\", has = [\"/x\"] }");
+    assert!(
+        shown.starts_with("mine.toml:10:26: \"PUT\" is no method"),
+        "{shown}"
+    );
+    let shown = with("rest_answer = { method = \"GET\", route = \"/a/v1/x\" }");
+    assert!(shown.contains("no sign to know it by"), "{shown}");
+    let shown = with("rest_answer = { method = \"GET\", route = \"/a/v1/x\", has = [\"x\"] }");
+    assert!(shown.contains("no JSON pointer"), "{shown}");
+}
+
 const GOOD: &str = r#"name = "mine"
 title = "Mine"
 dialect = "oauth2"

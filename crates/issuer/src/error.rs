@@ -19,7 +19,7 @@ pub enum IssuerError {
         why: String,
     },
     /// The database failed.
-    #[error(transparent)]
+    #[error("{}", .0.with_fix())]
     Store(#[from] StoreError),
     /// A sealed key cannot be opened.
     #[error(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure_core::Failure;
 use tenure_core::session::{Keep, RefreshAt};
 use tenure_diagnose::Profile;
 use tenure_wire::{Client, Server};
@@ -29,6 +30,19 @@ pub struct SessionConfig {
     pub client_credentials: bool,
     /// Times and limits.
     pub timing: Timing,
+    /// Why nothing can be asked of the server as things are, e.g. a secret that cannot be read. The session is there,
+    /// serves what is valid, and needs an operator.
+    pub blocked: Option<Box<Failure>>,
+}
+
+impl SessionConfig {
+    /// Whether the server can be asked.
+    pub(crate) fn usable(&self) -> Result<(), Failure> {
+        match &self.blocked {
+            Some(failure) => Err((**failure).clone()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Where a session's server listens.

@@ -82,12 +82,15 @@ impl Entry {
     }
 
     pub(crate) fn set_pair(&mut self, pair: TokenPair, now: Now) {
-        let expires = self.machine.held().and_then(|held| held.expires);
+        let held = self.machine.held();
+        let expires = held.and_then(|held| held.expires);
+        let lifetime_ms = held.and_then(|held| held.expires.map(|end| end.since(held.issued)));
         self.token = header(&pair.access).map(|header| Token {
             generation: pair.generation,
             secret: Arc::new(pair.access.clone()),
             header,
             expires,
+            lifetime_ms,
         });
         if self.token.is_none() {
             tracing::warn!(session = %self.shared.config.name, at = now.wall.0, "the access token holds characters that no header can carry");

@@ -2,7 +2,7 @@
 
 use tenure_core::session::Event;
 use tenure_core::{Failure, Generation, Wall};
-use tenure_store::EventRow;
+use tenure_store::{EventRow, Once};
 
 use crate::config::SessionConfig;
 
@@ -18,6 +18,15 @@ pub(crate) fn row(config: &SessionConfig, event: &Event, at: Wall, holder: &str)
         text,
         failure,
         holder: holder.to_owned(),
+    }
+}
+
+/// What an event of this kind is stored once for, when it is no deed of one process but a moment all see.
+pub(crate) fn once(kind: &str) -> Option<Once> {
+    match kind {
+        "expired" => Some(Once::AGeneration),
+        "ending" => Some(Once::ALogin),
+        _ => None,
     }
 }
 

@@ -405,12 +405,20 @@ impl Net<'_> {
         request: tenure_wire::Request,
         timeout: Duration,
     ) -> Result<tenure_wire::Response, Fault> {
+        self.send_within(request, timeout, tenure_wire::MAX_BODY)
+            .await
+    }
+
+    /// The same for an answer of up to `limit` bytes.
+    pub(crate) async fn send_within(
+        self,
+        request: tenure_wire::Request,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<tenure_wire::Response, Fault> {
         let url = Url::parse(&request.uri().to_string()).ok();
         let sent = clock::mono();
-        let response = self
-            .http
-            .send(request, timeout, tenure_wire::MAX_BODY)
-            .await?;
+        let response = self.http.send(request, timeout, limit).await?;
         if let Some(url) = url {
             self.clocks
                 .observe(&url, response.headers(), sent, clock::mono());

@@ -17,6 +17,7 @@ use crate::clocks::Clocks;
 use crate::config::SessionConfig;
 use crate::context::{Context, Note};
 use crate::entry;
+use crate::events;
 use crate::login::NewLogin;
 use crate::pacing::Pacer;
 use crate::rows;
@@ -106,7 +107,8 @@ impl Keeper {
                 .await?
                 .unwrap_or_else(|| rows::empty(&config.name));
             let shard = &mut shards[number % count];
-            let machine = Machine::new(config.name.clone(), policy(&config, options.warm));
+            let machine = Machine::new(config.name.clone(), policy(&config, options.warm))
+                .blocked_by(config.blocked.as_deref().cloned());
             let name = config.name.clone();
             let shared = Arc::new(Shared {
                 config,
@@ -181,6 +183,9 @@ impl Keeper {
     pub async fn logout(&self, name: &str, everywhere: bool) -> Result<(), Failure> {
         let session = self.session(name).ok_or_else(|| unknown(name))?;
         let store = &self.0.ctx.store;
+        if everywhere {
+            session.config().usable()?;
+        }
         if everywhere
             && let Some(record) = store.load(name).await.map_err(|error| error.failure())?
         {
@@ -343,7 +348,12 @@ async fn write_events(store: Arc<dyn Store>, mut notes: mpsc::UnboundedReceiver<
     while let Some(note) = notes.recv().await {
         match note {
             Note::Row(row) => {
-                if let Err(error) = store.append_event(&row).await {
+                // Every process sees a token or a session come to its end; whoever sees it first tells the store.
+                let stored = match events::once(&row.kind) {
+                    Some(once) => store.append_event_once(&row, once).await.map(drop),
+                    None => store.append_event(&row).await.map(drop),
+                };
+                if let Err(error) = stored {
                     tracing::warn!(session = %row.session, kind = %row.kind, %error, "an event could not be stored");
                 }
             }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use tenure_core::{Class, Code, Failure, Heal, Who};
-use tenure_diagnose::Profile;
 use tenure_diagnose::profile::profiles;
 use tenure_http::Client;
-use tenure_wire::discovery::{self, DiscoveryError, Metadata, RestIndex};
+use tenure_wire::discovery::{self, DiscoveryError, Metadata};
 use url::Url;
 
 use crate::clocks::Clocks;
 use crate::exchange::Net;
+
+mod wordpress;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -49,7 +50,7 @@ pub async fn probe(http: &Client, url: &Url) -> Result<Found, Failure> {
     if let Some(found) = authorization_server(net, url, &mut tried).await {
         return Ok(found);
     }
-    if let Some(found) = wordpress(net, url, &mut tried).await {
+    if let Some(found) = wordpress::find(net, url, &mut tried).await {
         return Ok(found);
     }
     Err(nothing(url, &tried))
@@ -111,77 +112,6 @@ fn by_metadata(url: &Url, address: &Url, metadata: &Metadata) -> Found {
     }
 }
 
-async fn wordpress(net: Net<'_>, url: &Url, tried: &mut Vec<String>) -> Option<Found> {
-    for address in discovery::rest_index_urls(url) {
-        let response = ask(net, &address, tried).await?;
-        match discovery::parse_rest_index(&response) {
-            Ok(index) => return by_index(url, &address, &index, tried),
-            Err(error) => tried.push(format!("{address}: {error}")),
-        }
-    }
-    None
-}
-
-fn by_index(url: &Url, address: &Url, index: &RestIndex, tried: &mut Vec<String>) -> Option<Found> {
-    let mut evidence = vec![format!(
-        "{address} is the REST index of the WordPress site \"{}\"",
-        index.name
-    )];
-    let Some(profile) = plugin(index) else {
-        tried.push(format!(
-            "{address}: a WordPress site, but none of its plugins gives tokens that Tenure knows"
-        ));
-        return None;
-    };
-    let named: Vec<_> = profile
-        .recognise
-        .rest_namespaces
-        .iter()
-        .filter(|name| index.has_namespace(name))
-        .cloned()
-        .collect();
-    evidence.push(format!(
-        "it lists {}, as {} does",
-        named.join(", "),
-        profile.title
-    ));
-    let home = index.home.clone().or_else(|| index.url.clone());
-    if let Some(home) = home.filter(|home| home.origin() != url.origin()) {
-        evidence.push(format!(
-            "the site calls itself {home}: its tokens are for that address"
-        ));
-    }
-    Some(Found {
-        provider: profile.name.clone(),
-        issuer: Some(url.clone()),
-        issuer_text: Some(url.as_str().trim_end_matches('/').to_owned()),
-        token_endpoint: profile
-            .endpoints
-            .token
-            .as_deref()
-            .and_then(|template| profile.resolve(template, Some(url), None)),
-        upstream: url.clone(),
-        title: profile.title.clone(),
-        evidence,
-    })
-}
-
-/// WCPOS comes first: where it is, its sessions are what a till wants. Both plugins that use `jwt-auth/v1` look
-/// alike in the index; the one whose tokens can be renewed is told apart by its refresh route at login.
-fn plugin(index: &RestIndex) -> Option<&'static Profile> {
-    let mut found: Vec<_> = profiles()
-        .filter(|profile| profile.recognise.namespaces(&index.namespaces))
-        .collect();
-    found.sort_by_key(|profile| match profile.name.as_str() {
-        "wcpos" => 0,
-        "wordpress-simple-jwt-login-4" => 1,
-        "wordpress-usefulteam" => 2,
-        "wordpress-tmeister" => 3,
-        _ => 4,
-    });
-    found.first().copied()
-}
-
 /// `None` when the host itself does not answer: no other address on it will.
 async fn ask(
     net: Net<'_>,
@@ -195,7 +125,10 @@ async fn ask(
             return None;
         }
     };
-    match net.send(request, TIMEOUT).await {
+    match net
+        .send_within(request, TIMEOUT, discovery::MAX_INDEX)
+        .await
+    {
         Ok(response) => Some(response),
         Err(fault) => {
             tried.push(format!("{address}: {fault}"));

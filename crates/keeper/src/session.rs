@@ -71,6 +71,8 @@ pub struct Token {
     pub header: HeaderValue,
     /// When it ends; `None` when unknown.
     pub expires: Option<Mono>,
+    /// How long it lives in all, in milliseconds; `None` when unknown.
+    pub lifetime_ms: Option<u64>,
 }
 
 impl Token {

@@ -1,5 +1,7 @@
 //! Looking a store over without changing it.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -26,7 +28,7 @@ pub struct CheckReport {
     /// Whether nothing needs anybody's attention: `problems` is empty.
     pub ok: bool,
     /// Everything that does, each with what to do.
-    pub problems: Vec<String>,
+    pub problems: Vec<Finding>,
     /// The schema's version.
     pub schema_version: i64,
     /// The key, where it was found, and what was passed over.
@@ -39,6 +41,33 @@ pub struct CheckReport {
     pub kept: i64,
     /// Stored events.
     pub events: i64,
+}
+
+/// Something that needs attention.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What is wrong and where.
+    pub message: String,
+    /// What to do.
+    pub fix: Option<String>,
+}
+
+impl Finding {
+    fn new(message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            fix: Some(fix.into()),
+        }
+    }
+}
+
+impl From<&StoreError> for Finding {
+    fn from(error: &StoreError) -> Self {
+        Self {
+            message: error.to_string(),
+            fix: error.fix(),
+        }
+    }
 }
 
 /// The store's key.
@@ -63,6 +92,8 @@ pub struct SessionCheck {
     pub generation: u64,
     /// Whether there is a pair.
     pub has_pair: bool,
+    /// Why nobody tried to open it, if nobody did: without the store's key there is nothing to try with.
+    pub not_opened: Option<&'static str>,
     /// Why it cannot be opened, if it cannot.
     pub unreadable: Option<String>,
     /// Who holds the lease, for how many milliseconds yet, and whether the holder lives.
@@ -95,6 +126,8 @@ pub struct SpareCheck {
     pub generation: u64,
     /// Whether it is newer than the store's.
     pub newer: bool,
+    /// Why nobody tried to open it, if nobody did.
+    pub not_opened: Option<&'static str>,
     /// Why it cannot be opened, if it cannot.
     pub unreadable: Option<String>,
 }
@@ -108,7 +141,7 @@ pub fn check(
     key: &KeySource,
     around: &Surroundings,
 ) -> Result<CheckReport, StoreError> {
-    let conn = connect(path)?;
+    let (conn, writable) = connect(path)?;
     db::check_owner(path, &conn, APPLICATION_ID)?;
     let map = |error| StoreError::from_sqlite(path, &error);
     let schema_version = db::version(&conn).map_err(map)?;
@@ -131,6 +164,7 @@ pub fn check(
         kept: 0,
         events: 0,
     };
+    report.problems.extend(writable);
     if schema_version == known {
         look(&mut report, &conn, key, around)?;
     }
@@ -138,23 +172,81 @@ pub fn check(
     Ok(report)
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+/// A connection that reads only, and what keeps this user from writing.
+fn connect(path: &Path) -> Result<(Connection, Option<Finding>), StoreError> {
     if !path.exists() {
         return Err(StoreError::Unavailable {
             path: path.to_owned(),
             detail: "there is no such file".to_owned(),
         });
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || {
-        let conn = Connection::open_with_flags(path, flags)?;
+    let unwritable = unwritable(path);
+    let open = |target: &Path, more: OpenFlags| {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+        let conn = Connection::open_with_flags(target, flags)?;
         conn.busy_timeout(std::time::Duration::from_millis(crate::sqlite::BUSY_MS))?;
+        db::version(&conn)?;
         Ok(conn)
     };
-    open().map_err(|error| StoreError::from_sqlite(path, &error))
+    let conn = match open(path, OpenFlags::empty()) {
+        // Where nobody uses the store, SQLite has to make its shared memory anew even to read. What lies still
+        // and has no log beside it can be read without.
+        Err(_) if unwritable.is_some() && lies_still(path) => {
+            open(&immutable(path), OpenFlags::SQLITE_OPEN_URI)
+        }
+        opened => opened,
+    };
+    let finding = unwritable.as_ref().map(Finding::from);
+    match conn {
+        Ok(conn) => Ok((conn, finding)),
+        Err(error) => Err(match (StoreError::from_sqlite(path, &error), unwritable) {
+            (StoreError::Unavailable { .. }, Some(unwritable)) => unwritable,
+            (error, _) => error,
+        }),
+    }
 }
 
-fn integrity(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+/// What keeps this user from writing the database or making files beside it.
+fn unwritable(path: &Path) -> Option<StoreError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let forbidden = |place: &Path, what: &str| {
+        rustix::fs::accessat(
+            rustix::fs::CWD,
+            place,
+            rustix::fs::Access::WRITE_OK,
+            rustix::fs::AtFlags::EACCESS,
+        )
+        .err()
+        .map(|error| StoreError::ReadOnly {
+            path: path.to_owned(),
+            detail: format!("{what} {}: {error}", place.display()),
+        })
+    };
+    forbidden(path, "the file").or_else(|| forbidden(directory, "the directory"))
+}
+
+fn lies_still(path: &Path) -> bool {
+    std::fs::metadata(files::beside(path, "-wal")).map_or(true, |log| log.len() == 0)
+}
+
+/// The address by which SQLite reads a file that nobody changes meanwhile.
+fn immutable(path: &Path) -> PathBuf {
+    let mut text = OsString::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b'%' | b'?' | b'#') {
+            text.push(format!("%{byte:02X}"));
+        } else {
+            text.push(std::ffi::OsStr::from_bytes(std::slice::from_ref(byte)));
+        }
+    }
+    text.push("?immutable=1");
+    text.into()
+}
+
+fn integrity(conn: &Connection) -> rusqlite::Result<Vec<Finding>> {
     let found: Vec<String> = conn
         .prepare("PRAGMA integrity_check(20)")?
         .query_map([], |row| row.get(0))?
@@ -162,7 +254,12 @@ fn integrity(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(found
         .into_iter()
         .filter(|line| line != "ok")
-        .map(|line| format!("the file is damaged: {line}; keep a copy and restore a backup"))
+        .map(|line| {
+            Finding::new(
+                format!("the file is damaged: {line}"),
+                "keep a copy and restore a backup",
+            )
+        })
         .collect())
 }
 
@@ -183,18 +280,24 @@ fn look(
     report.events = count("SELECT count(*) FROM events")?;
     let rows = sessions::all(conn).map_err(map)?;
     for row in &rows {
-        let session = session(&path, row, vault.as_ref());
+        let session = session(&path, row, &vault);
         if let Some(why) = &session.unreadable {
-            report.problems.push(format!(
-                "session {} cannot be opened ({why}); bring back its key, or log in again (`tenure login {}`)",
-                row.name, row.name
+            report.problems.push(Finding::new(
+                format!("session {} cannot be opened: {why}", row.name),
+                format!(
+                    "bring back its key, or log in again (`tenure login {}`)",
+                    row.name
+                ),
             ));
         }
         report.sessions.push(session);
     }
-    look_at_spares(report, &rows, vault.as_ref())?;
+    look_at_spares(report, &rows, &vault)?;
     look_at_incarnation(report, conn, &store_id)
 }
+
+/// The vault; else why nothing was opened, in two words. The report says more.
+type Opened = Result<Vault, &'static str>;
 
 /// The vault, if the key is at hand; else the report says why not.
 fn open_vault(
@@ -203,12 +306,12 @@ fn open_vault(
     store_id: &str,
     key: &KeySource,
     around: &Surroundings,
-) -> Result<Option<Vault>, StoreError> {
+) -> Result<Opened, StoreError> {
     let path = report.path.clone();
     let map = |error| StoreError::from_sqlite(&path, &error);
     report.key.id = sessions::meta(conn, "key_id").map_err(map)?;
     let Some(expected) = report.key.id.as_deref().and_then(KeyId::parse) else {
-        return Ok(None);
+        return Ok(Err("no key yet"));
     };
     let wanted = Wanted {
         database: &path,
@@ -226,7 +329,7 @@ fn open_vault(
         Ok((found, retired)) => {
             report.key.source = Some(found.source.clone());
             report.key.skipped.clone_from(&found.skipped);
-            Ok(Some(Vault {
+            Ok(Ok(Vault {
                 store_id: store_id.to_owned(),
                 ring: Ring {
                     current: found.seal,
@@ -238,20 +341,28 @@ fn open_vault(
         }
         Err(error) => {
             report.key.error = Some(error.to_string());
-            report.problems.push(error.to_string());
-            Ok(None)
+            report.problems.push(Finding::from(&error));
+            Ok(Err(match error {
+                StoreError::WrongKey { .. } => "wrong key",
+                StoreError::KeyMissing { .. } => "no key",
+                _ => "key unusable",
+            }))
         }
     }
 }
 
-fn session(path: &Path, row: &sessions::Row, vault: Option<&Vault>) -> SessionCheck {
+fn session(path: &Path, row: &sessions::Row, vault: &Opened) -> SessionCheck {
     let holders = files::beside(path, ".holders");
     let boot = format!("{:032x}", clock::boot_id().0);
     SessionCheck {
         name: row.name.clone(),
         generation: row.generation,
         has_pair: row.pair.is_some(),
-        unreadable: vault.and_then(|vault| row.open(vault, None).unreadable),
+        not_opened: vault.as_ref().err().copied(),
+        unreadable: vault
+            .as_ref()
+            .ok()
+            .and_then(|vault| row.open(vault, None).unreadable),
         lease: row.lease.as_ref().map(|lease| LeaseCheck {
             holder: lease.holder.clone(),
             for_ms: if lease.boot == boot {
@@ -270,7 +381,7 @@ fn session(path: &Path, row: &sessions::Row, vault: Option<&Vault>) -> SessionCh
 fn look_at_spares(
     report: &mut CheckReport,
     rows: &[sessions::Row],
-    vault: Option<&Vault>,
+    vault: &Opened,
 ) -> Result<(), StoreError> {
     let spares = Spares::new(&report.path);
     let failed = |error| StoreError::from_io(spares.dir(), "reading the spare slots", &error);
@@ -283,7 +394,7 @@ fn look_at_spares(
             .find(|row| row.name == session)
             .map_or(0, |row| row.generation);
         let newer = spare.generation > stored;
-        let unreadable = vault.and_then(|vault| {
+        let unreadable = vault.as_ref().ok().and_then(|vault| {
             let generation = Generation(spare.generation);
             vault
                 .open_pair(Field::Spare, &session, generation, &spare.sealed)
@@ -291,17 +402,20 @@ fn look_at_spares(
                 .map(|error| error.to_string())
         });
         if newer {
-            report.problems.push(format!(
-                "generation {} of session {session} waits in its spare slot {}; it is saved when a keeper next \
-                 opens the store and can write it",
-                spare.generation,
-                spares.path(&session).display()
+            report.problems.push(Finding::new(
+                format!(
+                    "generation {} of session {session} waits in its spare slot {}",
+                    spare.generation,
+                    spares.path(&session).display()
+                ),
+                "it is saved when a keeper next opens the store and can write it",
             ));
         }
         report.spares.push(SpareCheck {
             session,
             generation: spare.generation,
             newer,
+            not_opened: vault.as_ref().err().copied(),
             unreadable,
         });
     }
@@ -319,8 +433,9 @@ fn look_at_incarnation(
     let inside =
         sessions::saves(conn).map_err(|error| StoreError::from_sqlite(&report.path, &error))?;
     if let Some(evidence) = rollback(outside.as_ref(), store_id, inside) {
-        report.problems.push(format!(
-            "the store was restored or rolled back: {evidence}; its refresh tokens may be spent already"
+        report.problems.push(Finding::new(
+            format!("the store was restored or rolled back: {evidence}"),
+            "its refresh tokens may be spent already; where one is refused, log in again",
         ));
     }
     Ok(())

@@ -1,16 +1,18 @@
 //! What can go wrong with a store, each with what, where and what to do. Nothing here loses data: a store that
 //! cannot be used is left as it is.
+//!
+//! The text of an error says what is wrong and where; what to do is [`StoreError::fix`].
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use tenure_core::{Class, Code, Failure, Generation, Heal, Who};
 
-/// A store's error. The text names what was wrong, where, and what to do. Never holds a secret.
+/// A store's error. The text names what is wrong and where, [`fix`](StoreError::fix) what to do. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The file or its directory cannot be opened, read or written for a reason of its own.
-    #[error("cannot use the store {}: {detail}; check that the path exists, lies on a local disk and belongs to this user", path.display())]
+    #[error("cannot use the store {}: {detail}", path.display())]
     Unavailable {
         /// The database or the file beside it.
         path: PathBuf,
@@ -18,7 +20,7 @@ pub enum StoreError {
         detail: String,
     },
     /// The file is damaged, or no SQLite database at all.
-    #[error("the store {} is damaged: {detail}; it was left as it is. Keep a copy of it and of the files beside it, then restore a backup or import an export (`tenure store import`)", path.display())]
+    #[error("the store {} is damaged: {detail}; it was left as it is", path.display())]
     Corrupt {
         /// The database.
         path: PathBuf,
@@ -26,7 +28,7 @@ pub enum StoreError {
         detail: String,
     },
     /// A healthy SQLite database that belongs to another program.
-    #[error("{} is a database of another program (application id {found:#010x}, expected {expected:#010x}); it was left as it is. Choose another path for the store", path.display())]
+    #[error("{} is a database of another program (application id {found:#010x}, expected {expected:#010x}); it was left as it is", path.display())]
     Foreign {
         /// The database.
         path: PathBuf,
@@ -36,7 +38,7 @@ pub enum StoreError {
         expected: i32,
     },
     /// The schema is newer than this program.
-    #[error("the store {} has schema version {found}, and this program knows versions up to {known}; it was left as it is. Use the newer program that wrote it", path.display())]
+    #[error("the store {} has schema version {found}, and this program knows versions up to {known}; it was left as it is", path.display())]
     ForeignVersion {
         /// The database.
         path: PathBuf,
@@ -46,7 +48,7 @@ pub enum StoreError {
         known: i64,
     },
     /// The file, its directory or its disk is read-only.
-    #[error("the store {} cannot be written: {detail}; make the file and its directory writable for this user, or mount the disk read-write", path.display())]
+    #[error("the store {} cannot be written: {detail}", path.display())]
     ReadOnly {
         /// The database or the file beside it.
         path: PathBuf,
@@ -54,7 +56,7 @@ pub enum StoreError {
         detail: String,
     },
     /// The disk or the quota is full.
-    #[error("no space left for the store {}: {detail}; free some space on that disk. Nothing stored was lost", path.display())]
+    #[error("no space left for the store {}: {detail}; nothing stored was lost", path.display())]
     Full {
         /// The database or the file beside it.
         path: PathBuf,
@@ -62,7 +64,7 @@ pub enum StoreError {
         detail: String,
     },
     /// Another process held the write lock for too long.
-    #[error("the store {} is locked by another process for more than {waited_ms} ms; find who holds it open (`fuser {}`) and try again", path.display(), path.display())]
+    #[error("the store {} is locked by another process for more than {waited_ms} ms", path.display())]
     Busy {
         /// The database.
         path: PathBuf,
@@ -70,7 +72,7 @@ pub enum StoreError {
         waited_ms: u64,
     },
     /// The key found does not open this store.
-    #[error("the store {} is sealed with key {expected}, but {source_name} holds key {found}; bring back the right key. Nothing was changed", path.display())]
+    #[error("the store {} is sealed with key {expected}, but {source_name} holds key {found}; nothing was changed", path.display())]
     WrongKey {
         /// The database.
         path: PathBuf,
@@ -82,7 +84,7 @@ pub enum StoreError {
         source_name: String,
     },
     /// The store is sealed and its key is nowhere to be found. No new key is made, for it could open nothing.
-    #[error("the store {} is sealed with key {expected}, and no key was found: {looked}; bring the key back, or set `store_key` to where it is. Nothing was changed", path.display())]
+    #[error("the store {} is sealed with key {expected}, and no key was found: {looked}; nothing was changed", path.display())]
     KeyMissing {
         /// The database.
         path: PathBuf,
@@ -96,11 +98,13 @@ pub enum StoreError {
     Key {
         /// Which source.
         source_name: String,
-        /// What is wrong and what to do.
+        /// What is wrong.
         detail: String,
+        /// What to do, where more is known than the detail says.
+        fix: Option<String>,
     },
     /// A stored session cannot be opened; it is kept as it is.
-    #[error("session {session} in the store {} cannot be opened: {detail}; it is kept as it is. Bring back the key it was sealed with, or log in again (`tenure login {session}`)", path.display())]
+    #[error("session {session} in the store {} cannot be opened: {detail}; it is kept as it is", path.display())]
     Unreadable {
         /// The database.
         path: PathBuf,
@@ -121,8 +125,10 @@ pub enum StoreError {
     /// An export file that cannot be read.
     #[error("cannot import: {detail}")]
     Import {
-        /// What is wrong and what to do.
+        /// What is wrong.
         detail: String,
+        /// What to do.
+        fix: Option<String>,
     },
     /// A fault that a test's plan asked for.
     #[error("fault point {point}: {detail}")]
@@ -133,7 +139,7 @@ pub enum StoreError {
         detail: String,
     },
     /// A statement that this program should not have made: a bug.
-    #[error("internal error at the store {}: {detail}; please report this", path.display())]
+    #[error("internal error at the store {}: {detail}", path.display())]
     Internal {
         /// The database.
         path: PathBuf,
@@ -193,8 +199,58 @@ impl StoreError {
             self.cause(),
             heal,
             Who::Operator,
-            self.to_string(),
+            self.with_fix(),
         )
+    }
+
+    /// What to do about it; `None` where nothing need be done, or nothing can.
+    pub fn fix(&self) -> Option<String> {
+        let fix = match self {
+            StoreError::Unavailable { .. } => {
+                "check that the path exists, lies on a local disk and belongs to this user"
+            }
+            StoreError::Corrupt { .. } => {
+                "keep a copy of it and of the files beside it, then restore a backup or import an export \
+                 (`tenure store import`)"
+            }
+            StoreError::Foreign { .. } => "choose another path for the store",
+            StoreError::ForeignVersion { .. } => "use the newer program that wrote it",
+            StoreError::ReadOnly { .. } => {
+                "make the file and its directory writable for this user, or mount the disk read-write"
+            }
+            StoreError::Full { .. } => "free some space on that disk",
+            StoreError::Busy { path, .. } => {
+                return Some(format!(
+                    "find who holds it open (`fuser {}`) and try again",
+                    path.display()
+                ));
+            }
+            StoreError::WrongKey { .. } => {
+                "bring back the right key, or set `store_key` to where it is"
+            }
+            StoreError::KeyMissing { .. } => {
+                "bring the key back, or set `store_key` to where it is"
+            }
+            StoreError::Key { fix, .. } | StoreError::Import { fix, .. } => return fix.clone(),
+            StoreError::Unreadable { session, .. } => {
+                return Some(format!(
+                    "bring back the key it was sealed with, or log in again (`tenure login {session}`)"
+                ));
+            }
+            StoreError::Internal { .. } => "please report this",
+            StoreError::Fenced | StoreError::Moved { .. } | StoreError::Fault { .. } => {
+                return None;
+            }
+        };
+        Some(fix.to_owned())
+    }
+
+    /// What is wrong and what to do, for a place with room for one text only.
+    pub fn with_fix(&self) -> String {
+        match self.fix() {
+            Some(fix) => format!("{self}; {fix}"),
+            None => self.to_string(),
+        }
     }
 
     /// Names what SQLite reported for the database at `path`.
@@ -281,5 +337,26 @@ mod tests {
         assert_eq!(failure.cause, "store_full");
         assert_eq!(failure.heal, Heal::FixConfig);
         assert!(failure.detail.contains("free some space"));
+    }
+
+    #[test]
+    fn the_text_says_what_and_where_and_the_fix_what_to_do() {
+        let error = StoreError::Busy {
+            path: "/data/tenure.db".into(),
+            waited_ms: 5,
+        };
+        assert_eq!(
+            error.to_string(),
+            "the store /data/tenure.db is locked by another process for more than 5 ms"
+        );
+        assert_eq!(
+            error.fix().as_deref(),
+            Some("find who holds it open (`fuser /data/tenure.db`) and try again")
+        );
+        assert_eq!(StoreError::Fenced.fix(), None);
+        assert_eq!(
+            StoreError::Fenced.with_fix(),
+            StoreError::Fenced.to_string()
+        );
     }
 }

@@ -199,7 +199,7 @@ impl SqliteStore {
             .db()
             .write(move |tx| {
                 if !sessions::same_key(tx, &vault)? {
-                    return Ok(Err(bad("the store was rekeyed meanwhile; try again")));
+                    return Ok(Err(bad_but("the store was rekeyed meanwhile", "try again")));
                 }
                 let mut report = ImportReport::default();
                 for session in &sessions {
@@ -274,8 +274,12 @@ fn seal(vault: &Vault, session: &Incoming, generation: Generation) -> Result<Sea
 /// Reads either form of an export.
 fn read(bytes: &[u8], passphrase: Option<&Secret>) -> Result<Vec<Incoming>, StoreError> {
     let document = if bytes.starts_with(MAGIC) {
-        let passphrase = passphrase
-            .ok_or_else(|| bad("the export is sealed; give the passphrase it was made with"))?;
+        let passphrase = passphrase.ok_or_else(|| {
+            bad_but(
+                "the export is sealed",
+                "give the passphrase it was made with",
+            )
+        })?;
         parse(&unseal(bytes, passphrase)?)?
     } else {
         parse(bytes)?
@@ -287,10 +291,11 @@ fn read(bytes: &[u8], passphrase: Option<&Secret>) -> Result<Vec<Incoming>, Stor
         )));
     }
     if document.version > VERSION {
-        return Err(bad(&format!(
-            "it has version {}, and this program knows up to {VERSION}; use the newer program that wrote it",
+        let what = format!(
+            "it has version {}, and this program knows up to {VERSION}",
             document.version
-        )));
+        );
+        return Err(bad_but(&what, "use the newer program that wrote it"));
     }
     Ok(document.sessions.into_iter().map(Incoming::from).collect())
 }
@@ -309,7 +314,7 @@ fn parse(json: &[u8]) -> Result<Document<SessionIn>, StoreError> {
 fn unseal(bytes: &[u8], passphrase: &Secret) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     let (header, sealed) = bytes
         .split_at_checked(HEADER_LEN)
-        .ok_or_else(|| bad("it is cut short"))?;
+        .ok_or_else(|| bad_but("it is cut short", "take another copy of it"))?;
     let number = |at: usize| {
         let at = MAGIC.len() + 4 * at;
         u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
@@ -329,7 +334,12 @@ fn unseal(bytes: &[u8], passphrase: &Secret) -> Result<Zeroizing<Vec<u8>>, Store
     }
     derive(passphrase, cost, &header[HEADER_LEN - SALT_LEN..])?
         .open(header, sealed)
-        .map_err(|_| bad("the passphrase is wrong, or the file was changed or cut short"))
+        .map_err(|_| {
+            bad_but(
+                "the passphrase is wrong, or the file was changed or cut short",
+                "try the passphrase again, or another copy of the file",
+            )
+        })
 }
 
 fn header(cost: Cost, salt: &[u8; SALT_LEN]) -> Vec<u8> {
@@ -361,5 +371,13 @@ fn derive(passphrase: &Secret, cost: Cost, salt: &[u8]) -> Result<Seal, StoreErr
 fn bad(detail: &str) -> StoreError {
     StoreError::Import {
         detail: detail.to_owned(),
+        fix: None,
+    }
+}
+
+fn bad_but(detail: &str, fix: &str) -> StoreError {
+    StoreError::Import {
+        detail: detail.to_owned(),
+        fix: Some(fix.to_owned()),
     }
 }

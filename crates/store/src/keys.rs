@@ -162,7 +162,7 @@ impl Wanted<'_> {
                 }
                 // A keyring nobody asked for may be locked, or its tool missing.
                 Err(error) if self.is_probe(&place) => {
-                    skipped.push(error.to_string());
+                    skipped.push(error.with_fix());
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -244,9 +244,10 @@ impl Wanted<'_> {
         parse(&bytes).map(Some).ok_or_else(|| StoreError::Key {
             source_name: place.to_string(),
             detail: format!(
-                "it must hold {KEY_LEN} bytes, as {} hex digits or base64; make one with `openssl rand -hex {KEY_LEN}`",
+                "it must hold {KEY_LEN} bytes, as {} hex digits or base64",
                 2 * KEY_LEN
             ),
+            fix: Some(format!("make one with `openssl rand -hex {KEY_LEN}`")),
         })
     }
 
@@ -278,16 +279,17 @@ impl Wanted<'_> {
             KeySource::Keyring => self.make_in_keyring(skipped),
             KeySource::Env(_) | KeySource::Command(_) => Err(StoreError::Key {
                 source_name: self.source.to_string(),
-                detail: format!(
-                    "there is none; put {KEY_LEN} random bytes as hex there (`openssl rand -hex {KEY_LEN}`)"
-                ),
+                detail: "there is none".to_owned(),
+                fix: Some(format!(
+                    "put {KEY_LEN} random bytes as hex there (`openssl rand -hex {KEY_LEN}`)"
+                )),
             }),
             KeySource::Auto => {
                 let answers = format!("{} has none", Place::Keyring);
                 if skipped.contains(&answers) {
                     match self.make_in_keyring(Vec::new()) {
                         Ok(made) => return Ok(Found { skipped, ..made }),
-                        Err(error) => skipped.push(error.to_string()),
+                        Err(error) => skipped.push(error.with_fix()),
                     }
                 }
                 self.make_file(&default_file(self.database), skipped)
@@ -337,7 +339,19 @@ fn unusable(place: &Place, error: &io::Error) -> StoreError {
     StoreError::Key {
         source_name: place.to_string(),
         detail: error.to_string(),
+        fix: error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Advised>())
+            .map(|advised| advised.fix.clone()),
     }
+}
+
+/// What is wrong with a key source and what to do about it, on its way through an I/O error.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct Advised {
+    what: String,
+    fix: String,
 }
 
 pub(crate) fn fresh_key() -> Result<Key, crate::SealError> {
@@ -348,6 +362,7 @@ fn fresh(place: &Place) -> Result<Key, StoreError> {
     fresh_key().map_err(|_| StoreError::Key {
         source_name: place.to_string(),
         detail: "the system gave no randomness".to_owned(),
+        fix: None,
     })
 }
 
@@ -386,10 +401,13 @@ fn read_private(path: &Path) -> io::Result<Option<Vec<u8>>> {
     };
     let mode = file.metadata()?.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(io::Error::other(format!(
-            "others may read it (mode {mode:04o}); take that right away with `chmod 600 {}`, and make a new key with `tenure store rekey` if others had access",
-            path.display()
-        )));
+        return Err(io::Error::other(Advised {
+            what: format!("others may read it (mode {mode:04o})"),
+            fix: format!(
+                "take that right away with `chmod 600 {}`, and make a new key with `tenure store rekey` if others had access",
+                path.display()
+            ),
+        }));
     }
     let mut bytes = Vec::new();
     file.by_ref().take(INPUT_MAX).read_to_end(&mut bytes)?;
@@ -508,9 +526,9 @@ mod tests {
         let text = bench
             .find(&KeySource::Auto, None)
             .expect_err("refused")
-            .to_string();
+            .with_fix();
         assert!(
-            text.contains("others may read it") && text.contains("chmod 600"),
+            text.contains("others may read it (mode 0640); take that right away with `chmod 600"),
             "{text}"
         );
     }

@@ -28,7 +28,8 @@ mod vault;
 pub use error::StoreError;
 pub use keys::KeySource;
 pub use record::{
-    Claim, EventRow, Info, Intent, Latch, Lease, LeaseView, Pace, Record, StoredLogin, Trouble,
+    Claim, EventRow, Info, Intent, Latch, Lease, LeaseView, Once, Pace, Record, StoredLogin,
+    Trouble,
 };
 pub use seal::{Seal, SealError};
 pub use store::Store;

@@ -156,6 +156,15 @@ pub struct Info {
     pub extra: BTreeMap<String, serde_json::Value>,
 }
 
+/// What an event that everybody sees may be stored once for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Once {
+    /// For its session and generation.
+    AGeneration,
+    /// For its session, from one login to the next.
+    ALogin,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventRow {

@@ -112,7 +112,8 @@ fn next_elsewhere(store: &SqliteStore, target: &KeySource, old: KeyId) -> Result
     if found.seal.id() == old {
         return Err(StoreError::Key {
             source_name: target.to_string(),
-            detail: format!("it holds the present key {old}; put the new key there first"),
+            detail: format!("it holds the present key {old}"),
+            fix: Some("put the new key there first".to_owned()),
         });
     }
     Ok(Next {
@@ -167,8 +168,8 @@ fn reseal(store: &SqliteStore, old: Arc<Vault>, next: Seal) -> Result<Resealed, 
         })?
         .ok_or_else(|| StoreError::Key {
             source_name: "this store".to_owned(),
-            detail: "another process rekeyed it at the same moment; look with `tenure store check`"
-                .to_owned(),
+            detail: "another process rekeyed it at the same moment".to_owned(),
+            fix: Some("look with `tenure store check`".to_owned()),
         })
 }
 

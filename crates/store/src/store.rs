@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::error::StoreError;
 use crate::record::{
-    Claim, EventRow, Info, Intent, Latch, Lease, Pace, Record, StoredLogin, Trouble,
+    Claim, EventRow, Info, Intent, Latch, Lease, Once, Pace, Record, StoredLogin, Trouble,
 };
 
 /// A session store with leases.
@@ -93,6 +93,13 @@ pub trait Store: Send + Sync {
 
     /// Appends an event and returns its id. Old events make room.
     async fn append_event(&self, event: &EventRow) -> Result<u64, StoreError>;
+
+    /// Appends an event that every process sees happen, unless another has told of it. `None` when one has.
+    async fn append_event_once(
+        &self,
+        event: &EventRow,
+        once: Once,
+    ) -> Result<Option<u64>, StoreError>;
 
     /// Up to `limit` events with an id above `after`, oldest first.
     async fn events(

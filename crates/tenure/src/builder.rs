@@ -225,6 +225,7 @@ impl SessionBuilder {
             keep: self.keep,
             client_credentials: self.client_credentials,
             timing: self.timing.clone(),
+            blocked: None,
         })
     }
 

@@ -37,7 +37,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The store cannot be used.
-    #[error(transparent)]
+    #[error("{}", .0.with_fix())]
     Store(#[from] StoreError),
     /// TLS cannot be set up.
     #[error(transparent)]

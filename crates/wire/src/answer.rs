@@ -150,11 +150,20 @@ pub(crate) fn sort(
 
 /// The body as a JSON object, or why it is none.
 pub(crate) fn object(response: &Response, reading: Reading) -> Result<Value, &'static str> {
+    object_within(response, reading, MAX_BODY)
+}
+
+/// The same for an answer that may be larger than a token's.
+pub(crate) fn object_within(
+    response: &Response,
+    reading: Reading,
+    limit: usize,
+) -> Result<Value, &'static str> {
     if response.status().is_redirection() {
         return Err("redirect");
     }
     let body = response.body();
-    if body.len() > MAX_BODY {
+    if body.len() > limit {
         return Err("too_large");
     }
     let text = String::from_utf8_lossy(body);

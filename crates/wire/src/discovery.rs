@@ -6,11 +6,11 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 use url::Url;
 
-use crate::answer::{Reading, object};
+use crate::answer::{Reading, object_within};
 use crate::error::WireError;
 use crate::json::{find, string};
 use crate::server::{Dialect, Server};
-use crate::{Request, Response, request};
+use crate::{MAX_BODY, Request, Response, request};
 
 /// Where the metadata of `issuer` may lie, most usual first: OpenID Connect Discovery §4 (appended), RFC 8414
 /// §3 (inserted before the path), §5 (OpenID's name, inserted), and RFC 8414's name appended, which is wrong
@@ -41,6 +41,20 @@ pub fn rest_index_urls(site: &Url) -> Vec<Url> {
     vec![with_path(site, &format!("{path}/wp-json/")), plain]
 }
 
+/// The address of a REST route such as `/jwt-auth/v1/token`, at the site whose index is at `index`, in the same
+/// spelling: pretty or plain.
+pub fn rest_route_url(index: &Url, route: &str) -> Url {
+    let mut url = index.clone();
+    if index.query().is_some() {
+        url.query_pairs_mut()
+            .clear()
+            .append_pair("rest_route", route);
+        return url;
+    }
+    let root = index.path().trim_end_matches('/').to_owned();
+    with_path(&url, &format!("{root}{route}"))
+}
+
 fn with_path(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(path);
@@ -54,6 +68,11 @@ pub fn get(url: &Url) -> Result<Request, WireError> {
     let mut request = request::empty("issuer", url, HeaderMap::new())?;
     *request.method_mut() = Method::GET;
     Ok(request)
+}
+
+/// A POST without a body and without credentials to one of these addresses.
+pub fn post(url: &Url) -> Result<Request, WireError> {
+    request::empty("issuer", url, HeaderMap::new())
 }
 
 /// What an authorization server says about itself (RFC 8414 §2).
@@ -225,6 +244,22 @@ pub fn parse(response: &Response, issuer: &str) -> Result<Metadata, DiscoveryErr
     })
 }
 
+/// The largest REST index that is read: shops with many plugins list every argument of every route.
+pub const MAX_INDEX: usize = 8 * 1024 * 1024;
+/// The most routes that are read from one.
+pub const MAX_ROUTES: usize = 10_000;
+
+/// One route of a REST index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestRoute {
+    /// Its path below the REST root, as WordPress writes it: placeholders are regular expressions.
+    pub path: String,
+    /// Its methods.
+    pub methods: Vec<String>,
+    /// The names of the arguments it declares.
+    pub args: Vec<String>,
+}
+
 /// What a WordPress site says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestIndex {
@@ -236,6 +271,9 @@ pub struct RestIndex {
     pub home: Option<Url>,
     /// What answers under `/wp-json/`.
     pub namespaces: Vec<String>,
+    /// What can be called, with its namespace in front (`/jwt-auth/v1/token`). Empty when the site does not tell,
+    /// or tells of more than [`MAX_ROUTES`]: then nothing follows from a route that is not in it.
+    pub routes: Vec<RestRoute>,
     /// WCPOS's login page.
     pub authentication_wcpos: Option<Url>,
     /// WCPOS: the token is wanted as a parameter.
@@ -249,11 +287,27 @@ impl RestIndex {
     pub fn has_namespace(&self, namespace: &str) -> bool {
         self.namespaces.iter().any(|found| found == namespace)
     }
+
+    /// Whether a route such as `/jwt-auth/v1/token` is listed.
+    pub fn has_route(&self, path: &str) -> bool {
+        self.routes.iter().any(|route| route.path == path)
+    }
+
+    /// Whether the routes of a namespace are listed, so that one that is not in the list is not there.
+    pub fn lists_routes_of(&self, namespace: &str) -> bool {
+        self.routes.iter().any(|route| {
+            route
+                .path
+                .strip_prefix('/')
+                .and_then(|path| path.strip_prefix(namespace))
+                .is_some_and(|rest| rest.starts_with('/'))
+        })
+    }
 }
 
 /// Reads a WordPress REST index.
 pub fn parse_rest_index(response: &Response) -> Result<RestIndex, DiscoveryError> {
-    let value = body(response)?;
+    let value = body_within(response, MAX_INDEX)?;
     if !matches!(value.get("namespaces"), Some(Value::Array(_))) {
         return Err(DiscoveryError::NotAnIndex);
     }
@@ -263,6 +317,7 @@ pub fn parse_rest_index(response: &Response) -> Result<RestIndex, DiscoveryError
         url: url("url"),
         home: url("home"),
         namespaces: strings(&value, "namespaces"),
+        routes: routes(&value),
         authentication_wcpos: url("/authentication/wcpos/endpoints/authorization")
             .filter(|url| matches!(url.scheme(), "http" | "https")),
         use_jwt_as_param: match find(&value, "use_jwt_as_param") {
@@ -275,14 +330,42 @@ pub fn parse_rest_index(response: &Response) -> Result<RestIndex, DiscoveryError
     })
 }
 
+/// PHP writes an empty list as `[]`, a filled one as an object.
+fn routes(index: &Value) -> Vec<RestRoute> {
+    let Some(Value::Object(listed)) = index.get("routes") else {
+        return Vec::new();
+    };
+    if listed.len() > MAX_ROUTES {
+        return Vec::new();
+    }
+    let route = |(path, about): (&String, &Value)| RestRoute {
+        path: path.clone(),
+        methods: strings(about, "methods"),
+        args: about
+            .get("endpoints")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|endpoint| endpoint.get("args")?.as_object())
+            .flat_map(|args| args.keys().cloned())
+            .collect(),
+    };
+    listed.iter().map(route).collect()
+}
+
 fn body(response: &Response) -> Result<Value, DiscoveryError> {
+    body_within(response, MAX_BODY)
+}
+
+fn body_within(response: &Response, limit: usize) -> Result<Value, DiscoveryError> {
     let status = response.status();
     if !status.is_success() {
         return Err(DiscoveryError::Status {
             status: status.as_u16(),
         });
     }
-    object(response, Reading::WordPress).map_err(|why| DiscoveryError::Unusable { why })
+    object_within(response, Reading::WordPress, limit)
+        .map_err(|why| DiscoveryError::Unusable { why })
 }
 
 fn endpoint(

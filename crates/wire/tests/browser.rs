@@ -307,3 +307,56 @@ fn the_rest_index_of_a_shop() {
         Err(DiscoveryError::NotAnIndex)
     );
 }
+
+#[test]
+fn the_routes_of_an_index() {
+    let body = r#"{"name":"S","namespaces":["jwt-auth/v1"],"routes":{
+        "/":{"namespace":"","methods":["GET"],"endpoints":[{"methods":["GET"],"args":{"context":{"default":"view"}}}]},
+        "/jwt-auth/v1/token":{"namespace":"jwt-auth/v1","methods":["POST"],"endpoints":[{"methods":["POST"],"args":[]}]},
+        "/odd":7}}"#;
+    let index = discovery::parse_rest_index(&json(200, body)).expect("an index");
+    assert_eq!(index.routes.len(), 3);
+    assert!(index.has_route("/jwt-auth/v1/token") && !index.has_route("/jwt-auth/v1"));
+    assert!(index.lists_routes_of("jwt-auth/v1") && !index.lists_routes_of("jwt-auth/v2"));
+    let root = index
+        .routes
+        .iter()
+        .find(|route| route.path == "/")
+        .expect("the root");
+    assert_eq!(
+        (&root.methods[..], &root.args[..]),
+        (&["GET".to_owned()][..], &["context".to_owned()][..])
+    );
+
+    // Shops list far more than a token answer may hold; beyond all reason, nothing is read rather than a part.
+    let with = |routes: usize| {
+        let listed: Vec<String> = (0..routes)
+            .map(|n| format!("\"/a/v1/{n:060}\":{{\"methods\":[\"GET\"]}}"))
+            .collect();
+        let body = format!(
+            "{{\"namespaces\":[\"a/v1\"],\"routes\":{{{}}}}}",
+            listed.join(",")
+        );
+        assert!(body.len() > tenure_wire::MAX_BODY);
+        discovery::parse_rest_index(&json(200, &body)).expect("an index")
+    };
+    assert_eq!(with(4_000).routes.len(), 4_000);
+    assert!(with(discovery::MAX_ROUTES + 1).routes.is_empty());
+}
+
+#[test]
+fn a_route_is_addressed_as_the_index_was() {
+    let at = |index: &str| {
+        discovery::rest_route_url(&url(index), "/a/v1/b")
+            .as_str()
+            .to_owned()
+    };
+    assert_eq!(
+        at("https://s.example/x/wp-json/"),
+        "https://s.example/x/wp-json/a/v1/b"
+    );
+    assert_eq!(
+        at("https://s.example/?rest_route=/"),
+        "https://s.example/?rest_route=%2Fa%2Fv1%2Fb"
+    );
+}

@@ -10,7 +10,12 @@ use crate::output::spinner;
 
 /// Forgets the session's tokens, and has the server forget them if asked to.
 pub async fn run(app: &App, args: &args::Logout) -> Outcome {
-    let config = app.session_config(&args.session)?;
+    // Only the server wants to know who asks.
+    let config = if args.everywhere {
+        app.session_config(&args.session)?
+    } else {
+        app.spec(&args.session)?.config.clone()
+    };
     let keeper = app.open_keeper(vec![config], false).await?;
     let done = spinner::during("logging out", keeper.logout(&args.session, args.everywhere)).await;
     keeper.shutdown().await;

@@ -17,6 +17,7 @@ mod up;
 
 use crate::app::App;
 use crate::args::{Cli, Command, Global};
+use crate::config::discover;
 use crate::error::{CommandError, Outcome};
 use crate::output::Output;
 
@@ -27,6 +28,12 @@ pub fn run(cli: Cli, out: Output) -> Outcome {
         Command::Man => man::run(out),
         command => runtime()?.block_on(run_async(command, &cli.global, out)),
     }
+}
+
+/// Where a running `tenure up` of this data serves the pages of codes; `None` when none runs.
+pub fn pages(global: &Global) -> Option<String> {
+    let data = discover::data_dir(global).ok()?;
+    up::lock::running_admin(&data.value)
 }
 
 fn runtime() -> Outcome<tokio::runtime::Runtime> {

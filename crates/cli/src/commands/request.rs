@@ -12,8 +12,10 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tenure_core::Heal;
 use tenure_gateway::{Body, Gateway, Options};
+use url::Url;
 
 use super::input;
+use super::up::lock;
 use crate::app::App;
 use crate::args;
 use crate::error::{CommandError, Exit, Outcome, Problem};
@@ -21,12 +23,17 @@ use crate::output::spinner;
 
 /// Sends the request and prints the answer. An error status makes a failure of the command.
 pub async fn run(app: &App, args: &args::Request) -> Outcome {
-    let config = app.session_config(&args.session)?;
+    let config = app.spec(&args.session)?.build_or_block();
     let request = request(args)?;
     let keeper = app.open_keeper(vec![config], false).await?;
     let mut routes = app.routes();
     routes.retain(|name, _| *name == args.session);
+    let pages = lock::running_admin(&app.data.value);
     let options = Options {
+        // People are shown pages they can open; JSON stays the same whether `up` runs or not.
+        pages_base: pages
+            .filter(|_| !app.out.json)
+            .and_then(|url| Url::parse(&url).ok()),
         routes,
         ..Options::default()
     };
@@ -118,13 +125,16 @@ async fn print(include: bool, response: Response<Body>) -> Outcome {
             )
         })?;
         if let Ok(data) = frame.into_data() {
-            out.write_all(&data)?;
-            out.flush()?;
             if own {
                 kept.extend_from_slice(&data);
+            } else {
+                out.write_all(&data)?;
+                out.flush()?;
             }
         }
     }
+    out.write_all(&for_people(&kept))?;
+    out.flush()?;
     if std::io::IsTerminal::is_terminal(&out) {
         writeln!(out)?;
     }
@@ -157,6 +167,31 @@ async fn print_json(app: &App, response: Response<Body>) -> Outcome {
         head.status,
         exit_of(head.status.as_u16(), is_own(&head.headers), &body),
     )
+}
+
+/// The gateway's own answer without paths that lead nowhere: pages are served by a running `tenure up` only.
+fn for_people(body: &[u8]) -> Vec<u8> {
+    let Ok(mut problem) = serde_json::from_slice::<Value>(body) else {
+        return body.to_vec();
+    };
+    let base = problem["type"]
+        .as_str()
+        .and_then(|page| Url::parse(page).ok());
+    if base.is_none()
+        && let Some(fields) = problem.as_object_mut()
+    {
+        fields.remove("type");
+    }
+    let mut cause = problem.get_mut("because");
+    while let Some(Value::Object(fields)) = cause {
+        let page = fields.get("page").and_then(Value::as_str);
+        match base.as_ref().and_then(|base| base.join(page?).ok()) {
+            Some(page) => fields.insert("page".to_owned(), page.as_str().into()),
+            None => fields.remove("page"),
+        };
+        cause = fields.get_mut("because");
+    }
+    problem.to_string().into_bytes()
 }
 
 /// Whether the gateway answered itself: a forwarded answer names the generation it was got with.
@@ -201,6 +236,24 @@ fn ended(status: http::StatusCode, exit: Option<Exit>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_are_shown_no_path_that_leads_nowhere() {
+        let shown = |kind: &str| {
+            let body = json!({ "type": kind, "code": "API02007", "because": { "page": "/error-codes/API02009" } });
+            serde_json::from_slice::<Value>(&for_people(body.to_string().as_bytes())).expect("JSON")
+        };
+        let nowhere = shown("/error-codes/API02007");
+        assert_eq!(nowhere, json!({ "code": "API02007", "because": {} }));
+        let served = shown("http://127.0.0.1:7879/error-codes/API02007");
+        assert_eq!(served["type"], "http://127.0.0.1:7879/error-codes/API02007");
+        assert_eq!(
+            served["because"]["page"],
+            "http://127.0.0.1:7879/error-codes/API02009"
+        );
+        assert_eq!(for_people(b"plain"), b"plain");
+        assert_eq!(for_people(b""), b"");
+    }
 
     #[test]
     fn the_gateways_own_answers_decide_the_exit_code_by_their_heal() {

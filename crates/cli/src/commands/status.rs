@@ -9,12 +9,13 @@ use tenure_keeper::{Keeper, Status};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::up::lock;
 use crate::app::App;
 use crate::args;
 use crate::error::Outcome;
 use crate::output::table::Table;
 use crate::output::time::{relative, span};
-use crate::output::{Output, Paint, failure};
+use crate::output::{Paint, failure};
 
 /// How often the live view is drawn without a change.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -60,14 +61,15 @@ fn show(app: &App, keeper: &Keeper) -> Outcome {
             app.source()
         ));
     }
-    for line in lines(&statuses, app.out.out) {
+    let pages = lock::running_admin(&app.data.value);
+    for line in lines(&statuses, app.out.out, pages.as_deref()) {
         app.out.line(line)?;
     }
     Ok(())
 }
 
 /// The table, and below it what is wrong and what to type.
-fn lines(statuses: &[Status], paint: Paint) -> Vec<String> {
+fn lines(statuses: &[Status], paint: Paint, pages: Option<&str>) -> Vec<String> {
     let mut table = Table::new(
         &[
             "SESSION",
@@ -97,6 +99,7 @@ fn lines(statuses: &[Status], paint: Paint) -> Vec<String> {
             if let Some(command) = &failure.command {
                 lines.push(format!("  {} run `{command}`", paint.dim("fix:")));
             }
+            lines.extend(failure::page(failure, paint, pages).map(|page| format!("  {page}")));
         }
     }
     lines
@@ -137,7 +140,7 @@ async fn watch(app: &App, keeper: &Keeper) -> Outcome {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
-        draw(app.out, keeper)?;
+        draw(app, keeper)?;
         tokio::select! {
             _ = ticks.tick() => {}
             Ok(()) = changes.changed() => {}
@@ -150,12 +153,14 @@ async fn watch(app: &App, keeper: &Keeper) -> Outcome {
 }
 
 /// A fresh screen on a terminal; elsewhere one table or JSON line after the other.
-fn draw(out: Output, keeper: &Keeper) -> Outcome {
+fn draw(app: &App, keeper: &Keeper) -> Outcome {
+    let out = app.out;
     let statuses = statuses(keeper);
     if out.json {
         return out.json(&json!({ "sessions": statuses }));
     }
-    let mut text = lines(&statuses, out.out).join("\n");
+    let pages = lock::running_admin(&app.data.value);
+    let mut text = lines(&statuses, out.out, pages.as_deref()).join("\n");
     if io::stdout().is_terminal() {
         // Home, then each line cleared to its end, then everything below: no flicker.
         text = format!(

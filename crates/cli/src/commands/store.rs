@@ -74,15 +74,16 @@ fn print_report(app: &App, report: &CheckReport) -> Outcome {
     if !report.sessions.is_empty() {
         let mut table = Table::new(&["SESSION", "GEN", "TOKENS", "NOTES"], paint);
         for session in &report.sessions {
-            let tokens = match (&session.unreadable, session.has_pair) {
-                (Some(_), _) => "unreadable",
-                (None, true) => "readable",
-                (None, false) => "none",
+            let tokens = match (&session.unreadable, session.not_opened) {
+                (Some(_), _) => "unreadable".to_owned(),
+                (None, _) if !session.has_pair => "none".to_owned(),
+                (None, Some(why)) => format!("not opened ({why})"),
+                (None, None) => "readable".to_owned(),
             };
             table.row(vec![
                 session.name.clone(),
                 session.generation.to_string(),
-                tokens.to_owned(),
+                tokens,
                 notes(session),
             ]);
         }
@@ -92,9 +93,14 @@ fn print_report(app: &App, report: &CheckReport) -> Outcome {
     }
     for problem in &report.problems {
         app.out.line(format_args!(
-            "{} {problem}",
-            paint.color(anstyle::AnsiColor::Red, "problem:")
+            "{} {}",
+            paint.color(anstyle::AnsiColor::Red, "problem:"),
+            problem.message
         ))?;
+        if let Some(fix) = &problem.fix {
+            app.out
+                .line(format_args!("  {} {fix}", paint.dim("fix:")))?;
+        }
     }
     app.out.line(if report.ok {
         paint.color(anstyle::AnsiColor::Green, "sound")

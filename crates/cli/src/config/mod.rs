@@ -15,8 +15,8 @@ use std::sync::Arc;
 pub use keeper::KeeperSection;
 pub use origin::{Origin, Sourced};
 use reader::{Source, Table};
-pub use session::Spec;
 use session::{Context, Profiles};
+pub use session::{Spec, unreadable};
 
 use crate::error::{CommandError, Exit, Outcome, Problem};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tenure_core::Secret;
 use tenure_core::session::Keep;
+use tenure_core::{Class, Code, Failure, Heal, Secret, Who};
 use tenure_diagnose::Profile;
 use tenure_diagnose::name::nearest;
 use tenure_diagnose::profile::Flow;
@@ -74,6 +74,14 @@ impl Spec {
         Ok(config)
     }
 
+    /// The session with its secrets, or without and blocked by the one that cannot be read.
+    pub fn build_or_block(&self) -> SessionConfig {
+        self.build().unwrap_or_else(|problem| SessionConfig {
+            blocked: Some(Box::new(unreadable(&problem))),
+            ..self.config.clone()
+        })
+    }
+
     fn secret(&self, key: &str, source: &Sourced<SecretSource>) -> Result<Secret, Problem> {
         source.value.read().map_err(|wrong| {
             Problem::new(format!("session {}: `{key}`: {}", self.name, wrong.what))
@@ -81,6 +89,26 @@ impl Spec {
                 .fix(wrong.fix)
         })
     }
+}
+
+/// What a secret that cannot be read makes of its session. The detail names file, line and key.
+pub fn unreadable(problem: &Problem) -> Failure {
+    let place = problem
+        .place
+        .as_ref()
+        .map_or_else(String::new, |place| format!("{place}: "));
+    let fix = problem.fix.as_ref().map_or_else(String::new, |fix| {
+        format!("; {fix}, then start tenure again")
+    });
+    Failure::new(
+        Code::ClientRejected,
+        Class::ClientInvalid,
+        "secret_unreadable",
+        Heal::FixConfig,
+        Who::Operator,
+        format!("{place}{}{fix}", problem.what),
+    )
+    .with_rule("config.secret")
 }
 
 /// The profiles a session may name: the user's own first, then the shipped ones.
@@ -174,6 +202,7 @@ pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec>
             keep,
             client_credentials: flow == Some(Flow::ClientCredentials),
             timing: own_timing,
+            blocked: None,
         };
         Some(Spec {
             name: name.to_owned(),

@@ -4,14 +4,16 @@ use tenure_core::Failure;
 
 use super::Paint;
 
-/// Code and title, the chain of causes, the evidence: one string a line. The detail is left to the caller.
-pub fn block(failure: &Failure, paint: Paint) -> Vec<String> {
+/// Code and title, the code's page where one is served (`pages` is the running status page), the chain of causes,
+/// the evidence: one string a line. The detail is left to the caller.
+pub fn block(failure: &Failure, paint: Paint, pages: Option<&str>) -> Vec<String> {
     let mut lines = vec![format!(
         "{} {} {}",
         paint.dim("code:"),
         failure.code,
         failure.title
     )];
+    lines.extend(page(failure, paint, pages));
     let mut next = failure.because.as_deref();
     while let Some(cause) = next {
         lines.push(format!(
@@ -33,6 +35,12 @@ pub fn block(failure: &Failure, paint: Paint) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Where to read about the code; nothing where no page is served, for a path alone leads nowhere.
+pub fn page(failure: &Failure, paint: Paint, pages: Option<&str>) -> Option<String> {
+    let base = pages?.trim_end_matches('/');
+    Some(format!("{} {base}{}", paint.dim("page:"), failure.page))
 }
 
 /// One line: `API02008 Refresh Token Invalid`.

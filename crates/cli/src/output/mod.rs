@@ -119,7 +119,8 @@ impl Output {
     }
 
     /// An error: a block on stderr, or under `--json` one object on stdout.
-    pub fn error(self, error: &CommandError) {
+    /// `pages` is where pages of codes are served, if they are.
+    pub fn error(self, error: &CommandError, pages: Option<&str>) {
         if error.silent {
             return;
         }
@@ -141,7 +142,7 @@ impl Output {
             }
         }
         if let Some(failure) = &error.failure {
-            for line in failure::block(failure, self.err) {
+            for line in failure::block(failure, self.err, pages) {
                 self.note(format_args!("  {line}"));
             }
         }

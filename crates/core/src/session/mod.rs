@@ -69,6 +69,8 @@ pub struct Machine {
     failure: Option<Failure>,
     ended: Option<Failure>,
     unreadable: Option<Failure>,
+    /// Why the session cannot be renewed as it is configured; only another start with a better configuration heals it.
+    blocked: Option<Failure>,
     not_before: Option<Mono>,
     forced: bool,
     wanted: bool,
@@ -108,6 +110,7 @@ impl Machine {
             failure: None,
             ended: None,
             unreadable: None,
+            blocked: None,
             not_before: None,
             forced: false,
             wanted: false,
@@ -122,6 +125,13 @@ impl Machine {
             older_row: false,
             first_pair: false,
         }
+    }
+
+    /// Exchanges nothing and says why: the configuration lacks what an exchange needs. What is valid is served.
+    #[must_use]
+    pub fn blocked_by(mut self, failure: Option<Failure>) -> Self {
+        self.blocked = failure;
+        self
     }
 
     /// Takes one input and returns what must be done about it.
@@ -196,7 +206,7 @@ impl Machine {
 
     /// The state to show.
     pub fn state(&self, now: Mono) -> State {
-        if let Some(failure) = self.ended.as_ref().or(self.unreadable.as_ref()) {
+        if let Some(failure) = self.final_failure() {
             return match failure.root().heal {
                 Heal::Relogin | Heal::Refresh => State::NeedsLogin,
                 _ => State::NeedsOperator,
@@ -261,11 +271,16 @@ impl Machine {
 
     /// What is wrong at present, if anything.
     pub fn failure(&self) -> Option<&Failure> {
-        self.ended
-            .as_ref()
-            .or(self.unreadable.as_ref())
+        self.final_failure()
             .or(self.doubt.as_ref())
             .or(self.failure.as_ref())
+    }
+
+    fn final_failure(&self) -> Option<&Failure> {
+        self.blocked
+            .as_ref()
+            .or(self.ended.as_ref())
+            .or(self.unreadable.as_ref())
     }
 
     /// Whether the API refused a token that nothing can renew; it is sent all the same, for want of another.
@@ -275,7 +290,7 @@ impl Machine {
 
     /// Whether only a person can help.
     pub fn ended(&self) -> bool {
-        self.ended.is_some() || self.unreadable.is_some()
+        self.final_failure().is_some()
     }
 
     /// Whether the current pair is not yet durable.

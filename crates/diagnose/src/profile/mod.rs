@@ -1,6 +1,7 @@
 //! Provider profiles: data that says how one kind of server speaks and behaves (DESIGN §8).
 
 mod parse;
+mod recognise;
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -10,6 +11,7 @@ use tenure_wire::{ClientAuth, Dialect, JsonFields, Server};
 use url::Url;
 
 pub use parse::{ProfileError, parse_profile};
+pub use recognise::{Recognise, RestAnswer};
 
 /// How one kind of server speaks and behaves.
 #[derive(Clone, Debug)]
@@ -198,50 +200,6 @@ pub struct Lifetimes {
     pub refresh_idle_s: Option<u64>,
     /// The whole session from login, which no refresh extends.
     pub session_s: Option<u64>,
-}
-
-/// How to tell that a server is of this kind; any one sign is enough.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recognise {
-    /// Hosts of the issuer: exact, or a suffix written with a leading dot (`.okta.com`).
-    #[serde(default)]
-    pub issuer_hosts: Vec<String>,
-    /// Parts of the issuer's path, e.g. `/realms/`.
-    #[serde(default)]
-    pub issuer_path: Vec<String>,
-    /// Namespaces in the index of a WordPress REST API.
-    #[serde(default)]
-    pub rest_namespaces: Vec<String>,
-    /// Keys that only this server's discovery document has.
-    #[serde(default)]
-    pub metadata_keys: Vec<String>,
-}
-
-impl Recognise {
-    /// Whether the issuer's URL gives this kind of server away.
-    pub fn issuer(&self, issuer: &Url) -> bool {
-        let host = issuer.host_str().unwrap_or_default();
-        let by_host = self.issuer_hosts.iter().any(|want| {
-            want.strip_prefix('.').map_or(host == want, |bare| {
-                host == bare || host.ends_with(want.as_str())
-            })
-        });
-        by_host
-            || self
-                .issuer_path
-                .iter()
-                .any(|part| issuer.path().contains(part.as_str()))
-    }
-
-    /// Whether the index of a WordPress REST API gives this kind of server away.
-    pub fn namespaces<S: AsRef<str>>(&self, found: &[S]) -> bool {
-        found.iter().any(|name| {
-            self.rest_namespaces
-                .iter()
-                .any(|want| want == name.as_ref())
-        })
-    }
 }
 
 impl Profile {

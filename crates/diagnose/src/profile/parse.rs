@@ -5,9 +5,9 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::recognise::RawRecognise;
 use super::{
-    AuthMethod, Claim, DialectName, Endpoints, Flow, JsonNames, Lifetimes, Profile, Recognise,
-    Rotation,
+    AuthMethod, Claim, DialectName, Endpoints, Flow, JsonNames, Lifetimes, Profile, Rotation,
 };
 use crate::name::nearest;
 
@@ -52,7 +52,7 @@ struct Raw {
     #[serde(default)]
     refused_statuses: Vec<Spanned<u16>>,
     #[serde(default)]
-    recognise: Recognise,
+    recognise: RawRecognise,
     #[serde(default)]
     quirks: Vec<String>,
     status_page: Option<String>,
@@ -149,7 +149,7 @@ pub fn parse_profile(text: &str, file: &str) -> Result<Profile, ProfileError> {
             .into_iter()
             .map(Spanned::into_inner)
             .collect(),
-        recognise: raw.recognise,
+        recognise: raw.recognise.check(&at)?,
         quirks: raw.quirks,
         status_page: raw.status_page,
         docs: raw.docs,
@@ -257,13 +257,19 @@ fn check_claim(claim: Spanned<Claim>, at: &Place<'_>) -> Result<Claim, ProfileEr
 }
 
 /// Turns offsets into lines and columns.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     text: &'a str,
     file: &'a str,
 }
 
 impl Place<'_> {
-    fn error(&self, span: Range<usize>, key: &str, problem: &str, fix: &str) -> ProfileError {
+    pub(super) fn error(
+        &self,
+        span: Range<usize>,
+        key: &str,
+        problem: &str,
+        fix: &str,
+    ) -> ProfileError {
         let (line, column) = self.position(span.start);
         ProfileError {
             file: self.file.to_owned(),

@@ -131,6 +131,7 @@ fn config(issuer: &FaultyIssuer, setup: &Setup) -> SessionConfig {
             replay_limit: setup.replay_limit,
             ..Timing::default()
         },
+        blocked: None,
     }
 }
 

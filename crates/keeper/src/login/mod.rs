@@ -140,6 +140,7 @@ pub(crate) struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     pub(crate) async fn new(http: &'a Client, config: &'a SessionConfig) -> Result<Self, Failure> {
+        config.usable()?;
         let clocks = Clocks::default();
         let server = Servers::default()
             .resolve(

@@ -144,3 +144,41 @@ async fn a_session_without_anything_to_renew_it_says_so() {
     assert_eq!(session(&keeper).status().state.as_str(), "empty");
     assert!(issuer.exchanges().is_empty());
 }
+
+#[tokio::test]
+async fn a_blocked_session_asks_nothing_and_serves_what_is_valid() {
+    use tenure_core::{Class, Code, Failure, Heal, Who};
+    let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 300_000));
+    let store = store(dir.path());
+    let usable = keeper(&store, config(&issuer, STRICT)).await;
+    log_in(&usable, &issuer).await;
+    usable.shutdown().await;
+    let failure = Failure::new(
+        Code::ClientRejected,
+        Class::ClientInvalid,
+        "secret_unreadable",
+        Heal::FixConfig,
+        Who::Operator,
+        "no secret",
+    );
+    let blocked = tenure_keeper::SessionConfig {
+        blocked: Some(Box::new(failure.clone())),
+        ..config(&issuer, STRICT)
+    };
+    let keeper = keeper(&store, blocked).await;
+    let session = session(&keeper);
+    let before = issuer.requests().len();
+    assert_eq!(session.status().state.as_str(), "needs_operator");
+    assert_eq!(session.status().failure, Some(failure.clone()));
+    let served = session.token(Duration::from_hours(1)).await;
+    assert_eq!(served.expect("valid").generation.0, 1);
+    assert_eq!(session.refresh().await.expect_err("blocked"), failure);
+    let generation = session.snapshot().generation;
+    assert!(matches!(
+        session.refused(generation).await,
+        AfterRefusal::Failed(told) if told == failure
+    ));
+    let revoked = keeper.logout(session.name(), true).await;
+    assert_eq!(revoked.expect_err("blocked"), failure);
+    assert_eq!(issuer.requests().len(), before, "nobody was asked");
+}

@@ -3,5 +3,6 @@
 
 mod failing;
 mod login;
+mod probing;
 mod support;
 mod transaction;

@@ -52,6 +52,7 @@ pub(crate) fn config(issuer: &FaultyIssuer, rotation: &str) -> SessionConfig {
             backoff_max: Duration::from_millis(200),
             ..Timing::default()
         },
+        blocked: None,
     }
 }
 

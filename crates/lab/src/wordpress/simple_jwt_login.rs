@@ -119,6 +119,21 @@ impl Plugin for Rules {
         &["simple-jwt-login/v1"]
     }
 
+    fn routes(&self) -> Vec<(&'static str, &'static [&'static str])> {
+        let mut routes: Vec<(&'static str, &'static [&'static str])> = vec![
+            ("/simple-jwt-login/v1/autologin", &["GET"]),
+            ("/simple-jwt-login/v1/users", &["POST", "DELETE"]),
+            ("/simple-jwt-login/v1/auth", &["POST"]),
+            ("/simple-jwt-login/v1/auth/refresh", &["POST"]),
+            ("/simple-jwt-login/v1/auth/validate", &["GET", "POST"]),
+            ("/simple-jwt-login/v1/auth/revoke", &["POST"]),
+        ];
+        if self.version >= 4 {
+            routes.push(("/simple-jwt-login/v1/auth/2fa", &["POST"]));
+        }
+        routes
+    }
+
     fn before(&self, core: &mut Core, rest: &Rest) -> Result<Option<u64>, Reply> {
         let judged = self.judge(core, rest).map(|user| user.id);
         let protected = rest

@@ -47,6 +47,8 @@ pub struct User {
 /// The plugin of a site. Its own state is behind its own lock.
 pub(crate) trait Plugin: Debug + Send + Sync {
     fn namespaces(&self) -> &'static [&'static str];
+    /// The routes below its namespaces, each with its methods; the plugins declare no arguments.
+    fn routes(&self) -> Vec<(&'static str, &'static [&'static str])>;
     /// Adds to the REST index.
     fn index(&self, _core: &Core, _index: &mut Value) {}
     /// Runs before every REST route: who asks, or the answer that ends it.
@@ -72,6 +74,7 @@ pub(crate) struct Core {
     issued: Vec<String>,
     expired: HashSet<String>,
     pub(crate) orders: Vec<Value>,
+    routes_hidden: bool,
 }
 
 /// A running site. Its token routes obey [`Server::faults`], all others [`Server::api_faults`].
@@ -163,6 +166,11 @@ impl Site {
         });
     }
 
+    /// Leaves the routes out of the REST index, as some sites do.
+    pub fn hide_routes(&self) {
+        self.core(|core| core.routes_hidden = true);
+    }
+
     /// The bodies of the orders accepted, in order.
     pub fn orders_posted(&self) -> Vec<Value> {
         self.core(|core| core.orders.clone())
@@ -200,6 +208,7 @@ impl Core {
             issued: Vec::new(),
             expired: HashSet::new(),
             orders: Vec::new(),
+            routes_hidden: false,
         }
     }
 
@@ -353,8 +362,11 @@ fn index(core: &Core, plugin: &dyn Plugin) -> Reply {
         "timezone_string": "",
         "namespaces": namespaces,
         "authentication": {},
-        "routes": {},
+        "routes": routes(core, plugin),
     });
+    if core.routes_hidden {
+        index["routes"] = json!([]);
+    }
     plugin.index(core, &mut index);
     let reply = rest_json(200, &index);
     reply::with(
@@ -362,6 +374,35 @@ fn index(core: &Core, plugin: &dyn Plugin) -> Reply {
         "link",
         &format!("<{}/wp-json/>; rel=\"https://api.w.org/\"", core.url),
     )
+}
+
+/// The routes as WordPress lists them: those of core and shop, of each namespace, and of the plugin.
+fn routes(core: &Core, plugin: &dyn Plugin) -> Value {
+    let mut routes = serde_json::Map::new();
+    let mut list = |path: &str, namespace: &str, methods: &[&str], args: Value| {
+        let about = json!({
+            "namespace": namespace,
+            "methods": methods,
+            "endpoints": [{ "methods": methods, "args": args }],
+            "_links": { "self": [{ "href": format!("{}/wp-json{path}", core.url) }] },
+        });
+        routes.insert(path.to_owned(), about);
+    };
+    let view = json!({ "context": { "default": "view", "required": false } });
+    list("/", "", &["GET"], view.clone());
+    for namespace in plugin.namespaces().iter().chain(&["wc/v3", "wp/v2"]) {
+        let args = json!({ "namespace": { "default": namespace, "required": false }, "context": view["context"] });
+        list(&format!("/{namespace}"), namespace, &["GET"], args);
+        for (path, methods) in plugin.routes() {
+            if path[1..].starts_with(namespace) {
+                list(path, namespace, methods, json!([]));
+            }
+        }
+    }
+    list("/wc/v3/orders", "wc/v3", &["GET", "POST"], view.clone());
+    list("/wp/v2/posts", "wp/v2", &["GET"], view.clone());
+    list("/wp/v2/users/me", "wp/v2", &["GET"], view);
+    Value::Object(routes)
 }
 
 fn page(rest: &Rest) -> Reply {

@@ -52,6 +52,10 @@ impl Plugin for Rules {
         &["jwt-auth/v1"]
     }
 
+    fn routes(&self) -> Vec<(&'static str, &'static [&'static str])> {
+        vec![(TOKEN, &["POST"]), (VALIDATE, &["POST"])]
+    }
+
     fn before(&self, core: &mut Core, rest: &Rest) -> Result<Option<u64>, Reply> {
         // Other schemes than Bearer are ignored since 1.3.4; the validate route judges for itself.
         let bearer = rest

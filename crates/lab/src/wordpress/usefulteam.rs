@@ -82,6 +82,14 @@ impl Plugin for Rules {
         &["jwt-auth/v1"]
     }
 
+    fn routes(&self) -> Vec<(&'static str, &'static [&'static str])> {
+        vec![
+            (TOKEN, &["POST"]),
+            (VALIDATE, &["POST"]),
+            (REFRESH, &["POST"]),
+        ]
+    }
+
     fn before(&self, core: &mut Core, rest: &Rest) -> Result<Option<u64>, Reply> {
         Ok(self.judge(core, rest).ok())
     }

@@ -130,7 +130,13 @@ impl Plugin for Rules {
         &["wcpos/v1", "wcpos/v2"]
     }
 
+    /// WCPOS takes the routes out of the index (`API.php`, `rest_index`).
+    fn routes(&self) -> Vec<(&'static str, &'static [&'static str])> {
+        Vec::new()
+    }
+
     fn index(&self, core: &Core, index: &mut Value) {
+        index["routes"] = json!({});
         index["authentication"]["wcpos"] =
             json!({ "endpoints": { "authorization": format!("{}/wcpos-auth", core.url) } });
         index["wcpos_version"] = json!("1.10.2");

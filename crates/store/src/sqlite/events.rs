@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, params};
 use tenure_core::{Generation, Wall};
 
 use super::schema::EVENTS_KEPT;
-use crate::record::EventRow;
+use crate::record::{EventRow, Once};
 
 pub(super) fn append(tx: &Transaction<'_>, event: &EventRow) -> rusqlite::Result<u64> {
     let failure = event
@@ -30,6 +30,24 @@ pub(super) fn append(tx: &Transaction<'_>, event: &EventRow) -> rusqlite::Result
     tx.prepare_cached("DELETE FROM events WHERE id <= ?1")?
         .execute([id - EVENTS_KEPT])?;
     Ok(id as u64)
+}
+
+/// Whether an event of this kind is stored for the same session and generation, or since its last login.
+pub(super) fn known(conn: &Connection, event: &EventRow, once: Once) -> rusqlite::Result<bool> {
+    let of_this = match once {
+        Once::AGeneration => "generation = ?3",
+        Once::ALogin => {
+            "?3 = ?3 AND id > coalesce((SELECT max(id) FROM events \
+             WHERE session = ?1 AND kind = 'logged_in'), 0)"
+        }
+    };
+    conn.prepare_cached(&format!(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE session = ?1 AND kind = ?2 AND {of_this})"
+    ))?
+    .query_row(
+        params![event.session, event.kind, event.generation.0 as i64],
+        |row| row.get(0),
+    )
 }
 
 pub(super) fn after(

@@ -13,7 +13,7 @@ use super::sessions::{self, Outcome, Refused, Row, Waiting};
 use super::trouble;
 use crate::error::StoreError;
 use crate::record::{
-    Claim, EventRow, Info, Intent, Latch, Lease, Pace, Record, StoredLogin, Trouble,
+    Claim, EventRow, Info, Intent, Latch, Lease, Once, Pace, Record, StoredLogin, Trouble,
 };
 use crate::spare::Spare;
 use crate::store::Store;
@@ -86,7 +86,8 @@ impl SqliteStore {
             Refused::Moved(now) => StoreError::Moved { now },
             Refused::KeyChanged => StoreError::Key {
                 source_name: self.key_source(),
-                detail: "the store was rekeyed, and this source still holds the old key; start again with the new key source".to_owned(),
+                detail: "the store was rekeyed, and this source still holds the old key".to_owned(),
+                fix: Some("start again with the new key source".to_owned()),
             },
             Refused::Unreadable(detail) => StoreError::Unreadable {
                 path: self.db.path().to_owned(),
@@ -450,6 +451,32 @@ impl Store for SqliteStore {
         self.point("store.event.before")?;
         let event = event.clone();
         self.db.write(move |tx| events::append(tx, &event)).await
+    }
+
+    async fn append_event_once(
+        &self,
+        event: &EventRow,
+        once: Once,
+    ) -> Result<Option<u64>, StoreError> {
+        self.point("store.event.before")?;
+        let known = event.clone();
+        if self
+            .db
+            .read(move |conn| events::known(conn, &known, once))
+            .await?
+        {
+            return Ok(None);
+        }
+        let event = event.clone();
+        self.db
+            .write(move |tx| {
+                // Somebody else may have been faster since.
+                if events::known(tx, &event, once)? {
+                    return Ok(None);
+                }
+                events::append(tx, &event).map(Some)
+            })
+            .await
     }
 
     async fn events(

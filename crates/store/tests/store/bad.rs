@@ -62,7 +62,7 @@ async fn a_damaged_page() {
     }
     let error = refusal(&bench);
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
-    assert!(error.to_string().contains("backup"));
+    assert!(error.fix().unwrap().contains("backup"));
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_read_only_store_still_reads() {
         .unwrap();
     let error = store.probe().await.unwrap_err();
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
-    assert!(error.to_string().contains("writable"));
+    assert!(error.fix().unwrap().contains("writable"));
     let login = store.login("shop", pair(2), &Info::default(), None).await;
     assert!(matches!(login, Err(StoreError::ReadOnly { .. })));
     assert!(store.claim("shop", LONG_MS).await.is_err());
@@ -171,7 +171,7 @@ async fn a_full_disk_loses_nothing_and_heals() {
         .await
         .unwrap_err();
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
-    assert!(error.to_string().contains("free some space"));
+    assert!(error.fix().unwrap().contains("free some space"));
     assert_eq!(load(&store, "shop").await.pair, Some(pair(1)));
     // What does not fit waits beside the database until it does.
     store.save_spare("shop", &large).await.unwrap();

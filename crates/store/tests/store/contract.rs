@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure_core::{Generation, Secret, Wall};
-use tenure_store::{Claim, EventRow, Info, Pace, Store, StoreError, StoredLogin, Trouble};
+use tenure_store::{Claim, EventRow, Info, Once, Pace, Store, StoreError, StoredLogin, Trouble};
 
 use crate::{Bench, LONG_MS, claim, intent, latch, load, pair};
 
@@ -48,6 +48,7 @@ contract!(
         info_needs_no_lease,
         others_writes_are_noticed,
         events_come_in_order,
+        what_everybody_sees_is_stored_once,
         a_spare_pair_is_brought_home,
         a_spare_pair_waits_while_another_holds_the_lease,
         a_spare_pair_that_came_meanwhile_stops_the_exchange,
@@ -426,6 +427,41 @@ async fn events_come_in_order(fixture: &dyn Fixture) {
     assert_eq!(texts(after), ["2", "3", "4"]);
     let shop = store.events(0, Some("shop"), 100).await.unwrap();
     assert_eq!(texts(shop), ["0", "2", "4"]);
+}
+
+async fn what_everybody_sees_is_stored_once(fixture: &dyn Fixture) {
+    let (one, two) = (fixture.store(), fixture.store());
+    let event = |session: &str, kind: &str, generation| EventRow {
+        id: 0,
+        at: Wall(5),
+        session: session.to_owned(),
+        kind: kind.to_owned(),
+        generation: Generation(generation),
+        text: String::new(),
+        failure: None,
+        holder: "me".to_owned(),
+    };
+    let told = async |store: &dyn Store, event: &EventRow, once| {
+        store
+            .append_event_once(event, once)
+            .await
+            .unwrap()
+            .is_some()
+    };
+    let expired = event("shop", "expired", 3);
+    assert!(told(&*one, &expired, Once::AGeneration).await);
+    assert!(!told(&*two, &expired, Once::AGeneration).await);
+    for other in [event("shop", "expired", 4), event("till", "expired", 3)] {
+        assert!(told(&*two, &other, Once::AGeneration).await);
+    }
+    let ending = event("shop", "ending", 0);
+    assert!(told(&*one, &ending, Once::ALogin).await);
+    assert!(!told(&*two, &ending, Once::ALogin).await);
+    one.append_event(&event("shop", "logged_in", 5))
+        .await
+        .unwrap();
+    assert!(told(&*two, &ending, Once::ALogin).await);
+    assert!(!told(&*one, &ending, Once::ALogin).await);
 }
 
 async fn a_spare_pair_is_brought_home(fixture: &dyn Fixture) {

@@ -218,7 +218,7 @@ async fn imports_that_cannot_be_read_say_why_and_change_nothing() {
             .import(bytes, word, true)
             .await
             .unwrap_err()
-            .to_string();
+            .with_fix();
         assert!(text.contains(reason), "{reason}: {text}");
         assert!(!text.contains("canary"), "{text}");
     }
@@ -251,7 +251,11 @@ async fn a_store_brought_back_from_a_backup_is_noticed() {
         fs::remove_file(bench.beside(suffix)).ok();
     }
     copy(&backup, &bench.path());
-    assert!(look(&bench.path()).problems[0].contains("rolled back"));
+    assert!(
+        look(&bench.path()).problems[0]
+            .message
+            .contains("rolled back")
+    );
     let store = bench.open();
     assert!(store.rolled_back());
     assert!(store.rollback_evidence().unwrap().contains("3 pairs"));
@@ -308,6 +312,17 @@ async fn a_check_tells_what_needs_attention() {
     fs::remove_file(bench.beside(".key")).unwrap();
     let report = look(&bench.path());
     assert!(report.key.error.unwrap().contains("no key was found"));
+    assert!(
+        report.problems[0]
+            .fix
+            .as_ref()
+            .unwrap()
+            .contains("store_key")
+    );
+    for session in &report.sessions {
+        assert_eq!(session.not_opened, Some("no key"), "nobody opened it");
+    }
+    assert_eq!(report.spares[0].not_opened, Some("no key"));
     assert!(!bench.beside(".key").exists());
     let nowhere = check(
         &bench.beside(".nosuch"),

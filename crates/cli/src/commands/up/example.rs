@@ -205,6 +205,9 @@ async fn prune(issuer: Arc<Issuer>) {
 
 /// What the issuer says it cannot do.
 fn fault(error: &IssuerError) -> CommandError {
+    if let IssuerError::Store(error) = error {
+        return error.clone().into();
+    }
     CommandError::new(
         Exit::NeedsOperator,
         Problem::new(format!("the built-in issuer: {error}")),

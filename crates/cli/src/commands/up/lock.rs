@@ -3,11 +3,12 @@
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tenure_core::Wall;
+use tokio::sync::oneshot;
 
 use super::{Urls, bare};
 use crate::error::{CommandError, Exit, Outcome, Problem};
@@ -55,38 +56,92 @@ impl fmt::Display for Running {
 
 /// The lock, held until dropped or until the process ends, however it ends.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
 
 impl Lock {
     /// Takes the lock, or says who has it.
     pub fn take(data: &Path) -> Outcome<Result<Lock, Running>> {
         let path = data.join(FILE);
-        let fault = |error: std::io::Error| {
-            let problem = Problem::new(format!("cannot use it: {error}"))
-                .at(path.display())
-                .fix("make the data directory writable for this user");
-            CommandError::new(Exit::NeedsOperator, problem)
+        let fault = |error| fault(&path, &error);
+        loop {
+            let mut file = open(&path).map_err(fault)?;
+            match file.try_lock() {
+                Ok(()) => {
+                    if let Some(lock) = Lock::of(file, &path).map_err(fault)? {
+                        return Ok(Ok(lock));
+                    }
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let mut text = String::new();
+                    file.read_to_string(&mut text).map_err(fault)?;
+                    return Ok(Err(serde_json::from_str(&text).unwrap_or_default()));
+                }
+                Err(TryLockError::Error(error)) => return Err(fault(error)),
+            }
+        }
+    }
+
+    /// Takes the lock as soon as whoever has it ends. The wait is the kernel's and ends with the process, so it has a
+    /// thread of its own that nobody joins.
+    pub fn when_free(data: &Path) -> oneshot::Receiver<Outcome<Lock>> {
+        let (sender, taken) = oneshot::channel();
+        let path = data.join(FILE);
+        std::thread::spawn(move || {
+            let lock = Lock::wait(&path).map_err(|error| fault(&path, &error));
+            // This process may be ending, too; the lock then falls free again.
+            let _nobody_waits = sender.send(lock);
+        });
+        taken
+    }
+
+    fn wait(path: &Path) -> std::io::Result<Lock> {
+        loop {
+            let file = open(path)?;
+            file.lock()?;
+            if let Some(lock) = Lock::of(file, path)? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// The lock on an open file; `None` when its holder has removed it meanwhile and the path is free or another's.
+    fn of(file: File, path: &Path) -> std::io::Result<Option<Lock>> {
+        let lock = Lock {
+            file,
+            path: path.to_owned(),
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(fault)?;
-        match file.try_lock() {
-            Ok(()) => {
-                // What an earlier holder left is not true any more.
-                file.set_len(0).map_err(fault)?;
-                Ok(Ok(Lock(file)))
+        if !lock.is_ours()? {
+            return Ok(None);
+        }
+        // What an earlier holder left is not true any more.
+        lock.file.set_len(0)?;
+        Ok(Some(lock))
+    }
+
+    /// Whether the path still leads to the file that is locked.
+    fn is_ours(&self) -> std::io::Result<bool> {
+        let held = self.file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(found) => Ok((found.dev(), found.ino()) == (held.dev(), held.ino())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the lock back at a clean stop, and takes the file away if it is still this one.
+    pub fn release(self) {
+        let removed = self.is_ours().and_then(|ours| {
+            if ours {
+                std::fs::remove_file(&self.path)
+            } else {
+                Ok(())
             }
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                file.read_to_string(&mut text).map_err(fault)?;
-                Ok(Err(serde_json::from_str(&text).unwrap_or_default()))
-            }
-            Err(TryLockError::Error(error)) => Err(fault(error)),
+        });
+        if let Err(error) = removed {
+            tracing::warn!(path = %self.path.display(), %error, "could not be removed");
         }
     }
 
@@ -101,10 +156,27 @@ impl Lock {
         };
         let text = serde_json::to_vec_pretty(&running)
             .map_err(|error| CommandError::failed(error.to_string()))?;
-        self.0.rewind()?;
-        self.0.write_all(&text)?;
+        self.file.rewind()?;
+        self.file.write_all(&text)?;
         Ok(())
     }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn fault(path: &Path, error: &std::io::Error) -> CommandError {
+    let problem = Problem::new(format!("cannot use it: {error}"))
+        .at(path.display())
+        .fix("make the data directory writable for this user");
+    CommandError::new(Exit::NeedsOperator, problem)
 }
 
 /// Where the status page of the `tenure up` that runs on this data is; `None` when none runs.
@@ -153,8 +225,23 @@ mod tests {
             running.to_string().contains("gateway http://127.0.0.1:1,"),
             "{running}"
         );
-        drop(first);
+        let mut waiting = Lock::when_free(dir.path());
+        assert!(waiting.try_recv().is_err());
+        first.release();
+        let next = waiting
+            .blocking_recv()
+            .expect("the thread lives")
+            .expect("usable");
+        // The first took its file away; the next one has made its own and holds that.
+        assert!(dir.path().join(FILE).exists());
+        assert!(Lock::take(dir.path()).expect("usable").is_err());
+        next.release();
+        assert!(!dir.path().join(FILE).exists());
         assert_eq!(running_admin(dir.path()), None);
-        assert!(Lock::take(dir.path()).expect("usable").is_ok());
+        let lock = Lock::take(dir.path()).expect("usable").expect("free");
+        std::fs::write(dir.path().join("other"), "another's").expect("written");
+        std::fs::rename(dir.path().join("other"), dir.path().join(FILE)).expect("renamed");
+        lock.release();
+        assert!(dir.path().join(FILE).exists(), "what is not ours stays");
     }
 }

@@ -11,6 +11,8 @@ mod orders;
 mod page;
 mod socket;
 
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -45,7 +47,8 @@ struct Up {
     /// What serves them.
     servers: Vec<JoinHandle<()>>,
     example: Option<Example>,
-    lock: Option<Lock>,
+    /// Held by the `up` that has the socket; a second one takes it over when the first ends.
+    lock: Arc<Mutex<Option<Lock>>>,
 }
 
 /// Where everything can be reached.
@@ -126,7 +129,14 @@ async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up
         _ => None,
     };
     urls.issuer = example.as_ref().map(|example| example.url.clone());
-    let keeper = app.open_keeper(app.session_configs()?, true).await?;
+    let configs = app.session_configs();
+    if app.out.json {
+        // Otherwise the list of sessions says so.
+        for failure in configs.iter().filter_map(|config| config.blocked.as_ref()) {
+            app.out.warn(&failure.detail);
+        }
+    }
+    let keeper = app.open_keeper(configs, true).await?;
     if let Some(example) = &example {
         first_login(&keeper, example).await?;
     }
@@ -142,12 +152,17 @@ async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up
         stop: CancellationToken::new(),
         servers: Vec::new(),
         example,
-        lock,
+        lock: Arc::default(),
     };
-    up.serve(app, http_client()?, gateway_listener, admin_listener);
-    if let Some(lock) = &mut up.lock {
-        lock.write(&up.urls)?;
-    }
+    let admin = up.serve(app, http_client()?, gateway_listener, admin_listener);
+    let first = match lock {
+        Some(mut lock) => {
+            lock.write(&up.urls)?;
+            Some(lock)
+        }
+        None => None,
+    };
+    up.serve_socket(app, &admin, first);
     Ok(up)
 }
 
@@ -221,7 +236,7 @@ impl Up {
         http: tenure_http::Client,
         gateway_listener: TcpListener,
         admin_listener: TcpListener,
-    ) {
+    ) -> Admin {
         let (gateway, stop) = (self.gateway.clone(), self.stop.clone());
         self.servers.push(tokio::spawn(async move {
             if let Err(error) = gateway.serve(gateway_listener, stop).await {
@@ -240,19 +255,48 @@ impl Up {
             admin.router(),
             self.stop.clone(),
         ));
-        // The first `up` on this data has the socket.
-        if self.lock.is_some() {
-            match socket::bind(&app.data.value) {
-                Ok(listener) => self.servers.push(socket::serve(
-                    listener,
-                    admin.socket_router(),
-                    self.stop.clone(),
-                )),
-                Err(problem) => app
-                    .out
-                    .warn(format_args!("no socket for tokens: {}", problem.what)),
+        admin
+    }
+
+    /// The first `up` on this data has the socket; another waits until it can take it over.
+    fn serve_socket(&mut self, app: &App, admin: &Admin, first: Option<Lock>) {
+        let (out, data, stop) = (app.out, app.data.value.clone(), self.stop.clone());
+        let router = admin.socket_router();
+        let bound = move |data: &Path| match socket::bind(data) {
+            Ok(listener) => Some(listener),
+            Err(problem) => {
+                out.warn(format_args!("no socket for tokens: {}", problem.what));
+                None
             }
+        };
+        if let Some(lock) = first {
+            hold(&self.lock, lock);
+            if let Some(listener) = bound(&data) {
+                self.servers.push(socket::serve(listener, router, stop));
+            }
+            return;
         }
+        let (held, urls) = (Arc::clone(&self.lock), self.urls.clone());
+        self.servers.push(tokio::spawn(async move {
+            let taken = tokio::select! {
+                taken = Lock::when_free(&data) => taken,
+                () = stop.cancelled() => return,
+            };
+            // The thread that waits answers before it ends.
+            let Ok(taken) = taken else { return };
+            match taken.and_then(|lock| told(lock, &urls)) {
+                Ok(lock) => hold(&held, lock),
+                // Everything but the socket goes on.
+                Err(error) => return out.warn(first_problem(&error)),
+            }
+            let Some(listener) = bound(&data) else { return };
+            out.note(format_args!(
+                "the other tenure up has ended: this one took over {}",
+                socket::path(&data).display()
+            ));
+            // A server that panicked has ended, too.
+            let _ended = socket::serve(listener, router, stop).await;
+        }));
     }
 
     /// Callers first, then the exchanges, then the issuer they need.
@@ -266,7 +310,30 @@ impl Up {
         if let Some(example) = self.example {
             example.stop().await;
         }
+        let lock = self
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(lock) = lock {
+            lock.release();
+        }
     }
+}
+
+fn hold(place: &Mutex<Option<Lock>>, lock: Lock) {
+    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+}
+
+/// The lock, once it tells others who holds it.
+fn told(mut lock: Lock, urls: &Urls) -> Outcome<Lock> {
+    lock.write(urls)?;
+    Ok(lock)
+}
+
+fn first_problem(error: &CommandError) -> String {
+    let what = error.problems.first().map_or("", |problem| &problem.what);
+    format!("the socket cannot be taken over: {what}")
 }
 
 /// The line of JSON that says that everything is ready.

@@ -1,7 +1,7 @@
 //! `tenure.sock` in the data directory: the local API with tokens, for the same user only.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::Router;
 use axum::extract::connect_info::Connected;
@@ -38,9 +38,14 @@ impl Peer {
     }
 }
 
+/// Where it is.
+pub fn path(data: &Path) -> PathBuf {
+    data.join(FILE)
+}
+
 /// Binds the socket for this user alone. The caller holds the lock on the data, so a file that is there is stale.
 pub fn bind(data: &Path) -> Result<UnixListener, Problem> {
-    let path = data.join(FILE);
+    let path = path(data);
     let fault =
         |error: std::io::Error| Problem::new(format!("{} cannot be used: {error}", path.display()));
     match std::fs::remove_file(&path) {
