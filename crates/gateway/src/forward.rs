@@ -27,7 +27,7 @@ use crate::body::{Body, BoxError};
 use crate::caller;
 use crate::headers::{self, Rules};
 use crate::host;
-use crate::judge::{Judged, answer, judge, may_refuse};
+use crate::judge::{Judged, answer, judge};
 use crate::options::{Limits, Options, SetupError};
 use crate::problem::Problem;
 use crate::replay::Replay;
@@ -346,7 +346,7 @@ impl Inner {
         let fault = match self.head(pool.request(request), replay).await {
             Ok(response) => {
                 if let Some(connection) =
-                    connection.filter(|_| may_refuse(&route.session, response.status()))
+                    connection.filter(|_| route.session.may_refuse(response.status()))
                 {
                     retire(&connection);
                 }

@@ -4,6 +4,9 @@
 //! decides what a 3xx means.
 #![forbid(unsafe_code)]
 
+pub mod inflate;
+pub mod peek;
+
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;

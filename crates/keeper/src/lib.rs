@@ -14,6 +14,7 @@ mod entry;
 mod events;
 mod exchange;
 mod failures;
+mod judge;
 mod keeper;
 pub mod login;
 mod pacing;
