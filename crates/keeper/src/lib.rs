@@ -24,6 +24,6 @@ mod servers;
 mod session;
 mod shard;
 
-pub use config::{Endpoints, SessionConfig, Timing};
+pub use config::{Endpoints, SessionConfig, Timing, checks};
 pub use keeper::{Keeper, Options};
 pub use session::{AfterRefusal, Session, Snapshot, Status, Token};

@@ -1,5 +1,7 @@
 //! A session as configured, with every default filled in.
 
+pub mod checks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
