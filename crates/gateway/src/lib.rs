@@ -10,7 +10,7 @@
 //! | [`route`] | which session, and which upstream URL |
 //! | [`headers`] | which header fields travel, in both directions; where a token may go (I15) |
 //! | [`replay`] | the request body, kept until the upstream has accepted the request |
-//! | [`forward`], `judge` | the exchange: send, judge the answer, heal, send once more (I12) |
+//! | [`forward`], `send`, `judge` | the exchange: send, judge the answer, heal, send once more (I12) |
 //! | [`upgrade`] | tunnels after `101 Switching Protocols` |
 //! | [`problem`] | the gateway's own answers, `application/problem+json` |
 //! | [`server`] | listening, limits, draining |
@@ -26,6 +26,7 @@ pub mod options;
 pub mod problem;
 pub mod replay;
 pub mod route;
+mod send;
 pub mod server;
 pub mod upgrade;
 mod upstream;

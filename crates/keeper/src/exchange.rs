@@ -46,7 +46,7 @@ pub(crate) struct Spend {
 
 /// Runs one exchange to its end. Never longer than the session's exchange timeout per request.
 pub(crate) async fn run(ctx: &Context, config: &SessionConfig, spend: Spend) -> Ended {
-    let server = match ctx.servers.resolve(ctx.net(), config).await {
+    let server = match ctx.servers.resolve(ctx.net(config), config).await {
         Ok(server) => server,
         Err(failure) => return passing(failure, None, Sent::No),
     };
@@ -60,7 +60,7 @@ pub(crate) async fn run(ctx: &Context, config: &SessionConfig, spend: Spend) -> 
         config,
         server: &server,
     };
-    let anchor = ctx.net().anchor(ctx.boot, &server.token_endpoint);
+    let anchor = ctx.net(config).anchor(ctx.boot, &server.token_endpoint);
     let ended = match call.start(&spend) {
         Ok((exchange, request)) => call.drive(exchange, request, &spend).await,
         Err(error) => Err((Judged::Passing(unbuildable(config, &error)), None, Sent::No)),
@@ -89,8 +89,12 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    fn net(&self) -> Net<'_> {
+        self.ctx.net(self.config)
+    }
+
     fn wire_ctx(&self) -> Ctx {
-        self.ctx.net().wire_ctx(&self.server.token_endpoint)
+        self.net().wire_ctx(&self.server.token_endpoint)
     }
 
     fn start(&self, spend: &Spend) -> Result<(Exchange, tenure_wire::Request), WireError> {
@@ -143,7 +147,6 @@ impl Call<'_> {
         loop {
             self.ctx.point("keeper.exchange.before")?;
             let response = match self
-                .ctx
                 .net()
                 .send(request, self.config.timing.exchange_timeout)
                 .await
@@ -207,7 +210,7 @@ impl Call<'_> {
         match after {
             RetryAfter::Seconds(seconds) => seconds.saturating_mul(1_000),
             RetryAfter::At(at) => {
-                let now = self.ctx.net().server_now_ms(&self.server.token_endpoint);
+                let now = self.net().server_now_ms(&self.server.token_endpoint);
                 u64::try_from(at.saturating_mul(1_000).saturating_sub(now)).unwrap_or(0)
             }
         }
@@ -234,8 +237,7 @@ impl Call<'_> {
             unknown_outcome: spend.unknown,
             session: self.config.name.clone(),
             now_s: Some(
-                self.ctx
-                    .net()
+                self.net()
                     .server_now_ms(&self.server.token_endpoint)
                     .div_euclid(1_000),
             ),
@@ -444,7 +446,7 @@ pub(crate) fn transport(fault: &Fault) -> TransportFault {
     let kind = match fault.kind {
         FaultKind::Timeout => TransportKind::Timeout,
         FaultKind::Refused => TransportKind::Refused,
-        FaultKind::Reset => TransportKind::Reset,
+        FaultKind::Reset | FaultKind::Unprocessed => TransportKind::Reset,
         FaultKind::Dns => TransportKind::Dns,
         FaultKind::Tls => TransportKind::Tls,
         FaultKind::Unreachable => TransportKind::Unreachable,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tenure_core::Secret;
 use tenure_core::session::Keep;
 use tenure_diagnose::Profile;
+use tenure_http::Trust;
 use tenure_jose::SigningKey;
 use tenure_keeper::checks::{self, MissingProof, Proofs, Wrong};
 use tenure_keeper::{SessionConfig, Timing};
@@ -48,6 +49,7 @@ pub struct SessionBuilder {
     insecure: bool,
     keep: Keep,
     client_credentials: bool,
+    trust: Option<Trust>,
     timing: Timing,
 }
 
@@ -84,6 +86,7 @@ impl SessionBuilder {
             insecure: false,
             keep: Keep::Warm,
             client_credentials: false,
+            trust: None,
             timing: Timing::default(),
         }
     }
@@ -182,6 +185,15 @@ impl SessionBuilder {
         self
     }
 
+    /// What to trust beside the system's certificate authorities when the session's server is asked: a private
+    /// CA's certificate. Requests that go through the layers are sent by the program's own client, which must
+    /// trust it as well.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = Some(trust);
+        self
+    }
+
     /// Times and limits.
     #[must_use]
     pub fn timing(mut self, timing: Timing) -> Self {
@@ -221,6 +233,7 @@ impl SessionBuilder {
             upstream,
             keep: self.keep,
             client_credentials: self.client_credentials,
+            trust: self.trust.clone(),
             timing: self.timing.clone(),
         })
     }

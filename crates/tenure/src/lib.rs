@@ -55,6 +55,7 @@ pub use error::{ConfigError, NoToken, NoUpstream, OpenError};
 pub use keeper::{Builder, Keeper};
 pub use served::Served;
 pub use tenure_http::peek::Resumed;
+pub use tenure_http::{Trust, TrustError};
 
 pub use tenure_core::session::{Keep, RefreshAt, State};
 pub use tenure_core::{Class, Code, Failure, Generation, Heal, Secret, Who};

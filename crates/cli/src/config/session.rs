@@ -10,6 +10,7 @@ use tenure_diagnose::Profile;
 use tenure_diagnose::name::nearest;
 use tenure_diagnose::profile::Flow;
 use tenure_gateway::RouteOptions;
+use tenure_http::{Trust, TrustError};
 use tenure_jose::{Alg, SigningKey};
 use tenure_keeper::checks::{self, GivenUrls, MissingProof, Proofs};
 use tenure_keeper::{Endpoints, SessionConfig, Timing};
@@ -140,6 +141,9 @@ pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec>
         keep_authorization: table.boolean("keep_authorization").unwrap_or(false),
         keep_cookies: table.boolean("keep_cookies").unwrap_or(false),
     };
+    let trust = table
+        .parsed("ca_file", |text| trust(&context.beside.join(text)))
+        .map(|trust| trust.value);
     let keys = ClientKeys::read(&table, context.beside);
     let spec = profile.filter(|_| named).and_then(|profile| {
         let client = keys.client(name, &table, &profile)?;
@@ -152,6 +156,7 @@ pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec>
             scopes,
             upstream,
             keep,
+            trust,
             client_credentials: flow == Some(Flow::ClientCredentials),
             timing: own_timing,
         };
@@ -192,6 +197,27 @@ fn upstream(name: &str, table: &Table<'_>, insecure: bool) -> Option<Url> {
             }
         })
         .and_then(|url| url.value)
+}
+
+/// The certificates of a private CA. They are no secret, so they are read with the configuration.
+fn trust(path: &Path) -> Result<Trust, Wrong> {
+    let shown = path.display();
+    let pem = std::fs::read(path).map_err(|error| {
+        Wrong::new(
+            format!("cannot read file {shown}: {error}"),
+            "name a file that exists and that the user tenure runs as may read",
+        )
+    })?;
+    Trust::with_pem(&pem).map_err(|error| match error {
+        TrustError::Setup(error) => Wrong::new(
+            error.to_string(),
+            "the certificates of the file come on top of the system's",
+        ),
+        error => Wrong::new(
+            format!("file {shown}: {error}"),
+            "give the CA's certificate in PEM form (`-----BEGIN CERTIFICATE-----`), not the server's own and no key",
+        ),
+    })
 }
 
 fn keep(text: &str) -> Result<Keep, Wrong> {

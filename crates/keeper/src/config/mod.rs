@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tenure_core::session::{Keep, RefreshAt};
 use tenure_diagnose::Profile;
+use tenure_http::Trust;
 use tenure_wire::{Client, Server};
 use url::Url;
 
@@ -29,8 +30,17 @@ pub struct SessionConfig {
     pub keep: Keep,
     /// The grant is client credentials: no person ever logs in.
     pub client_credentials: bool,
+    /// What to trust beside the system's certificate authorities, at the session's server and upstream.
+    pub trust: Option<Trust>,
     /// Times and limits.
     pub timing: Timing,
+}
+
+impl SessionConfig {
+    /// How the session's server is asked: by `common`, unless the session has a trust of its own.
+    pub fn http<'a>(&'a self, common: &'a tenure_http::Client) -> &'a tenure_http::Client {
+        self.trust.as_ref().map_or(common, Trust::client)
+    }
 }
 
 /// Where a session's server listens.
