@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, r
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tenure_core::{Class, Code, Failure, Heal, Secret, Who};
+use tenure_core::{Class, Code, Failure, Heal, Who};
 use tenure_http::{Fault, FaultKind};
 use tenure_keeper::{AfterRefusal, Keeper, Session, Token};
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ use crate::caller;
 use crate::headers::{self, Rules};
 use crate::host;
 use crate::judge::{Judged, answer, judge};
-use crate::options::{Limits, Options, SetupError};
+use crate::options::{CallerKey, Limits, Options, SetupError};
 use crate::problem::Problem;
 use crate::replay::Replay;
 use crate::route::{self, Upstream};
@@ -42,7 +42,7 @@ pub struct Gateway(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     routes: HashMap<String, Route>,
     keeper: Keeper,
-    pub(crate) keys: Vec<Secret>,
+    pub(crate) keys: Vec<CallerKey>,
     pages: Option<Url>,
     pub(crate) limits: Limits,
     pub(crate) tunnels: TaskTracker,
@@ -199,7 +199,9 @@ impl Inner {
             !self.keys.is_empty(),
         )?;
         host::same_origin(request.headers(), &address)?;
-        caller::check(request.headers(), &self.keys)?;
+        if let Some(caller) = caller::check(request.headers(), &self.keys)? {
+            tracing::debug!(caller, "let in by its key");
+        }
         let (name, rest) = route::split(&address, request.uri())?;
         let route = self.routes.get(name).ok_or_else(|| route::unknown(name))?;
         let upstream = route.upstream.as_ref().ok_or_else(|| no_upstream(name))?;

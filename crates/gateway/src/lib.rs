@@ -33,6 +33,6 @@ mod upstream;
 
 pub use body::{Body, BoxError};
 pub use forward::Gateway;
-pub use options::{Limits, Options, RouteOptions, SetupError};
+pub use options::{CallerKey, Limits, Options, RouteOptions, SetupError};
 pub use problem::Problem;
 pub use server::ServeError;
