@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod failing;
+mod guards;
 mod login;
 mod support;
 mod transaction;
+mod watched;
