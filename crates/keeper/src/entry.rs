@@ -92,6 +92,22 @@ impl Entry {
         self.pair = Some(pair);
     }
 
+    /// Takes the row's pair where the machine has adopted its generation already, and an older reading of the row,
+    /// which came late, was in the way.
+    pub(crate) fn catch_up(&mut self, now: Now) {
+        let generation = self.machine.generation();
+        let held = self.pair.as_ref().map(|pair| pair.generation);
+        if self.machine.held().is_none() || held == Some(generation) {
+            return;
+        }
+        if let Some((at, Some(pair))) = &self.row
+            && *at == generation
+        {
+            let pair = pair.clone();
+            self.set_pair(pair, now);
+        }
+    }
+
     /// A server that refuses earlier than it says, twice at about the same age, is believed by its deeds.
     pub(crate) fn learn(&mut self, now: Mono) {
         let Some(held) = self.machine.held() else {

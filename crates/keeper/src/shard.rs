@@ -264,6 +264,7 @@ impl Shard {
         entry.login = record.secret;
         entry.info = record.info;
         entry.row = Some((record.generation, record.pair));
+        entry.catch_up(now);
         stored
     }
 
@@ -395,7 +396,7 @@ impl Shard {
                 let pair = pair.clone();
                 entry.set_pair(pair, now);
             }
-            // The row was read again meanwhile; the newest reading follows as a change of its own.
+            // The row was read again meanwhile; the pair is taken up with the next reading of it.
             _ => entry.queue.push_back(Effect::Reload),
         }
     }

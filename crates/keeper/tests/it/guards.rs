@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use tenure_core::Generation;
 use tenure_keeper::login::{self, Import};
 use tenure_keeper::{Keeper, Options, SessionConfig};
-use tenure_lab::{Fault, FaultyIssuer, Rotation, temp_dir, wait_until};
+use tenure_lab::{Fault, FaultyIssuer, Gate, Rotation, temp_dir, wait_until};
 use tenure_store::Store;
 use tenure_store::fault::FaultPlan;
 
 use crate::support::{
-    STRICT, config, issuer, keeper, log_in, session, store, store_with,
+    STRICT, config, issuer, keeper, log_in, session, store, store_with, until_state,
 };
 use crate::watched::Watched;
 
@@ -97,6 +97,47 @@ async fn a_change_that_could_not_be_read_is_read_again() {
     )
     .await;
     assert!(watched.loads() >= 3, "{}", watched.loads());
+}
+
+#[tokio::test]
+async fn a_login_that_crosses_a_refusal_is_taken_up_whole() {
+    let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 300_000));
+    let (watched, store) = watched(dir.path());
+    let config = config(&issuer, STRICT);
+    let keeper = keeper(&store, config.clone()).await;
+    log_in(&keeper, &issuer).await;
+    let session = session(&keeper);
+    let before = store.load("shop").await.expect("readable").expect("a row");
+
+    // An exchange is under way, when somebody logs in.
+    let gate = Gate::closed();
+    issuer.faults().next(Fault::Slow(gate.clone()));
+    let refreshed = tokio::spawn({
+        let session = session.clone();
+        async move { session.refresh().await }
+    });
+    gate.wait_arrived(1).await;
+    issuer.revoke_all_families();
+    log_in_elsewhere(dir.path(), &issuer, &config).await;
+    watched.forget();
+    watched.tell_change();
+    wait_until(|| watched.loads() == 1, "the change is read").await;
+
+    // The old token is refused; the second look reads what was there just before the login.
+    watched.old_readings.lock().unwrap().push_back(before);
+    gate.open();
+    let _whatever_it_says = refreshed.await.expect("a task");
+    wait_until(
+        || session.snapshot().generation == Generation(2),
+        "the login counts",
+    )
+    .await;
+    let token = session
+        .refresh()
+        .await
+        .expect("the new login's token is spent");
+    assert_eq!(token.generation, Generation(3));
+    until_state(&session, "fresh").await;
 }
 
 #[tokio::test]
