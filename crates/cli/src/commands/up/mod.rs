@@ -7,6 +7,7 @@ mod example;
 mod listen;
 pub mod lock;
 mod metrics;
+mod openapi;
 mod orders;
 mod page;
 mod socket;
