@@ -26,8 +26,8 @@ const H2: &[&str] = &["h2", "http/1.1"];
 /// Bodies up to this many bytes are kept.
 const KEPT: u64 = 64 * 1024;
 
-fn trust() -> Option<Trust> {
-    Some(Trust::with_pem(CA_PEM.as_bytes()).expect("a certificate"))
+fn trust() -> Trust {
+    Trust::with_pem(CA_PEM.as_bytes()).expect("a certificate")
 }
 
 async fn start() -> World {
@@ -40,7 +40,7 @@ async fn start_waiting(wait: Duration) -> World {
     options.limits.continue_wait = wait;
     start_with(Setup {
         tls: Some(H2),
-        trust: trust(),
+        trust: Some(trust()),
         replay_limit: KEPT,
         options,
         ..Setup::default()
@@ -84,7 +84,7 @@ async fn http2_is_negotiated_and_one_connection_serves_many() {
 async fn http1_is_spoken_where_nothing_else_is_offered() {
     let world = start_with(Setup {
         tls: Some(&["http/1.1"]),
-        trust: trust(),
+        trust: Some(trust()),
         ..Setup::default()
     })
     .await;
@@ -210,7 +210,7 @@ async fn trailers_pass_in_both_directions_over_http2_on_both_sides() {
     tokio::spawn(async move { axum::serve(listener, app).await });
     let world = start_with(Setup {
         upstream: Some(front.url()),
-        trust: trust(),
+        trust: Some(trust()),
         ..Setup::default()
     })
     .await;
@@ -388,7 +388,7 @@ async fn a_request_the_upstream_did_not_process_is_sent_on_another_connection() 
         let (url, bodies) = leaving(farewell).await;
         let world = start_with(Setup {
             upstream: Some(url),
-            trust: trust(),
+            trust: Some(trust()),
             ..Setup::default()
         })
         .await;
