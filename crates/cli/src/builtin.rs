@@ -140,6 +140,7 @@ fn spec(issuer: &Url) -> Outcome<Spec> {
         upstream: Some(upstream),
         keep: Keep::Warm,
         client_credentials: false,
+        trust: None,
         timing: Timing::default(),
         blocked: None,
     };

@@ -26,6 +26,102 @@ struct Case {
 
 const CASES: &[Case] = &[
     Case {
+        swap: (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ncaller_keys = \"canary-3-canary-3\"",
+        ),
+        at: "3:15",
+        says: &[
+            "`keeper.caller_keys`",
+            "must not be written into the configuration",
+        ],
+    },
+    Case {
+        swap: (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ncaller_keys = [\"canary-3-canary-3\"]",
+        ),
+        at: "3:16",
+        says: &[
+            "`keeper.caller_keys[0]`",
+            "must not be written into the configuration",
+        ],
+    },
+    Case {
+        swap: ("\"127.0.0.1:0\"", "\"127.0.0.1:0\"\ncaller_keys = []"),
+        at: "3:15",
+        says: &["`keeper.caller_keys`", "the list is empty"],
+    },
+    Case {
+        swap: (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ncaller_keys = [{ env = \"A\" }]",
+        ),
+        at: "3:16",
+        says: &["`keeper.caller_keys[0]`: the key has no name", "add name ="],
+    },
+    Case {
+        swap: (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ncaller_keys = [{ name = \"till\" }]",
+        ),
+        at: "3:16",
+        says: &["`keeper.caller_keys[0]`: no source is given"],
+    },
+    Case {
+        swap: (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ncaller_keys = [{ name = \"till\", env = \"A\", file = \"b\" }]",
+        ),
+        at: "3:16",
+        says: &["exactly one source"],
+    },
+    Case {
+        swap: (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ncaller_keys = [{ name = \"till\", env = \"A\" }, { name = \"till\", env = \"B\" }]",
+        ),
+        at: "3:46",
+        says: &["`keeper.caller_keys[1]`: there is a key named \"till\" already"],
+    },
+    Case {
+        swap: (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ncaller_keys = [{ name = \"till 7\", env = \"A\" }]",
+        ),
+        at: "3:16",
+        says: &["\"till 7\" cannot be a key's name"],
+    },
+    Case {
+        swap: (
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:0\"\ncaller_keys = [{ name = \"till\", evn = \"A\" }]",
+        ),
+        at: "3:33",
+        says: &[
+            "unknown key `evn` in [keeper.caller_keys[0]]",
+            "known here: name, env, file, command",
+        ],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7\"\nca_file = \"nosuch.pem\""),
+        at: "8:11",
+        says: &[
+            "`sessions.shop.ca_file`: cannot read file",
+            "nosuch.pem",
+            "name a file that exists",
+        ],
+    },
+    Case {
+        swap: ("\"till-7\"", "\"till-7\"\nca_file = \"tenure.toml\""),
+        at: "8:11",
+        says: &[
+            "`sessions.shop.ca_file`",
+            "there is no certificate in it",
+            "-----BEGIN CERTIFICATE-----",
+        ],
+    },
+    Case {
         swap: ("listen =", "lisen ="),
         at: "2:1",
         says: &["unknown key `lisen` in [keeper]", "did you mean `listen`?"],
@@ -354,6 +450,14 @@ fn a_profile_of_ones_own_is_used_and_checked() {
     home.write("profiles/mine.toml", PROFILE);
     let ran = home.run(&["status", "--json"]).ok();
     assert_eq!(ran.json()["sessions"][0]["provider"], "mine");
+    home.write("tenure.toml", &GOOD.replace("\"oauth2\"", "\"mine\""));
+    let ran = home.run(&["status"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    let says = "\"mine\" does not say where its servers renew tokens";
+    assert!(
+        ran.err.contains(says) && ran.err.contains("add token_endpoint"),
+        "{ran:?}"
+    );
     home.write("profiles/mine.toml", &PROFILE.replace("flows", "flow"));
     let ran = home.run(&["status"]);
     assert_eq!(ran.code, 4, "{ran:?}");

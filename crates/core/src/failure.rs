@@ -105,6 +105,9 @@ macro_rules! words {
         }
 
         impl $name {
+            /// Every word there is.
+            pub const ALL: &'static [$name] = &[$( $name::$variant, )*];
+
             /// The word as written in JSON.
             pub fn as_str(self) -> &'static str {
                 match self { $( $name::$variant => $text, )* }

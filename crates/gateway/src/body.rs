@@ -1,6 +1,5 @@
 //! The body of an answer: the gateway's own, or the upstream's as it comes.
 
-use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::{Body as HttpBody, Incoming};
+use tenure_http::peek::Resumed;
 
 /// Any error of a body.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -20,12 +20,8 @@ pub struct Body(Kind);
 enum Kind {
     /// Written here.
     Full(Option<Bytes>),
-    /// The upstream's: first what was already read of it, then the rest as it arrives.
-    Stream {
-        ahead: VecDeque<Frame<Bytes>>,
-        rest: Option<Incoming>,
-        broken: Option<hyper::Error>,
-    },
+    /// The upstream's.
+    Stream(Resumed<Incoming>),
 }
 
 impl Body {
@@ -40,28 +36,20 @@ impl Body {
     }
 
     /// The upstream's body, untouched.
-    pub fn stream(rest: Incoming) -> Self {
-        Self::resumed(VecDeque::new(), Some(rest), None)
+    pub fn stream(body: Incoming) -> Self {
+        Self::resumed(Resumed::new(body))
     }
 
-    /// The upstream's body of which `ahead` was already read; `broken` is how reading ended, if it failed.
-    pub(crate) fn resumed(
-        ahead: VecDeque<Frame<Bytes>>,
-        rest: Option<Incoming>,
-        broken: Option<hyper::Error>,
-    ) -> Self {
-        Self(Kind::Stream {
-            ahead,
-            rest,
-            broken,
-        })
+    /// The upstream's body, of which the start may have been read already.
+    pub(crate) fn resumed(body: Resumed<Incoming>) -> Self {
+        Self(Kind::Stream(body))
     }
 
     /// The bytes, when the body is the gateway's own.
     pub fn into_full(self) -> Option<Bytes> {
         match self.0 {
             Kind::Full(bytes) => Some(bytes.unwrap_or_default()),
-            Kind::Stream { .. } => None,
+            Kind::Stream(_) => None,
         }
     }
 }
@@ -76,38 +64,14 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Stream {
-                ahead,
-                rest,
-                broken,
-            } => {
-                if let Some(frame) = ahead.pop_front() {
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                if let Some(error) = broken.take() {
-                    *rest = None;
-                    return Poll::Ready(Some(Err(error)));
-                }
-                match rest {
-                    Some(rest) => Pin::new(rest).poll_frame(cx),
-                    None => Poll::Ready(None),
-                }
-            }
+            Kind::Stream(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Full(bytes) => bytes.is_none(),
-            Kind::Stream {
-                ahead,
-                rest,
-                broken,
-            } => {
-                ahead.is_empty()
-                    && broken.is_none()
-                    && rest.as_ref().is_none_or(HttpBody::is_end_stream)
-            }
+            Kind::Stream(body) => body.is_end_stream(),
         }
     }
 
@@ -116,22 +80,7 @@ impl HttpBody for Body {
             Kind::Full(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Kind::Stream { ahead, rest, .. } => {
-                let read: u64 = ahead
-                    .iter()
-                    .filter_map(Frame::data_ref)
-                    .map(|data| data.len() as u64)
-                    .sum();
-                let rest = rest
-                    .as_ref()
-                    .map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint);
-                let mut hint = SizeHint::new();
-                if let Some(upper) = rest.upper() {
-                    hint.set_upper(upper + read);
-                }
-                hint.set_lower(rest.lower() + read);
-                hint
-            }
+            Kind::Stream(body) => body.size_hint(),
         }
     }
 }

@@ -1,29 +1,31 @@
 //! Who may spend the sessions, where that is not settled by the loopback interface.
 
 use http::{HeaderMap, StatusCode};
-use subtle::{Choice, ConstantTimeEq};
-use tenure_core::{Class, Code, Failure, Heal, Secret, Who};
+use subtle::ConstantTimeEq;
+use tenure_core::{Class, Code, Failure, Heal, Who};
 
 use crate::headers::TENURE_KEY;
+use crate::options::CallerKey;
 use crate::problem::Problem;
 
-/// Lets a caller in that presents one of the keys, or everybody when there are none.
+/// Lets a caller in that presents one of the keys, or everybody when there are none. Says whose key it is.
 ///
 /// # Errors
 /// 403, with the same text whether the key is missing or wrong.
-pub fn check(headers: &HeaderMap, keys: &[Secret]) -> Result<(), Problem> {
+pub fn check<'a>(headers: &HeaderMap, keys: &'a [CallerKey]) -> Result<Option<&'a str>, Problem> {
     if keys.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let presented = headers
         .get(TENURE_KEY)
         .map_or(&b""[..], |value| value.as_bytes());
     // Every key is compared, so that the time says nothing about which one was near.
-    let known = keys.iter().fold(Choice::from(0), |known, key| {
-        known | key.expose().as_bytes().ct_eq(presented)
+    let known = keys.iter().fold(None, |known, key| {
+        let same: bool = key.secret.expose().as_bytes().ct_eq(presented).into();
+        if same { Some(&*key.name) } else { known }
     });
-    if known.into() {
-        return Ok(());
+    if known.is_some() {
+        return Ok(known);
     }
     let failure = Failure::new(
         Code::ApiKeyInvalid,
@@ -47,6 +49,7 @@ pub fn check(headers: &HeaderMap, keys: &[Secret]) -> Result<(), Problem> {
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use tenure_core::Secret;
 
     fn presenting(key: Option<&'static str>) -> HeaderMap {
         key.map(|key| (TENURE_KEY, HeaderValue::from_static(key)))
@@ -56,17 +59,24 @@ mod tests {
 
     #[test]
     fn without_keys_everybody_on_this_machine_is_served() {
-        assert!(check(&presenting(None), &[]).is_ok());
+        assert_eq!(check(&presenting(None), &[]).expect("served"), None);
     }
 
     #[test]
     fn with_keys_only_their_holders_are() {
         let keys = [
-            Secret::new("first-first-first"),
-            Secret::new("second-second-second"),
+            CallerKey::new("till", Secret::new("first-first-first")),
+            CallerKey::new("office", Secret::new("second-second-second")),
         ];
-        assert!(check(&presenting(Some("first-first-first")), &keys).is_ok());
-        assert!(check(&presenting(Some("second-second-second")), &keys).is_ok());
+        for (key, name) in [
+            ("first-first-first", "till"),
+            ("second-second-second", "office"),
+        ] {
+            assert_eq!(
+                check(&presenting(Some(key)), &keys).expect("served"),
+                Some(name)
+            );
+        }
         for wrong in [
             None,
             Some(""),

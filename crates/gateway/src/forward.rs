@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, EXPECT};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, request};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use tenure_core::{Class, Code, Failure, Heal, Secret, Who};
+use tenure_core::{Class, Code, Failure, Heal, Who};
 use tenure_http::{Fault, FaultKind};
 use tenure_keeper::{AfterRefusal, Keeper, Session, Token};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
@@ -26,13 +25,13 @@ use crate::body::{Body, BoxError};
 use crate::caller;
 use crate::headers::{self, Rules};
 use crate::host;
-use crate::judge::{Judged, answer, judge, may_refuse};
-use crate::options::{Limits, Options, SetupError};
+use crate::judge::{Judged, answer, judge};
+use crate::options::{CallerKey, Limits, Options, SetupError};
 use crate::problem::Problem;
 use crate::replay::Replay;
 use crate::route::{self, Upstream};
 use crate::upgrade;
-use crate::upstream::{Pool, pool};
+use crate::upstream::Pools;
 
 /// The gateway. Cheap to clone.
 #[derive(Clone)]
@@ -42,32 +41,29 @@ pub struct Gateway(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     routes: HashMap<String, Route>,
     keeper: Keeper,
-    pub(crate) keys: Vec<Secret>,
+    pub(crate) keys: Vec<CallerKey>,
     pages: Option<Url>,
     pub(crate) limits: Limits,
-    /// HTTP/2 where the upstream offers it.
-    pool: Pool,
-    /// HTTP/1.1 only: the one that can be upgraded.
-    upgrade_pool: Pool,
     pub(crate) tunnels: TaskTracker,
     /// Ends the tunnels.
     pub(crate) closing: CancellationToken,
 }
 
 /// One session's way.
-struct Route {
-    session: Session,
+pub(crate) struct Route {
+    pub(crate) session: Session,
     name: HeaderValue,
     upstream: Option<Upstream>,
     rules: Rules,
+    pub(crate) pools: Pools,
 }
 
 /// What is sent, once or twice; without body and token.
-struct Template {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    upgrade: bool,
+pub(crate) struct Template {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) upgrade: bool,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -85,6 +81,7 @@ impl Gateway {
     /// When it would be open to other machines without keys, or an upstream cannot be used.
     pub fn new(keeper: Keeper, options: Options) -> Result<Self, SetupError> {
         options.check()?;
+        let common = Pools::new()?;
         let mut routes = HashMap::new();
         for session in keeper.sessions() {
             let choice = options
@@ -101,6 +98,8 @@ impl Gateway {
                         .as_ref()
                         .is_some_and(|upstream| logs_in(&session, upstream)),
             };
+            let trust = session.config().trust.as_ref();
+            let pools = trust.map_or_else(|| common.clone(), Pools::trusting);
             // Session names are host name labels: always a valid field value.
             let name = HeaderValue::from_str(session.name())
                 .unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -111,6 +110,7 @@ impl Gateway {
                     name,
                     upstream,
                     rules,
+                    pools,
                 },
             );
         }
@@ -127,8 +127,6 @@ impl Gateway {
             keys: options.caller_keys,
             pages: options.pages_base,
             limits: options.limits,
-            pool: pool(tenure_http::connector()?),
-            upgrade_pool: pool(tenure_http::connector_http1()?),
             tunnels: TaskTracker::new(),
             closing: CancellationToken::new(),
         })))
@@ -200,7 +198,9 @@ impl Inner {
             !self.keys.is_empty(),
         )?;
         host::same_origin(request.headers(), &address)?;
-        caller::check(request.headers(), &self.keys)?;
+        if let Some(caller) = caller::check(request.headers(), &self.keys)? {
+            tracing::debug!(caller, "let in by its key");
+        }
         let (name, rest) = route::split(&address, request.uri())?;
         let route = self.routes.get(name).ok_or_else(|| route::unknown(name))?;
         let upstream = route.upstream.as_ref().ok_or_else(|| no_upstream(name))?;
@@ -309,92 +309,6 @@ impl Inner {
         ))
     }
 
-    /// Sends the request and waits for the head of the answer.
-    async fn send(
-        &self,
-        route: &Route,
-        template: &Template,
-        replay: &Replay,
-        first: bool,
-        token: Option<(&Token, &Upstream)>,
-    ) -> Result<Response<Incoming>, Problem> {
-        let mut request = Request::new(replay.body(self.limits.continue_wait));
-        *request.method_mut() = template.method.clone();
-        *request.uri_mut() = template.uri.clone();
-        *request.headers_mut() = template.headers.clone();
-        if let Some((token, upstream)) = token {
-            headers::authorize(&mut request, &token.header, upstream)?;
-        }
-        if first && replay.expects() {
-            request
-                .headers_mut()
-                .insert(EXPECT, HeaderValue::from_static("100-continue"));
-            let replay = replay.clone();
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
-                    replay.release();
-                }
-            });
-        }
-        let pool = if template.upgrade {
-            &self.upgrade_pool
-        } else {
-            &self.pool
-        };
-        let connection = replay.has_body().then(|| capture_connection(&mut request));
-        let fault = match self.head(pool.request(request), replay).await {
-            Ok(response) => {
-                if let Some(connection) =
-                    connection.filter(|_| may_refuse(&route.session, response.status()))
-                {
-                    retire(&connection);
-                }
-                return Ok(response);
-            }
-            Err(fault) => fault,
-        };
-        if replay.is_broken() {
-            let detail = "the request's body broke off before its end; what had arrived may have reached the upstream";
-            return Err(Problem::request(
-                StatusCode::BAD_REQUEST,
-                "body_broke_off",
-                Who::User,
-                detail,
-            )
-            .of(route.session.name()));
-        }
-        Err(Problem::upstream(route.session.name(), &fault))
-    }
-
-    /// The limit counts from the last byte of the request that left: uploads may take as long as they take.
-    async fn head(
-        &self,
-        sent: hyper_util::client::legacy::ResponseFuture,
-        replay: &Replay,
-    ) -> Result<Response<Incoming>, Fault> {
-        let mut sent = std::pin::pin!(sent);
-        let mut since = Instant::now();
-        loop {
-            if let Ok(answer) =
-                timeout_at(since + self.limits.response_head_timeout, &mut sent).await
-            {
-                return answer.map_err(|error| tenure_http::fault(&error));
-            }
-            let Some(later) = replay.progress_after(since) else {
-                let detail = format!(
-                    "no answer within {} s",
-                    self.limits.response_head_timeout.as_secs_f32()
-                );
-                return Err(Fault {
-                    kind: FaultKind::Timeout,
-                    sent: true,
-                    detail,
-                });
-            };
-            since = later;
-        }
-    }
-
     /// A newer token if there is one to send the request again with; else the code that says why not.
     async fn heal(
         &self,
@@ -461,19 +375,6 @@ impl Inner {
             route.session.accepted(token.generation);
         }
         label(route, token, response, false, None)
-    }
-}
-
-/// Keeps a connection from being used again. A server that refuses a request without reading its body often
-/// closes the connection a moment later, and the next request on it would be lost. HTTP/2 has no such trouble:
-/// there the server ends the stream only.
-fn retire(connection: &CaptureConnection) {
-    if let Some(connection) = connection
-        .connection_metadata()
-        .as_ref()
-        .filter(|one| !one.is_negotiated_h2())
-    {
-        connection.poison();
     }
 }
 

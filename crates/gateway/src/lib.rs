@@ -10,7 +10,7 @@
 //! | [`route`] | which session, and which upstream URL |
 //! | [`headers`] | which header fields travel, in both directions; where a token may go (I15) |
 //! | [`replay`] | the request body, kept until the upstream has accepted the request |
-//! | [`forward`], `judge` | the exchange: send, judge the answer, heal, send once more (I12) |
+//! | [`forward`], `send`, `judge` | the exchange: send, judge the answer, heal, send once more (I12) |
 //! | [`upgrade`] | tunnels after `101 Switching Protocols` |
 //! | [`problem`] | the gateway's own answers, `application/problem+json` |
 //! | [`server`] | listening, limits, draining |
@@ -21,19 +21,18 @@ pub mod caller;
 pub mod forward;
 pub mod headers;
 pub mod host;
-mod inflate;
 mod judge;
 pub mod options;
-mod peek;
 pub mod problem;
 pub mod replay;
 pub mod route;
+mod send;
 pub mod server;
 pub mod upgrade;
 mod upstream;
 
 pub use body::{Body, BoxError};
 pub use forward::Gateway;
-pub use options::{Limits, Options, RouteOptions, SetupError};
+pub use options::{CallerKey, Limits, Options, RouteOptions, SetupError};
 pub use problem::Problem;
 pub use server::ServeError;

@@ -13,13 +13,32 @@ pub struct Options {
     /// Where it will listen. Any address that is not loopback requires caller keys.
     pub bind: Vec<SocketAddr>,
     /// Keys of which a caller must present one in the `Tenure-Key` header. Empty: no key is asked for.
-    pub caller_keys: Vec<Secret>,
+    pub caller_keys: Vec<CallerKey>,
     /// The admin address, e.g. `http://127.0.0.1:7879/`, where the pages of the codes are served.
     pub pages_base: Option<Url>,
     /// What differs from the defaults, by session name.
     pub routes: BTreeMap<String, RouteOptions>,
     /// Limits.
     pub limits: Limits,
+}
+
+/// A key that lets a caller in.
+#[derive(Clone, Debug)]
+pub struct CallerKey {
+    /// Whose key it is; for messages and logs.
+    pub name: String,
+    /// What the caller presents.
+    pub secret: Secret,
+}
+
+impl CallerKey {
+    /// The key of `name`.
+    pub fn new(name: impl Into<String>, secret: Secret) -> Self {
+        Self {
+            name: name.into(),
+            secret,
+        }
+    }
 }
 
 /// What one session's route passes on that is otherwise withheld.
@@ -75,7 +94,10 @@ pub enum SetupError {
     OpenBind(SocketAddr),
     /// An empty key would let everybody in.
     #[error("caller key {0} is shorter than 16 characters. Use a long random one.")]
-    WeakKey(usize),
+    WeakKey(String),
+    /// Two callers that cannot be told apart: taking one's key away would leave it to the other.
+    #[error("caller keys {0} and {1} are the same. Give every caller a key of its own.")]
+    SameKey(String, String),
     /// A route names no session.
     #[error("there are route options for session \"{0}\", but no such session is configured")]
     UnknownRoute(String),
@@ -98,7 +120,7 @@ pub enum SetupError {
 ///
 /// # Errors
 /// [`SetupError::OpenBind`].
-pub(crate) fn guard_bind(address: SocketAddr, keys: &[Secret]) -> Result<(), SetupError> {
+pub(crate) fn guard_bind(address: SocketAddr, keys: &[CallerKey]) -> Result<(), SetupError> {
     if address.ip().is_loopback() || !keys.is_empty() {
         Ok(())
     } else {
@@ -112,8 +134,14 @@ const MIN_KEY: usize = 16;
 impl Options {
     /// Checks what can be checked before anything is opened.
     pub(crate) fn check(&self) -> Result<(), SetupError> {
-        if let Some(weak) = self.caller_keys.iter().position(|key| key.len() < MIN_KEY) {
-            return Err(SetupError::WeakKey(weak + 1));
+        for (number, key) in self.caller_keys.iter().enumerate() {
+            if key.secret.len() < MIN_KEY {
+                return Err(SetupError::WeakKey(key.name.clone()));
+            }
+            let before = &self.caller_keys[..number];
+            if let Some(same) = before.iter().find(|one| one.secret == key.secret) {
+                return Err(SetupError::SameKey(same.name.clone(), key.name.clone()));
+            }
         }
         self.bind
             .iter()
@@ -128,7 +156,10 @@ mod tests {
     fn options(bind: &str, keys: &[&str]) -> Options {
         Options {
             bind: vec![bind.parse().expect("an address")],
-            caller_keys: keys.iter().map(|key| Secret::new(*key)).collect(),
+            caller_keys: (1..)
+                .zip(keys)
+                .map(|(number, key)| CallerKey::new(number.to_string(), Secret::new(*key)))
+                .collect(),
             ..Options::default()
         }
     }
@@ -154,7 +185,17 @@ mod tests {
     fn a_short_key_is_refused() {
         assert!(matches!(
             options("0.0.0.0:1", &["0123456789abcdef", ""]).check(),
-            Err(SetupError::WeakKey(2))
+            Err(SetupError::WeakKey(name)) if name == "2"
         ));
+    }
+
+    #[test]
+    fn a_key_belongs_to_one_caller() {
+        let same = options("0.0.0.0:1", &["0123456789abcdef", "0123456789abcdef"]).check();
+        let text = same.expect_err("the same").to_string();
+        assert!(
+            text.contains("1 and 2") && !text.contains("abcdef"),
+            "{text}"
+        );
     }
 }

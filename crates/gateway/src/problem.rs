@@ -197,7 +197,7 @@ fn name(kind: FaultKind) -> (StatusCode, Code, Class, Heal, Who) {
             Heal::RetryLater,
             Who::Provider,
         ),
-        FaultKind::Reset => (
+        FaultKind::Reset | FaultKind::Unprocessed => (
             bad,
             Code::ConnectionReset,
             Class::ConnectionReset,

@@ -62,6 +62,8 @@ struct Shared {
     hold: Hold,
     /// Which sending is the current one; bodies of earlier ones are dead.
     attempt: u32,
+    /// Sendings that the upstream did not process: they do not count.
+    lost: u32,
     /// The caller's body broke off.
     broken: bool,
     /// The upstream's connection, waiting for more.
@@ -128,6 +130,7 @@ impl Replay {
                 Hold::Excess
             },
             attempt: 0,
+            lost: 0,
             broken: false,
             waker: None,
             progress: Instant::now(),
@@ -154,7 +157,7 @@ impl Replay {
         let attempt = self.shared.as_ref().map_or(0, |shared| {
             let mut shared = lock(shared);
             shared.attempt += 1;
-            if shared.attempt > 1 {
+            if !shared.is_first() {
                 // No third sending exists, so nothing is held back for it.
                 shared.hold = Hold::Nothing;
             }
@@ -189,13 +192,18 @@ impl Replay {
     pub fn accept(&self) {
         self.with(|shared| {
             shared.hold = Hold::Nothing;
-            if shared.attempt <= 1 {
+            if shared.is_first() {
                 // A second sending still reads from what was kept.
                 shared.keep = Keep::Nothing;
                 shared.kept.clear();
             }
             shared.wake();
         });
+    }
+
+    /// The upstream said that it did not process the sending, which therefore does not count.
+    pub fn lost(&self) {
+        self.with(|shared| shared.lost += 1);
     }
 
     /// Whether the whole body can be sent again.
@@ -229,6 +237,11 @@ impl Replay {
 }
 
 impl Shared {
+    /// Whether the token was not refused yet.
+    fn is_first(&self) -> bool {
+        self.attempt - self.lost <= 1
+    }
+
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -292,8 +305,9 @@ impl Shared {
             self.ahead = Some(data);
             return Next::Held;
         }
-        if self.attempt <= 1 {
-            self.keep = Keep::Nothing;
+        self.keep = Keep::Nothing;
+        if self.is_first() {
+            // A second sending still reads from what was kept.
             self.kept.clear();
         }
         Next::Frame(Some(Ok(Frame::data(data))))

@@ -180,3 +180,33 @@ async fn the_length_is_told_to_the_upstream() {
     assert!(body.is_end_stream());
     assert_eq!(replay.body(LONG).size_hint().exact(), Some(6));
 }
+
+#[tokio::test]
+async fn a_sending_that_was_not_processed_does_not_count() {
+    let replay = Replay::new(stream(&["ab", "cd", "ef"], true), 4, false);
+    let mut lost = replay.body(LONG);
+    assert_eq!(part(&mut lost), "ab");
+    replay.lost();
+    let mut body = replay.body(LONG);
+    assert!(matches!(now(&mut lost), Poll::Ready(Some(Err(_)))));
+    assert_eq!([part(&mut body), part(&mut body)], ["ab", "cd"]);
+    // What cannot be kept is held back as in a first sending, for a refusal may still be healed.
+    assert!(now(&mut body).is_pending() && replay.can_repeat());
+    drop(body);
+    assert_eq!(
+        all(replay.body(LONG)).await,
+        (Bytes::from_static(b"abcdef"), true)
+    );
+}
+
+#[tokio::test]
+async fn a_second_sending_that_outgrows_the_limit_cannot_be_repeated() {
+    let replay = Replay::new(stream(&["ab", "cd", "ef"], false), 4, false);
+    let mut first = replay.body(LONG);
+    assert_eq!(part(&mut first), "ab");
+    let mut second = replay.body(LONG);
+    assert_eq!([part(&mut second), part(&mut second)], ["ab", "cd"]);
+    assert!(replay.can_repeat());
+    assert_eq!(part(&mut second), "ef");
+    assert!(!replay.can_repeat());
+}

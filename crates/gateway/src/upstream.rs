@@ -11,13 +11,40 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tenure_http::Connector;
+use tenure_http::{Connector, Trust};
 use tower_service::Service;
 
 use crate::replay::SendBody;
 
 /// A pool of connections to upstreams.
 pub(crate) type Pool = Client<Patient<Connector>, SendBody>;
+
+/// The connections to upstreams that are trusted in the same way.
+#[derive(Clone)]
+pub(crate) struct Pools {
+    /// HTTP/2 where the upstream offers it.
+    pub(crate) any: Pool,
+    /// HTTP/1.1 only: the one that can be upgraded.
+    pub(crate) upgradable: Pool,
+}
+
+impl Pools {
+    /// With the system's trust.
+    pub(crate) fn new() -> Result<Self, tenure_http::SetupError> {
+        Ok(Self {
+            any: pool(tenure_http::connector()?),
+            upgradable: pool(tenure_http::connector_http1()?),
+        })
+    }
+
+    /// With a session's own trust.
+    pub(crate) fn trusting(trust: &Trust) -> Self {
+        Self {
+            any: pool(trust.connector()),
+            upgradable: pool(trust.connector_http1()),
+        }
+    }
+}
 
 /// Below the idle times of common servers (Node.js: 5 s), so that a request is rarely written into a
 /// connection that is closing.
@@ -27,7 +54,7 @@ const IDLE: Duration = Duration::from_secs(4);
 ///
 /// Unlike the pool of `tenure-http` it takes another connection when a kept one turns out closed before
 /// anything of the request was written. That is no replay: the request comes back whole and provably unsent.
-pub(crate) fn pool(connector: Connector) -> Pool {
+fn pool(connector: Connector) -> Pool {
     Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE)
         .pool_timer(TokioTimer::new())

@@ -4,8 +4,13 @@
 //! decides what a 3xx means.
 #![forbid(unsafe_code)]
 
+pub mod inflate;
+pub mod peek;
+mod trust;
+
 use std::error::Error as StdError;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +21,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls_platform_verifier::ConfigVerifierExt;
+use rustls::pki_types::CertificateDer;
+use rustls_platform_verifier::Verifier;
+
+pub use trust::{Trust, TrustError};
 
 /// The connector below every client of this crate: plain TCP or TLS, HTTP/1.1 or HTTP/2 by ALPN.
 pub type Connector = HttpsConnector<HttpConnector>;
@@ -42,6 +50,9 @@ pub enum FaultKind {
     Tls,
     /// No route to the host.
     Unreachable,
+    /// The server said that it has not processed the request and will not: HTTP/2's GOAWAY and REFUSED_STREAM
+    /// (RFC 9113 §8.7).
+    Unprocessed,
     /// The answer's body was larger than allowed.
     TooLarge,
     /// Something else.
@@ -54,7 +65,8 @@ pub enum FaultKind {
 pub struct Fault {
     /// Its kind.
     pub kind: FaultKind,
-    /// Whether the request may have reached the server. `false` is proven: no connection was made.
+    /// Whether the server may have acted on the request. `false` is proven: no connection was made, or the server
+    /// said so.
     pub sent: bool,
     /// What the transport said. Holds no header and no body.
     pub detail: String,
@@ -70,11 +82,7 @@ pub struct SetupError(String);
 /// # Errors
 /// When the platform's certificate store cannot be used.
 pub fn connector() -> Result<Connector, SetupError> {
-    Ok(HttpsConnectorBuilder::new()
-        .with_tls_config(tls()?)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(tcp()))
+    Ok(connector_over(tls(Vec::new())?))
 }
 
 /// Like [`connector`], but never HTTP/2: its connections can be upgraded (RFC 9110 §7.8).
@@ -82,11 +90,23 @@ pub fn connector() -> Result<Connector, SetupError> {
 /// # Errors
 /// When the platform's certificate store cannot be used.
 pub fn connector_http1() -> Result<Connector, SetupError> {
-    Ok(HttpsConnectorBuilder::new()
-        .with_tls_config(tls()?)
+    Ok(http1_connector_over(tls(Vec::new())?))
+}
+
+fn connector_over(tls: rustls::ClientConfig) -> Connector {
+    HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp())
+}
+
+fn http1_connector_over(tls: rustls::ClientConfig) -> Connector {
+    HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(tcp()))
+        .wrap_connector(tcp())
 }
 
 fn tcp() -> HttpConnector {
@@ -97,10 +117,20 @@ fn tcp() -> HttpConnector {
     http
 }
 
-fn tls() -> Result<rustls::ClientConfig, SetupError> {
+/// The system's trust, and these certificates.
+fn tls(extra: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, SetupError> {
+    let failed = |error: rustls::Error| SetupError(error.to_string());
     // The provider is named here and nowhere else, so that no feature unification can change it.
     let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    rustls::ClientConfig::with_platform_verifier().map_err(|error| SetupError(error.to_string()))
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(failed)?;
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(config)
 }
 
 /// A pooled streaming client over [`connector`], for bodies of any type.
@@ -191,6 +221,13 @@ async fn read_all(mut body: Incoming, limit: usize) -> Result<Bytes, Fault> {
 /// Names what went wrong in a pooled client's request.
 pub fn fault(error: &PoolError) -> Fault {
     let detail = chain(error);
+    if unprocessed(error) {
+        return Fault {
+            kind: FaultKind::Unprocessed,
+            sent: false,
+            detail,
+        };
+    }
     let kind = io_kind(error).unwrap_or_else(|| {
         if detail.contains("dns error") {
             FaultKind::Dns
@@ -207,6 +244,20 @@ pub fn fault(error: &PoolError) -> Fault {
     }
 }
 
+/// Whether the server said that the request was not processed. A stream fails with the server's GOAWAY only when it
+/// is beyond the last one that the server acts on.
+fn unprocessed(error: &PoolError) -> bool {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return error.is_remote() && (error.is_go_away() || (error.is_reset() && refused));
+        }
+        next = error.source();
+    }
+    false
+}
+
 fn io_kind(error: &(dyn StdError + 'static)) -> Option<FaultKind> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     let mut found = None;
@@ -218,10 +269,7 @@ fn io_kind(error: &(dyn StdError + 'static)) -> Option<FaultKind> {
             return Some(FaultKind::Dns);
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            if io
-                .get_ref()
-                .is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some())
-            {
+            if wraps_tls(io) {
                 return Some(FaultKind::Tls);
             }
             found = found.or(match io.kind() {
@@ -240,6 +288,21 @@ fn io_kind(error: &(dyn StdError + 'static)) -> Option<FaultKind> {
         next = error.source();
     }
     found
+}
+
+/// Whether TLS is what failed. An `io::Error` hides the error it was made of from `source`, and the connector wraps
+/// one in another.
+fn wraps_tls(io: &io::Error) -> bool {
+    let mut inner = io.get_ref();
+    while let Some(error) = inner {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+    }
+    false
 }
 
 /// An error and everything underneath it, in one line.

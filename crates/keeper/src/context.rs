@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::clocks::Clocks;
+use crate::config::SessionConfig;
 use crate::exchange::Net;
 use crate::pacing::Pacer;
 use crate::servers::Servers;
@@ -53,9 +54,9 @@ impl Context {
         }
     }
 
-    pub(crate) fn net(&self) -> Net<'_> {
+    pub(crate) fn net<'a>(&'a self, config: &'a SessionConfig) -> Net<'a> {
         Net {
-            http: &self.http,
+            http: config.http(&self.http),
             clocks: &self.clocks,
         }
     }

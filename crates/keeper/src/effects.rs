@@ -381,3 +381,93 @@ async fn latch(ctx: &Context, batch: &Batch, failure: Failure) -> Yield {
     }
     Yield::Input(Input::Latched)
 }
+
+#[cfg(test)]
+mod tests {
+    use arc_swap::ArcSwap;
+    use tenure_lab::{FaultyIssuer, IssuerConfig};
+    use tokio::sync::{broadcast, watch};
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::config::{Endpoints, SessionConfig, Timing};
+    use crate::login::{self, Import};
+    use crate::shard::ShardSender;
+
+    fn config(issuer: &FaultyIssuer) -> SessionConfig {
+        let profile = tenure_diagnose::profile("oauth2").expect("shipped").clone();
+        let token_endpoint = issuer.token_endpoint().parse().expect("a URL");
+        let server = tenure_wire::Server::new(profile.wire_dialect(), token_endpoint);
+        SessionConfig {
+            blocked: None,
+            name: "shop".to_owned(),
+            profile: Arc::new(profile),
+            endpoints: Endpoints::Known(Box::new(server)),
+            client: tenure_wire::Client::public("till-7"),
+            scopes: Vec::new(),
+            upstream: None,
+            keep: tenure_core::session::Keep::Lazy,
+            client_credentials: false,
+            trust: None,
+            timing: Timing::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pair_of_another_generation_is_never_spent() {
+        let issuer = FaultyIssuer::start(IssuerConfig::new());
+        let config = config(&issuer);
+        let import = login::import(&config, &issuer.issue().to_string()).expect("an import");
+        let Import::Login(new) = import else {
+            panic!("not a token response")
+        };
+        let dir = tenure_lab::temp_dir();
+        let options = tenure_store::sqlite::Options::new(dir.path().join("tenure.db"));
+        let store = tenure_store::sqlite::SqliteStore::open(options).expect("a store");
+        let (events, _events) = mpsc::unbounded_channel();
+        let ctx = Context {
+            store: Arc::new(store),
+            http: tenure_http::Client::new().expect("TLS"),
+            fault: tenure_store::fault::FaultPlan::default(),
+            boot: clock::boot_id(),
+            clocks: crate::clocks::Clocks::default(),
+            pacer: crate::pacing::Pacer::default(),
+            servers: crate::servers::Servers::default(),
+            tasks: TaskTracker::new(),
+            events,
+            live: broadcast::channel(1).0,
+        };
+        let (tx, _commands) = mpsc::channel(1);
+        let batch = Batch {
+            effects: VecDeque::new(),
+            lease: None,
+            pair: Some(TokenPair {
+                generation: Generation(1),
+                ..new.pair
+            }),
+            login: None,
+            info: Info::default(),
+            fingerprint: None,
+            shared: Arc::new(Shared {
+                config,
+                snapshot: ArcSwap::from_pointee(crate::entry::blank()),
+                version: watch::channel(0).0,
+                shard: ShardSender { tx, index: 0 },
+            }),
+        };
+        let Yield::Exchanged(ended) = exchange(&ctx, &batch, Generation(2), false).await else {
+            panic!("an exchange has an end")
+        };
+        let Outcome::Passing { failure, sent, .. } = ended.outcome else {
+            panic!("nothing was asked")
+        };
+        assert_eq!((&*failure.cause, sent), ("generation_mismatch", Sent::No));
+        assert!(issuer.exchanges().is_empty());
+        // The one that is named is.
+        let Yield::Exchanged(ended) = exchange(&ctx, &batch, Generation(1), false).await else {
+            panic!("an exchange has an end")
+        };
+        assert!(matches!(ended.outcome, Outcome::Granted(_)));
+        assert_eq!(issuer.exchanges().len(), 1);
+    }
+}

@@ -48,7 +48,8 @@ pub(crate) struct Spend {
 pub(crate) async fn run(ctx: &Context, config: &SessionConfig, spend: Spend) -> Ended {
     // One deadline for finding the server and all steps together: the lease is measured for it.
     let until = Instant::now() + config.timing.exchange_timeout;
-    let found = tokio::time::timeout_at(until.into(), ctx.servers.resolve(ctx.net(), config)).await;
+    let found =
+        tokio::time::timeout_at(until.into(), ctx.servers.resolve(ctx.net(config), config)).await;
     let server = match found {
         Ok(Ok(server)) => server,
         Ok(Err(failure)) => return passing(failure, None, Sent::No),
@@ -64,7 +65,7 @@ pub(crate) async fn run(ctx: &Context, config: &SessionConfig, spend: Spend) -> 
         config,
         server: &server,
     };
-    let anchor = ctx.net().anchor(ctx.boot, &server.token_endpoint);
+    let anchor = ctx.net(config).anchor(ctx.boot, &server.token_endpoint);
     let ended = match call.start(&spend) {
         Ok((exchange, request)) => call.drive(exchange, request, until, &spend).await,
         Err(error) => Err((Judged::Passing(unbuildable(config, &error)), None, Sent::No)),
@@ -93,8 +94,12 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    fn net(&self) -> Net<'_> {
+        self.ctx.net(self.config)
+    }
+
     fn wire_ctx(&self) -> Ctx {
-        self.ctx.net().wire_ctx(&self.server.token_endpoint)
+        self.net().wire_ctx(&self.server.token_endpoint)
     }
 
     fn start(&self, spend: &Spend) -> Result<(Exchange, tenure_wire::Request), WireError> {
@@ -148,7 +153,6 @@ impl Call<'_> {
         loop {
             self.ctx.point("keeper.exchange.before")?;
             let response = match self
-                .ctx
                 .net()
                 .send(request, until.saturating_duration_since(Instant::now()))
                 .await
@@ -212,7 +216,7 @@ impl Call<'_> {
         match after {
             RetryAfter::Seconds(seconds) => seconds.saturating_mul(1_000),
             RetryAfter::At(at) => {
-                let now = self.ctx.net().server_now_ms(&self.server.token_endpoint);
+                let now = self.net().server_now_ms(&self.server.token_endpoint);
                 u64::try_from(at.saturating_mul(1_000).saturating_sub(now)).unwrap_or(0)
             }
         }
@@ -239,8 +243,7 @@ impl Call<'_> {
             unknown_outcome: spend.unknown,
             session: self.config.name.clone(),
             now_s: Some(
-                self.ctx
-                    .net()
+                self.net()
                     .server_now_ms(&self.server.token_endpoint)
                     .div_euclid(1_000),
             ),
@@ -459,7 +462,7 @@ pub(crate) fn transport(fault: &Fault) -> TransportFault {
     let kind = match fault.kind {
         FaultKind::Timeout => TransportKind::Timeout,
         FaultKind::Refused => TransportKind::Refused,
-        FaultKind::Reset => TransportKind::Reset,
+        FaultKind::Reset | FaultKind::Unprocessed => TransportKind::Reset,
         FaultKind::Dns => TransportKind::Dns,
         FaultKind::Tls => TransportKind::Tls,
         FaultKind::Unreachable => TransportKind::Unreachable,

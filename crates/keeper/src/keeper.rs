@@ -190,7 +190,7 @@ impl Keeper {
             && let Some(record) = store.load(name).await.map_err(|error| error.failure())?
         {
             crate::login::revoke(
-                self.0.ctx.net(),
+                self.0.ctx.net(session.config()),
                 &self.0.ctx.servers,
                 session.config(),
                 &record,

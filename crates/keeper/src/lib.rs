@@ -14,6 +14,7 @@ mod entry;
 mod events;
 mod exchange;
 mod failures;
+mod judge;
 mod keeper;
 pub mod login;
 mod pacing;
@@ -23,6 +24,6 @@ mod servers;
 mod session;
 mod shard;
 
-pub use config::{Endpoints, SessionConfig, Timing};
+pub use config::{Endpoints, SessionConfig, Timing, checks};
 pub use keeper::{Keeper, Options};
 pub use session::{AfterRefusal, Session, Snapshot, Status, Token};

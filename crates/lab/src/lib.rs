@@ -4,6 +4,7 @@
 //! - [`wordpress`]: stand-ins of the WordPress token plugins, faithful on the wire.
 //! - [`json_refresh::JsonRefresh`]: a plain `/refresh` API that speaks JSON.
 //! - [`proxy::FaultProxy`]: a TCP proxy that cuts, delays, refuses, or loses replies.
+//! - [`tls::TlsFront`]: TLS, by a private certificate authority, in front of any of them.
 //! - [`process`], [`wait`]: the built binary as a child process, and waiting for conditions.
 //!
 //! Every server runs on a background runtime of its own, so that a test may block, pause tokio's clock or
@@ -24,6 +25,7 @@ pub mod process;
 pub mod proxy;
 pub mod record;
 pub mod server;
+pub mod tls;
 pub mod wait;
 pub mod wordpress;
 
@@ -39,4 +41,5 @@ pub use process::{Process, tenure_bin};
 pub use proxy::FaultProxy;
 pub use record::Recorded;
 pub use server::{Server, Sink};
+pub use tls::TlsFront;
 pub use wait::{free_port, temp_dir, wait_until};

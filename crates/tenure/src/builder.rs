@@ -1,16 +1,18 @@
 //! A session described in code.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tenure_core::Secret;
 use tenure_core::session::Keep;
 use tenure_diagnose::Profile;
-use tenure_diagnose::name::nearest;
+use tenure_http::Trust;
 use tenure_jose::SigningKey;
+use tenure_keeper::checks::{self, MissingProof, Proofs, Wrong};
 use tenure_keeper::{SessionConfig, Timing};
-use tenure_wire::{Client, ClientAuth, Dialect};
+use tenure_wire::{Client, ClientAuth};
 
-use crate::endpoints::{self, Given, Wrong};
+use crate::endpoints::Given;
 use crate::error::ConfigError;
 
 /// The profile of a session that names none.
@@ -47,6 +49,7 @@ pub struct SessionBuilder {
     insecure: bool,
     keep: Keep,
     client_credentials: bool,
+    trust: Option<Trust>,
     timing: Timing,
 }
 
@@ -83,6 +86,7 @@ impl SessionBuilder {
             insecure: false,
             keep: Keep::Warm,
             client_credentials: false,
+            trust: None,
             timing: Timing::default(),
         }
     }
@@ -115,6 +119,10 @@ impl SessionBuilder {
         device_authorization_endpoint => given.device_authorization;
         /// RFC 7009.
         revocation_endpoint => given.revocation;
+        /// RFC 7662.
+        introspection_endpoint => given.introspection;
+        /// Where the server says whether a token is good.
+        validate_endpoint => given.validate;
         /// The API: scheme, host and port that the token may go to. Needed by the layers.
         upstream => upstream;
         /// The name this client is registered under.
@@ -177,6 +185,15 @@ impl SessionBuilder {
         self
     }
 
+    /// What to trust beside the system's certificate authorities when the session's server is asked: a private
+    /// CA's certificate. Requests that go through the layers are sent by the program's own client, which must
+    /// trust it as well.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = Some(trust);
+        self
+    }
+
     /// Times and limits.
     #[must_use]
     pub fn timing(mut self, timing: Timing) -> Self {
@@ -189,15 +206,13 @@ impl SessionBuilder {
     /// # Errors
     /// What is wrong first, with its cause and fix.
     pub fn build(&self) -> Result<SessionConfig, ConfigError> {
-        self.checked_name()
-            .map_err(|wrong| self.wrong("name", wrong))?;
+        checks::session_name(&self.name).map_err(|wrong| self.wrong("name", wrong))?;
         let profile = self
             .found_profile()
             .map_err(|wrong| self.wrong("provider", wrong))?;
         let upstream = match &self.upstream {
             Some(text) => Some(
-                endpoints::url(text, self.insecure)
-                    .map_err(|wrong| self.wrong("upstream", wrong))?,
+                checks::url(text, self.insecure).map_err(|wrong| self.wrong("upstream", wrong))?,
             ),
             None => None,
         };
@@ -208,13 +223,7 @@ impl SessionBuilder {
         let client = self
             .client(&profile)
             .map_err(|(key, wrong)| self.wrong(key, wrong))?;
-        if self.timing.backoff_min > self.timing.backoff_max {
-            let wrong = Wrong::new(
-                "the first wait (`backoff_min`) is longer than the longest (`backoff_max`)",
-                "make `backoff_min` the smaller of the two",
-            );
-            return Err(self.wrong("timing", wrong));
-        }
+        checks::waits(&self.timing).map_err(|wrong| self.wrong("timing", wrong))?;
         Ok(SessionConfig {
             name: self.name.clone(),
             profile,
@@ -224,6 +233,7 @@ impl SessionBuilder {
             upstream,
             keep: self.keep,
             client_credentials: self.client_credentials,
+            trust: self.trust.clone(),
             timing: self.timing.clone(),
             blocked: None,
         })
@@ -233,84 +243,42 @@ impl SessionBuilder {
         ConfigError {
             session: self.name.clone(),
             key,
-            problem: wrong.problem,
+            problem: wrong.what,
             fix: wrong.fix,
         }
     }
 
-    fn checked_name(&self) -> Result<(), Wrong> {
-        let name = self.name.as_bytes();
-        let fits = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-        let hyphen_at_end = name.first() == Some(&b'-') || name.last() == Some(&b'-');
-        if (1..=63).contains(&name.len()) && name.iter().all(fits) && !hyphen_at_end {
-            return Ok(());
-        }
-        Err(Wrong::new(
-            format!("{:?} cannot be a session's name", self.name),
-            "use 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end",
-        ))
-    }
-
     fn found_profile(&self) -> Result<Arc<Profile>, Wrong> {
-        let name = match &self.provider {
-            Provider::Own(profile) => return Ok(Arc::clone(profile)),
-            Provider::Named(name) => name,
-        };
-        if let Some(shipped) = tenure_diagnose::profile(name) {
-            return Ok(Arc::new(shipped.clone()));
+        match &self.provider {
+            Provider::Own(profile) => Ok(Arc::clone(profile)),
+            Provider::Named(name) => {
+                let elsewhere = "describe the server in a profile of your own";
+                checks::profile(name, &BTreeMap::new(), elsewhere)
+            }
         }
-        let names = tenure_diagnose::profile_names();
-        let known = names.join(", ");
-        let fix = match nearest(name, names.iter().copied()) {
-            Some(near) => format!("did you mean {near:?}? Known: {known}"),
-            None => format!("known: {known}; or describe the server in a profile of your own"),
-        };
-        Err(Wrong::new(format!("no provider is called {name:?}"), fix))
     }
 
     fn client(&self, profile: &Profile) -> Result<Client, (&'static str, Wrong)> {
-        if self.client_id.is_none() && profile.wire_dialect() == Dialect::OAuth2 {
+        if self.client_id.is_none() && checks::needs_client_id(profile) {
             let fix = "give the name this client is registered under at the server";
             return Err(("client_id", Wrong::new("there is none", fix)));
         }
-        let auth = self
-            .client_auth
-            .unwrap_or_else(|| self.default_auth(profile));
-        if !self.can(auth) {
-            let missing = if auth == ClientAuth::PrivateKeyJwt {
-                "client_key"
-            } else {
-                "client_secret"
-            };
-            let problem = format!("\"{}\" needs a `{missing}`", auth.as_str());
-            let fix = format!("give the `{missing}`, or use ClientAuth::None for a public client");
-            return Err(("client_auth", Wrong::new(problem, fix)));
-        }
+        let has = Proofs {
+            secret: self.client_secret.is_some(),
+            key: self.client_key.is_some(),
+        };
+        let auth = checks::client_auth(profile, self.client_auth, has).map_err(|missing| {
+            let MissingProof { auth, key } = missing;
+            let problem = format!("\"{}\" needs a `{key}`", auth.as_str());
+            let fix = format!("give the `{key}`, or use ClientAuth::None for a public client");
+            ("client_auth", Wrong::new(problem, fix))
+        })?;
         Ok(Client {
             id: self.client_id.clone().unwrap_or_default(),
             secret: self.client_secret.clone(),
             key: self.client_key.clone(),
             auth,
         })
-    }
-
-    /// The profile's first method for which there is what it takes.
-    fn default_auth(&self, profile: &Profile) -> ClientAuth {
-        let public = self.client_secret.is_none() && self.client_key.is_none();
-        let fits = |auth: &ClientAuth| (*auth != ClientAuth::None || public) && self.can(*auth);
-        let mut methods = profile
-            .client_auth
-            .iter()
-            .map(|method| ClientAuth::from(*method));
-        methods.find(fits).unwrap_or(ClientAuth::None)
-    }
-
-    fn can(&self, auth: ClientAuth) -> bool {
-        match auth {
-            ClientAuth::None => true,
-            ClientAuth::Basic | ClientAuth::Post => self.client_secret.is_some(),
-            ClientAuth::PrivateKeyJwt => self.client_key.is_some(),
-        }
     }
 }
 

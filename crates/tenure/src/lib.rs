@@ -44,9 +44,7 @@ mod builder;
 mod carrier;
 mod endpoints;
 mod error;
-mod inflate;
 mod keeper;
-mod peek;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 mod served;
@@ -55,8 +53,9 @@ pub mod tower;
 pub use builder::SessionBuilder;
 pub use error::{ConfigError, NoToken, NoUpstream, OpenError};
 pub use keeper::{Builder, Keeper};
-pub use peek::Resumed;
 pub use served::Served;
+pub use tenure_http::peek::Resumed;
+pub use tenure_http::{Trust, TrustError};
 
 pub use tenure_core::session::{Keep, RefreshAt, State};
 pub use tenure_core::{Class, Code, Failure, Generation, Heal, Secret, Who};

@@ -81,11 +81,16 @@ impl TenureMiddleware {
         }
         let depth = self
             .carrier
+            .session()
             .depth(token, response.status(), response.headers());
         let Some(depth) = depth else {
             return (response, None);
         };
-        let (response, verdict) = self.carrier.judge(token, response.into(), depth).await;
+        let (response, verdict) = self
+            .carrier
+            .session()
+            .judge(token, response.into(), depth)
+            .await;
         (with_url(response.map(Body::wrap), url.clone()), verdict)
     }
 

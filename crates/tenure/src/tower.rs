@@ -32,6 +32,7 @@ use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
 use http_body_util::{Empty, Full, StreamBody};
 use tenure_core::Failure;
 use tenure_diagnose::ApiVerdict;
+use tenure_http::peek::Resumed;
 use tenure_keeper::{Session, Token};
 use tower::ServiceExt;
 use tower_layer::Layer;
@@ -39,7 +40,6 @@ use tower_service::Service;
 
 use crate::carrier::Carrier;
 use crate::error::{NoToken, NoUpstream};
-use crate::peek::Resumed;
 
 /// A request body that may be sent a second time.
 pub trait Repeat: Sized {
@@ -254,8 +254,11 @@ async fn judge<R: Body<Data = Bytes> + Unpin>(
     token: &Token,
     response: Response<R>,
 ) -> (Answer<R>, Option<ApiVerdict>) {
-    match carrier.depth(token, response.status(), response.headers()) {
-        Some(depth) => carrier.judge(token, response, depth).await,
+    match carrier
+        .session()
+        .depth(token, response.status(), response.headers())
+    {
+        Some(depth) => carrier.session().judge(token, response, depth).await,
         None => (response.map(Resumed::new), None),
     }
 }

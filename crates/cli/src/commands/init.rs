@@ -7,20 +7,21 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tenure_diagnose::profile::DialectName;
+use tenure_keeper::checks;
 use tenure_keeper::probe::{self, Found};
 use url::Url;
 
 use super::input;
 use crate::app::http_client;
 use crate::args::{self, Global};
-use crate::config::{self, Config, discover, value};
+use crate::config::{self, Config, discover};
 use crate::error::{CommandError, Exit, Outcome, Problem};
 use crate::output::{Output, spinner};
 
 /// Probes, shows what was found, and appends the session.
 pub async fn run(global: &Global, args: &args::Init, out: Output) -> Outcome {
     for url in std::iter::once(&args.url).chain(&args.upstream) {
-        value::url(url.as_str(), false).map_err(|wrong| {
+        checks::url(url.as_str(), false).map_err(|wrong| {
             CommandError::usage(
                 wrong.what,
                 "use https, or write the session by hand with `insecure = true`",
@@ -107,7 +108,7 @@ fn refuse_existing(name: &str, config: Option<&Config>) -> Outcome {
 /// `--name`, else the first label of the host that says something.
 fn session_name(args: &args::Init) -> Outcome<String> {
     if let Some(name) = &args.name {
-        value::session_name(name).map_err(|wrong| CommandError::usage(wrong.what, wrong.fix))?;
+        checks::session_name(name).map_err(|wrong| CommandError::usage(wrong.what, wrong.fix))?;
         return Ok(name.clone());
     }
     let host = match args.url.host() {
@@ -118,7 +119,7 @@ fn session_name(args: &args::Init) -> Outcome<String> {
         .split('.')
         .find(|label| !matches!(*label, "www" | "api" | "id" | "login" | "auth" | "accounts"));
     let name = label.unwrap_or_default().to_owned();
-    value::session_name(&name).map(|()| name).map_err(|_| {
+    checks::session_name(&name).map(|()| name).map_err(|_| {
         CommandError::usage(
             "the address gives no name for the session",
             "give one with --name",

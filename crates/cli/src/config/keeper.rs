@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use tenure_core::Secret;
+use tenure_gateway::CallerKey;
 use tenure_keeper::Timing;
 use tenure_store::KeySource;
 
-use super::origin::Sourced;
+use super::origin::{Origin, Sourced};
 use super::reader::Table;
 use super::secret::SecretSource;
 use super::timing;
@@ -16,6 +18,49 @@ use super::value::{self, Wrong};
 pub const GATEWAY_PORT: u16 = 7878;
 /// Port of the status page and the local API.
 pub const ADMIN_PORT: u16 = 7879;
+
+/// Keys of callers of the gateway, and where they are.
+#[derive(Clone, Debug)]
+pub struct CallerKeys {
+    /// Whose key it is; `None` for the one source that may hold several, one a line.
+    pub name: Option<String>,
+    /// Where it is.
+    pub source: SecretSource,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+impl CallerKeys {
+    /// Reads the keys. Of several without a name, the first is called 1.
+    pub fn read(&self) -> Result<Vec<CallerKey>, Wrong> {
+        let text = self.source.read()?;
+        let mut keys: Vec<&str> = Vec::new();
+        for line in text.expose().lines().map(str::trim) {
+            if !line.is_empty() && !keys.contains(&line) {
+                keys.push(line);
+            }
+        }
+        let named = |number: usize| match &self.name {
+            Some(name) => name.clone(),
+            None => (number + 1).to_string(),
+        };
+        match (keys.len(), &self.name) {
+            (0, _) => Err(Wrong::new(
+                "there is nothing but white space",
+                "put the key there",
+            )),
+            (2.., Some(_)) => Err(Wrong::new(
+                "there is more than one line",
+                "a key with a name is one line; give each its own entry of `caller_keys`",
+            )),
+            _ => Ok(keys
+                .into_iter()
+                .enumerate()
+                .map(|(number, key)| CallerKey::new(named(number), Secret::new(key)))
+                .collect()),
+        }
+    }
+}
 
 /// `[keeper]`.
 #[derive(Clone, Debug)]
@@ -29,7 +74,7 @@ pub struct KeeperSection {
     /// Where the store's key comes from.
     pub store_key: KeySource,
     /// Keys that callers of the gateway must show. Required for any address but loopback.
-    pub caller_keys: Vec<SecretSource>,
+    pub caller_keys: Vec<CallerKeys>,
     /// Times and limits of every session that does not set its own.
     pub timing: Timing,
 }
@@ -66,7 +111,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> KeeperSection {
     if let Some(own) = table.table("timing") {
         section.timing = timing::read(own, &Timing::default());
     }
-    if !section.listen.value.ip().is_loopback() && section.caller_keys.is_empty() {
+    if !section.listen.value.ip().is_loopback() && !table.has_any(&["caller_keys"]) {
         table.wrong_at(
             "listen",
             Wrong::new(
@@ -138,8 +183,77 @@ fn store_key(table: &Table<'_>, beside: &Path) -> KeySource {
     }
 }
 
-fn caller_keys(table: &Table<'_>, beside: &Path) -> Vec<SecretSource> {
-    SecretSource::from_table(table, "caller_keys", beside)
-        .into_iter()
-        .collect()
+/// One source for all keys, or a list of keys with a name each.
+fn caller_keys(table: &Table<'_>, beside: &Path) -> Vec<CallerKeys> {
+    const KEY: &str = "caller_keys";
+    if table.get(KEY).is_none_or(|found| !found.value.is_array()) {
+        let source = SecretSource::from_table(table, KEY, beside);
+        let keys = source.map(|source| CallerKeys {
+            name: None,
+            source,
+            origin: table.origin_of(KEY),
+        });
+        return keys.into_iter().collect();
+    }
+    let list = table
+        .list(KEY, || {
+            let fix = "write { name = \"NAME\", file = \"PATH\" }, or env or command in the place of file";
+            Wrong::new(SecretSource::in_the_open(KEY).what, fix)
+        })
+        .unwrap_or_default();
+    if table
+        .get(KEY)
+        .is_some_and(|found| found.value.as_array().is_some_and(|list| list.is_empty()))
+    {
+        table.wrong_at(
+            KEY,
+            Wrong::new(
+                "the list is empty: nobody could call",
+                "add { name = \"NAME\", file = \"PATH\" }, or remove the key",
+            ),
+        );
+    }
+    let mut keys: Vec<CallerKeys> = Vec::new();
+    for entry in list {
+        let origin = entry.origin();
+        let name = entry.string("name").map(|name| name.value);
+        let source = SecretSource::within(&entry, beside);
+        if let Some(wrong) = wrong_name(name.as_deref(), &entry, &keys) {
+            entry.wrong_here(wrong);
+        }
+        entry.finish(|_| None);
+        if let (Some(name), Some(source)) = (name, source) {
+            keys.push(CallerKeys {
+                name: Some(name),
+                source,
+                origin,
+            });
+        }
+    }
+    keys
+}
+
+/// A name says whose key it is, in messages and logs.
+fn wrong_name(name: Option<&str>, entry: &Table<'_>, before: &[CallerKeys]) -> Option<Wrong> {
+    let Some(name) = name else {
+        // One of another type has been reported already.
+        return (!entry.has_any(&["name"]))
+            .then(|| Wrong::new("the key has no name", "add name = \"…\": whose key it is"));
+    };
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !(1..=63).contains(&name.len()) || !name.chars().all(fits) {
+        return Some(Wrong::new(
+            format!("{name:?} cannot be a key's name"),
+            "use 1 to 63 letters, digits, `-`, `_` and `.`",
+        ));
+    }
+    before
+        .iter()
+        .any(|key| key.name.as_deref() == Some(name))
+        .then(|| {
+            Wrong::new(
+                format!("there is a key named {name:?} already"),
+                "give every key a name of its own",
+            )
+        })
 }

@@ -134,6 +134,16 @@ impl<'a> Table<'a> {
             .problem(self.offset_of(key), Problem::new(what).fix(wrong.fix));
     }
 
+    /// Notes what is wrong with the table as a whole, under its name.
+    pub fn wrong_here(&self, wrong: Wrong) {
+        self.wrong(format!("`{}`: {}", self.path, wrong.what), wrong.fix);
+    }
+
+    /// Whether one of these keys is there.
+    pub fn has_any(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.entries.get(*key).is_some())
+    }
+
     fn offset_of(&self, key: &str) -> usize {
         self.entries
             .get(key)
@@ -235,6 +245,30 @@ impl<'a> Table<'a> {
             entries,
             asked: RefCell::default(),
         }
+    }
+
+    /// A list of tables. What is no table in it is noted, by `instead` where it is a string.
+    pub fn list(&self, key: &'static str, instead: impl Fn() -> Wrong) -> Option<Vec<Table<'a>>> {
+        let found = self.get(key)?;
+        let Some(list) = found.value.as_array() else {
+            self.expected(key, found, "a list of tables");
+            return None;
+        };
+        let mut tables = Vec::new();
+        for (number, item) in list.iter().enumerate() {
+            let (value, at) = (item.get_ref(), item.span().start);
+            let name = format!("{key}[{number}]");
+            if let Some(entries) = value.as_table() {
+                tables.push(self.below(&name, at, entries));
+            } else if value.is_str() {
+                let wrong = instead();
+                let what = format!("`{}`: {}", self.dotted(&name), wrong.what);
+                self.source.problem(at, Problem::new(what).fix(wrong.fix));
+            } else {
+                self.expected(&name, Value { value, at }, "a table");
+            }
+        }
+        Some(tables)
     }
 
     /// Every entry, as a table each, with its name and the place of the name. For tables whose keys are names.

@@ -26,19 +26,18 @@ pub enum SecretSource {
 impl SecretSource {
     /// Reads `key = { env = "…" }`, `{ file = "…" }` or `{ command = ["…"] }`. Files are relative to `beside`.
     pub fn from_table(parent: &Table<'_>, key: &'static str, beside: &Path) -> Option<Self> {
-        let found = parent.get(key)?;
-        if found.value.is_str() {
-            // The value is not repeated: it is a secret in the wrong place.
-            parent.wrong_at(
-                key,
-                Wrong::new(
-                    "a secret must not be written into the configuration",
-                    format!("write {key} = {{ env = \"NAME\" }}, {{ file = \"PATH\" }} or {{ command = [\"PROGRAM\"] }}"),
-                ),
-            );
+        if parent.get(key)?.value.is_str() {
+            parent.wrong_at(key, Self::in_the_open(key));
             return None;
         }
         let table = parent.table(key)?;
+        let source = Self::within(&table, beside);
+        table.finish(|_| None);
+        source
+    }
+
+    /// Reads the `env`, `file` or `command` of a table that may hold more than that.
+    pub fn within(table: &Table<'_>, beside: &Path) -> Option<Self> {
         let env = table
             .string("env")
             .map(|name| SecretSource::Env(name.value));
@@ -51,24 +50,27 @@ impl SecretSource {
         if given.next().is_some()
             || matches!(&source, Some(SecretSource::Command(argv)) if argv.is_empty())
         {
-            parent.wrong_at(
-                key,
-                Wrong::new(
-                    "exactly one source is wanted",
-                    "give one of env, file and a command that is not empty",
-                ),
-            );
-        } else if source.is_none() {
-            parent.wrong_at(
-                key,
-                Wrong::new(
-                    "no source is given",
-                    "give one of env = \"NAME\", file = \"PATH\", command = [\"PROGRAM\"]",
-                ),
-            );
+            table.wrong_here(Wrong::new(
+                "exactly one source is wanted",
+                "give one of env, file and a command that is not empty",
+            ));
+        } else if source.is_none() && !table.has_any(&["env", "file", "command"]) {
+            table.wrong_here(Wrong::new(
+                "no source is given",
+                "give one of env = \"NAME\", file = \"PATH\", command = [\"PROGRAM\"]",
+            ));
         }
-        table.finish(|_| None);
         source
+    }
+
+    /// A secret in the wrong place. It is not repeated.
+    pub fn in_the_open(key: &str) -> Wrong {
+        Wrong::new(
+            "a secret must not be written into the configuration",
+            format!(
+                "write {key} = {{ env = \"NAME\" }}, {{ file = \"PATH\" }} or {{ command = [\"PROGRAM\"] }}"
+            ),
+        )
     }
 
     /// Reads the secret.

@@ -10,16 +10,18 @@ use tenure_diagnose::Profile;
 use tenure_diagnose::name::nearest;
 use tenure_diagnose::profile::Flow;
 use tenure_gateway::RouteOptions;
+use tenure_http::{Trust, TrustError};
 use tenure_jose::{Alg, SigningKey};
+use tenure_keeper::checks::{self, GivenUrls, MissingProof, Proofs};
 use tenure_keeper::{Endpoints, SessionConfig, Timing};
-use tenure_wire::{Client, ClientAuth, Dialect, Server};
+use tenure_wire::{Client, ClientAuth};
 use url::Url;
 
 use super::origin::{Origin, Sourced};
 use super::reader::Table;
 use super::secret::SecretSource;
 use super::timing;
-use super::value::{self, Wrong};
+use super::value::Wrong;
 use crate::error::Problem;
 
 /// The profile of a session that names none.
@@ -121,26 +123,9 @@ pub struct Profiles {
 impl Profiles {
     /// The profile with this name.
     pub fn find(&self, name: &str) -> Result<Arc<Profile>, Wrong> {
-        if let Some(own) = self.own.get(name) {
-            return Ok(Arc::clone(own));
-        }
-        if let Some(shipped) = tenure_diagnose::profile(name) {
-            return Ok(Arc::new(shipped.clone()));
-        }
-        let names: Vec<&str> = self
-            .own
-            .keys()
-            .map(String::as_str)
-            .chain(tenure_diagnose::profile_names())
-            .collect();
-        let fix = match nearest(name, names.iter().copied()) {
-            Some(near) => format!("did you mean \"{near}\"? Known: {}", names.join(", ")),
-            None => format!(
-                "known: {}; or describe the server in profiles/{name}.toml beside the configuration",
-                names.join(", ")
-            ),
-        };
-        Err(Wrong::new(format!("no provider is called {name:?}"), fix))
+        let elsewhere =
+            format!("describe the server in profiles/{name}.toml beside the configuration");
+        checks::profile(name, &self.own, &elsewhere)
     }
 }
 
@@ -157,7 +142,7 @@ pub struct Context<'a> {
 /// Reads one `[sessions.S]`. `None` when it cannot be used; the problems are noted.
 pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec> {
     let origin = table.origin();
-    let named = value::session_name(name)
+    let named = checks::session_name(name)
         .map_err(|wrong| table.wrong(wrong.what, wrong.fix))
         .is_ok();
     let provider = table
@@ -169,17 +154,13 @@ pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec>
         .map_err(|wrong| table.wrong_at("provider", wrong))
         .ok();
     let insecure = table.boolean("insecure").unwrap_or(false);
-    let urls = Urls::read(&table, insecure);
+    let urls = urls(&table, insecure);
     let upstream = upstream(name, &table, insecure);
     let keep = table
         .parsed("keep", keep)
         .map_or(Keep::Warm, |keep| keep.value);
     let scopes = table.strings("scopes").unwrap_or_default();
     let flow = table.parsed("flow", flow).map(|flow| flow.value);
-    let params = table
-        .table("refresh_params")
-        .map(|params| params.texts())
-        .unwrap_or_default();
     let own_timing = table.table("timing").map_or_else(
         || context.timing.clone(),
         |own| timing::read(own, context.timing),
@@ -188,10 +169,13 @@ pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec>
         keep_authorization: table.boolean("keep_authorization").unwrap_or(false),
         keep_cookies: table.boolean("keep_cookies").unwrap_or(false),
     };
+    let trust = table
+        .parsed("ca_file", |text| trust(&context.beside.join(text)))
+        .map(|trust| trust.value);
     let keys = ClientKeys::read(&table, context.beside);
     let spec = profile.filter(|_| named).and_then(|profile| {
         let client = keys.client(name, &table, &profile)?;
-        let endpoints = urls.endpoints(name, &table, &profile, params)?;
+        let endpoints = endpoints(name, &table, urls, &profile)?;
         let config = SessionConfig {
             name: name.to_owned(),
             profile,
@@ -200,6 +184,7 @@ pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec>
             scopes,
             upstream,
             keep,
+            trust,
             client_credentials: flow == Some(Flow::ClientCredentials),
             timing: own_timing,
             blocked: None,
@@ -237,10 +222,31 @@ fn upstream(name: &str, table: &Table<'_>, insecure: bool) -> Option<Url> {
             if text == "none" {
                 Ok(None)
             } else {
-                value::url(text, insecure).map(Some)
+                checks::url(text, insecure).map(Some)
             }
         })
         .and_then(|url| url.value)
+}
+
+/// The certificates of a private CA. They are no secret, so they are read with the configuration.
+fn trust(path: &Path) -> Result<Trust, Wrong> {
+    let shown = path.display();
+    let pem = std::fs::read(path).map_err(|error| {
+        Wrong::new(
+            format!("cannot read file {shown}: {error}"),
+            "name a file that exists and that the user tenure runs as may read",
+        )
+    })?;
+    Trust::with_pem(&pem).map_err(|error| match error {
+        TrustError::Setup(error) => Wrong::new(
+            error.to_string(),
+            "the certificates of the file come on top of the system's",
+        ),
+        error => Wrong::new(
+            format!("file {shown}: {error}"),
+            "give the CA's certificate in PEM form (`-----BEGIN CERTIFICATE-----`), not the server's own and no key",
+        ),
+    })
 }
 
 fn keep(text: &str) -> Result<Keep, Wrong> {
@@ -276,103 +282,57 @@ fn flow(text: &str) -> Result<Flow, Wrong> {
         })
 }
 
-/// The URLs of a session's server.
-struct Urls {
-    /// The issuer and its text as written: a slash at the end more or less is another issuer.
-    issuer: Option<(Url, String)>,
-    token: Option<Url>,
-    login: Option<Url>,
-    authorization: Option<Url>,
-    device_authorization: Option<Url>,
-    revocation: Option<Url>,
-    introspection: Option<Url>,
-    validate: Option<Url>,
+/// The URLs of a session's server. One that is wrong is noted and left out.
+fn urls(table: &Table<'_>, insecure: bool) -> GivenUrls {
+    let url = |key| {
+        table
+            .parsed(key, |text| checks::url(text, insecure))
+            .map(|url| url.value)
+    };
+    let issuer = table.parsed("issuer", |text| {
+        Ok((checks::url(text, insecure)?, text.to_owned()))
+    });
+    GivenUrls {
+        issuer: issuer.map(|issuer| issuer.value),
+        token: url("token_endpoint"),
+        login: url("login_endpoint"),
+        authorization: url("authorization_endpoint"),
+        device_authorization: url("device_authorization_endpoint"),
+        revocation: url("revocation_endpoint"),
+        introspection: url("introspection_endpoint"),
+        validate: url("validate_endpoint"),
+        refresh_params: table
+            .table("refresh_params")
+            .map(|params| params.texts())
+            .unwrap_or_default(),
+    }
 }
 
-impl Urls {
-    fn read(table: &Table<'_>, insecure: bool) -> Self {
-        let url = |key| {
-            table
-                .parsed(key, |text| value::url(text, insecure))
-                .map(|url| url.value)
-        };
-        let issuer = table.parsed("issuer", |text| {
-            Ok((value::url(text, insecure)?, text.to_owned()))
-        });
-        Self {
-            issuer: issuer.map(|issuer| issuer.value),
-            token: url("token_endpoint"),
-            login: url("login_endpoint"),
-            authorization: url("authorization_endpoint"),
-            device_authorization: url("device_authorization_endpoint"),
-            revocation: url("revocation_endpoint"),
-            introspection: url("introspection_endpoint"),
-            validate: url("validate_endpoint"),
-        }
+fn endpoints(
+    name: &str,
+    table: &Table<'_>,
+    urls: GivenUrls,
+    profile: &Profile,
+) -> Option<Endpoints> {
+    let issuer_is_good = urls.issuer.is_some();
+    let endpoints = urls.endpoints(profile);
+    // A URL that was given and is wrong has been reported already.
+    if endpoints.is_some() || table.get("token_endpoint").is_some() {
+        return endpoints;
     }
-
-    /// What is configured, then what the profile's templates give; the rest is left to discovery.
-    fn endpoints(
-        self,
-        name: &str,
-        table: &Table<'_>,
-        profile: &Profile,
-        params: Vec<(String, String)>,
-    ) -> Option<Endpoints> {
-        let templates = &profile.endpoints;
-        let (issuer, issuer_text) = self.issuer.unzip();
-        let issuer = issuer.as_ref();
-        let from = |template: &Option<String>| {
-            template
-                .as_deref()
-                .and_then(|template| profile.resolve(template, issuer, None))
-        };
-        let discover = profile.discovery && self.token.is_none() && issuer.is_some();
-        let token = self.token.or_else(|| from(&templates.token));
-        let token_endpoint = match (token, issuer) {
-            (Some(url), _) => url,
-            // The document will name it; until then nothing is sent.
-            (None, Some(issuer)) if discover => issuer.clone(),
-            _ => {
-                // A URL that was given and is wrong has been reported already.
-                if table.get("issuer").is_none() && table.get("token_endpoint").is_none() {
-                    table.wrong(
-                        format!("session {name} does not say where its server is"),
-                        "add issuer = \"https://…\", or token_endpoint = \"https://…\"",
-                    );
-                }
-                return None;
-            }
-        };
-        let mut server = Server::new(profile.wire_dialect(), token_endpoint);
-        server.issuer = issuer_text;
-        // With a discovery document, templates would hide what it says.
-        let template = |template: &Option<String>| if discover { None } else { from(template) };
-        server.login_endpoint = self.login.or_else(|| from(&templates.login));
-        server.authorization_endpoint = self
-            .authorization
-            .or_else(|| template(&templates.authorization));
-        server.device_authorization_endpoint = self
-            .device_authorization
-            .or_else(|| template(&templates.device_authorization));
-        server.revocation_endpoint = self.revocation.or_else(|| template(&templates.revocation));
-        server.introspection_endpoint = self
-            .introspection
-            .or_else(|| template(&templates.introspection));
-        server.validate_endpoint = self.validate.or_else(|| template(&templates.validate));
-        server.extra_refresh_params = params;
-        server.expires_in_default = profile
-            .lifetimes
-            .access_s
-            .and_then(|seconds| i64::try_from(seconds).ok());
-        Some(match issuer {
-            Some(issuer) if discover => Endpoints::Discover {
-                issuer: issuer.clone(),
-                known: Box::new(server),
-            },
-            _ => Endpoints::Known(Box::new(server)),
-        })
+    if issuer_is_good {
+        let what = format!(
+            "session {name}: the provider {:?} does not say where its servers renew tokens",
+            profile.name
+        );
+        table.wrong(what, "add token_endpoint = \"https://…\"");
+    } else if table.get("issuer").is_none() {
+        table.wrong(
+            format!("session {name} does not say where its server is"),
+            "add issuer = \"https://…\", or token_endpoint = \"https://…\"",
+        );
     }
+    None
 }
 
 /// Who the client is and what it proves that with.
@@ -408,8 +368,7 @@ impl ClientKeys {
 
     /// The client without its secrets, when what is given fits together.
     fn client(&self, name: &str, table: &Table<'_>, profile: &Profile) -> Option<Client> {
-        let dialect = profile.wire_dialect();
-        if self.id.is_none() && dialect == Dialect::OAuth2 {
+        if self.id.is_none() && checks::needs_client_id(profile) {
             if table.get("client_id").is_none() {
                 table.wrong(
                     format!("session {name} has no `client_id`"),
@@ -418,31 +377,20 @@ impl ClientKeys {
             }
             return None;
         }
-        let auth = self.auth.unwrap_or_else(|| self.default_auth(profile));
-        let missing = match auth {
-            ClientAuth::Basic | ClientAuth::Post if self.secret.is_none() => {
-                Some(("client_secret", "{ env = \"NAME\" }"))
-            }
-            ClientAuth::PrivateKeyJwt if self.key.is_none() => {
-                Some(("client_key", "{ file = \"client.pem\" }"))
-            }
-            _ => None,
+        let has = Proofs {
+            secret: self.secret.is_some(),
+            key: self.key.is_some(),
         };
-        if let Some((key, example)) = missing {
-            // One that was given and is wrong has been reported already.
-            if table.get(key).is_none() {
-                table.wrong_at(
-                    "client_auth",
-                    Wrong::new(
-                        format!("\"{}\" needs a `{key}`", auth.as_str()),
-                        format!(
-                            "add {key} = {example}, or client_auth = \"none\" for a public client"
-                        ),
-                    ),
-                );
+        let auth = match checks::client_auth(profile, self.auth, has) {
+            Ok(auth) => auth,
+            Err(MissingProof { auth, key }) => {
+                // One that was given and is wrong has been reported already.
+                if table.get(key).is_none() {
+                    table.wrong_at("client_auth", needs(auth, key));
+                }
+                return None;
             }
-            return None;
-        }
+        };
         Some(Client {
             id: self.id.clone().unwrap_or_default(),
             secret: None,
@@ -450,21 +398,18 @@ impl ClientKeys {
             auth,
         })
     }
+}
 
-    /// The profile's first method for which there is what it takes.
-    fn default_auth(&self, profile: &Profile) -> ClientAuth {
-        let possible = |auth: &ClientAuth| match auth {
-            ClientAuth::None => self.secret.is_none() && self.key.is_none(),
-            ClientAuth::Basic | ClientAuth::Post => self.secret.is_some(),
-            ClientAuth::PrivateKeyJwt => self.key.is_some(),
-        };
-        profile
-            .client_auth
-            .iter()
-            .map(|method| ClientAuth::from(*method))
-            .find(possible)
-            .unwrap_or(ClientAuth::None)
-    }
+fn needs(auth: ClientAuth, key: &'static str) -> Wrong {
+    let example = if key == "client_key" {
+        "{ file = \"client.pem\" }"
+    } else {
+        "{ env = \"NAME\" }"
+    };
+    Wrong::new(
+        format!("\"{}\" needs a `{key}`", auth.as_str()),
+        format!("add {key} = {example}, or client_auth = \"none\" for a public client"),
+    )
 }
 
 fn auth(text: &str) -> Result<ClientAuth, Wrong> {

@@ -1,9 +1,9 @@
 //! `[keeper.timing]` and `[sessions.S.timing]`.
 
-use tenure_keeper::Timing;
+use tenure_keeper::{Timing, checks};
 
 use super::reader::Table;
-use super::value::{self, Wrong};
+use super::value;
 
 /// The keys of a timing table.
 pub const KEYS: [&str; 5] = [
@@ -32,14 +32,8 @@ pub fn read(table: Table<'_>, base: &Timing) -> Timing {
     if let Some(limit) = table.parsed("replay_limit", value::size) {
         timing.replay_limit = limit.value;
     }
-    if timing.backoff_min > timing.backoff_max {
-        table.wrong_at(
-            "backoff_min",
-            Wrong::new(
-                "the first wait is longer than the longest (`backoff_max`)",
-                "make backoff_min the smaller of the two",
-            ),
-        );
+    if let Err(wrong) = checks::waits(&timing) {
+        table.wrong_at("backoff_min", wrong);
     }
     table.finish(|_| None);
     timing

@@ -1,30 +1,10 @@
 //! Values written as text: durations, sizes, addresses, refresh times.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tenure_core::session::RefreshAt;
-use url::{Host, Url};
-
-/// What is wrong with a value, and what would be right.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}; {fix}")]
-pub struct Wrong {
-    /// What is wrong.
-    pub what: String,
-    /// What to write instead.
-    pub fix: String,
-}
-
-impl Wrong {
-    /// What is wrong and what would be right.
-    pub fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            fix: fix.into(),
-        }
-    }
-}
+pub use tenure_keeper::checks::Wrong;
 
 const DURATION_UNITS: [(&str, u64); 5] = [
     ("ms", 1),
@@ -158,87 +138,6 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
     })
 }
 
-/// An absolute http or https URL with a host. Plain http only to loopback, or with `insecure`.
-pub fn url(text: &str, insecure: bool) -> Result<Url, Wrong> {
-    let url = Url::parse(text).map_err(|error| {
-        Wrong::new(
-            format!("{text:?} is no URL: {error}"),
-            format!(
-                "write an absolute URL, for example \"https://{}\"",
-                bare_host(text)
-            ),
-        )
-    })?;
-    if !matches!(url.scheme(), "https" | "http") {
-        return Err(Wrong::new(
-            format!("{text:?} is neither https nor http"),
-            "write an https URL",
-        ));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        // The text itself is not repeated: it holds a password.
-        return Err(Wrong::new(
-            "a URL must not carry a user name or password",
-            "move them to `tenure login` or `client_secret`",
-        ));
-    }
-    if url.fragment().is_some() {
-        return Err(Wrong::new(
-            format!("{text:?} has a fragment"),
-            "remove everything from `#` on",
-        ));
-    }
-    if url.scheme() == "http" && !insecure && !is_loopback(&url) {
-        return Err(Wrong::new(
-            format!("{text:?} would carry tokens over plain http"),
-            "use https, or set `insecure = true` in this session if the network between is yours",
-        ));
-    }
-    Ok(url)
-}
-
-/// Something like a host in a text that is no URL, for an example that helps.
-fn bare_host(text: &str) -> &str {
-    let looks_like_host = !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-._:/".contains(c))
-        && !text.contains("//");
-    if looks_like_host {
-        text
-    } else {
-        "shop.example"
-    }
-}
-
-/// Whether a URL's host is this machine.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::from(ip).to_canonical().is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
-}
-
-/// Whether a session may have this name: it must be fit for a host name label.
-pub fn session_name(text: &str) -> Result<(), Wrong> {
-    let fits = !text.is_empty()
-        && text.len() <= 63
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !text.starts_with('-')
-        && !text.ends_with('-');
-    if fits {
-        return Ok(());
-    }
-    Err(Wrong::new(
-        format!("{text:?} cannot be a session's name"),
-        "use 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end: it becomes a host name",
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,52 +181,6 @@ mod tests {
         assert_eq!(refresh_at("120s"), Ok(RefreshAt::Before(120_000)));
         for bad in ["", "1", "0", "1.5", "NaN", "inf", "soon"] {
             assert!(refresh_at(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn plain_http_stays_at_home() {
-        for home in [
-            "http://127.0.0.1:1/x",
-            "http://localhost",
-            "http://shop.localhost:7",
-            "http://[::1]:9",
-            "https://a.example",
-        ] {
-            assert!(url(home, false).is_ok(), "{home}");
-        }
-        for away in [
-            "http://a.example",
-            "http://10.0.0.1",
-            "http://localhost.evil.example",
-            "http://127.0.0.1.evil.example",
-        ] {
-            assert!(url(away, false).is_err(), "{away}");
-            assert!(url(away, true).is_ok(), "{away}");
-        }
-        for bad in [
-            "shop.example",
-            "ftp://a.example",
-            "https://",
-            "https://a.example/#x",
-        ] {
-            assert!(url(bad, true).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_password_in_a_url_is_refused_and_not_repeated() {
-        let wrong = url("https://me:canary-1f@a.example", false).expect_err("refused");
-        assert!(!wrong.to_string().contains("canary"), "{wrong}");
-    }
-
-    #[test]
-    fn names_are_host_labels() {
-        for good in ["shop", "a", "till-7", "0"] {
-            assert!(session_name(good).is_ok(), "{good}");
-        }
-        for bad in ["", "Shop", "a.b", "-a", "a-", "a_b", "é", &"x".repeat(64)] {
-            assert!(session_name(bad).is_err(), "{bad}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use http::Request;
 use tenure_core::Secret;
-use tenure_gateway::{Gateway, Options, ServeError, SetupError};
+use tenure_gateway::{CallerKey, Gateway, Options, ServeError, SetupError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,7 @@ async fn unknown_sessions_are_not_found_and_others_not_named() {
 async fn callers_without_a_key_are_refused_and_the_key_stays_here() {
     let key = "key-0123456789abcdef";
     let options = Options {
-        caller_keys: vec![Secret::new(key)],
+        caller_keys: vec![CallerKey::new("till", Secret::new(key))],
         ..Options::default()
     };
     let world = start_with(Setup {

@@ -8,4 +8,5 @@ mod http2;
 mod shutdown;
 mod stream;
 mod support;
+mod tls;
 mod upload;

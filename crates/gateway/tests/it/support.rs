@@ -16,9 +16,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tenure_core::session::Keep;
 use tenure_gateway::{BoxError, Gateway, Options};
+use tenure_http::Trust;
 use tenure_keeper::login::{self, Import};
 use tenure_keeper::{Endpoints, Keeper, Session, SessionConfig, Timing};
-use tenure_lab::{FaultyIssuer, IssuerConfig, temp_dir, wait_until};
+use tenure_lab::{FaultyIssuer, IssuerConfig, TlsFront, temp_dir, wait_until};
 use tenure_store::sqlite::{Options as StoreOptions, SqliteStore};
 use tenure_wire::{Client, Server};
 use tokio::net::TcpListener;
@@ -36,6 +37,9 @@ pub(crate) struct Setup {
     pub(crate) logged_in: bool,
     pub(crate) options: Options,
     pub(crate) profile: &'static str,
+    /// The issuer and its API behind TLS by the lab's authority, with these protocols by ALPN.
+    pub(crate) tls: Option<&'static [&'static str]>,
+    pub(crate) trust: Option<Trust>,
 }
 
 impl Default for Setup {
@@ -47,6 +51,8 @@ impl Default for Setup {
             logged_in: true,
             options: Options::default(),
             profile: "refused_statuses = [401]\nrotation = { kind = \"strict\" }",
+            tls: None,
+            trust: None,
         }
     }
 }
@@ -54,6 +60,7 @@ impl Default for Setup {
 /// A gateway for the session `shop`, being served.
 pub(crate) struct World {
     pub(crate) issuer: FaultyIssuer,
+    pub(crate) front: Option<TlsFront>,
     pub(crate) keeper: Keeper,
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
@@ -67,11 +74,13 @@ pub(crate) async fn start() -> World {
 
 pub(crate) async fn start_with(setup: Setup) -> World {
     let (dir, issuer) = (temp_dir(), FaultyIssuer::start(setup.issuer.clone()));
+    let front = setup.tls.map(|alpn| TlsFront::start(issuer.addr(), alpn));
+    let base = front.as_ref().map_or_else(|| issuer.url(), TlsFront::url);
     let store =
         SqliteStore::open(StoreOptions::new(dir.path().join("tenure.db"))).expect("a store");
     let options = tenure_keeper::Options {
         store: Arc::new(store),
-        sessions: vec![config(&issuer, &setup)],
+        sessions: vec![config(&base, &setup)],
         warm: true,
         http: tenure_http::Client::new().expect("TLS"),
         fault: tenure_store::fault::FaultPlan::default(),
@@ -90,6 +99,7 @@ pub(crate) async fn start_with(setup: Setup) -> World {
     });
     World {
         issuer,
+        front,
         keeper,
         address,
         shutdown,
@@ -98,7 +108,7 @@ pub(crate) async fn start_with(setup: Setup) -> World {
     }
 }
 
-fn config(issuer: &FaultyIssuer, setup: &Setup) -> SessionConfig {
+fn config(base: &str, setup: &Setup) -> SessionConfig {
     let text = format!(
         "name = \"lab\"\ntitle = \"Lab\"\ndialect = \"oauth2\"\nclient_auth = [\"none\"]\nflows = [\"code\"]\n\
          retry_unknown = true\n{}\n",
@@ -108,7 +118,7 @@ fn config(issuer: &FaultyIssuer, setup: &Setup) -> SessionConfig {
         .unwrap_or_else(|error| panic!("{error}\n{text}"));
     let server = Server::new(
         profile.wire_dialect(),
-        issuer.token_endpoint().parse().unwrap(),
+        format!("{base}/token").parse().unwrap(),
     );
     SessionConfig {
         name: "shop".to_owned(),
@@ -119,11 +129,12 @@ fn config(issuer: &FaultyIssuer, setup: &Setup) -> SessionConfig {
         upstream: setup
             .upstream
             .clone()
-            .unwrap_or_else(|| format!("{}/api", issuer.url()))
+            .unwrap_or_else(|| format!("{base}/api"))
             .parse()
             .ok(),
         keep: Keep::Lazy,
         client_credentials: false,
+        trust: setup.trust.clone(),
         timing: Timing {
             exchange_timeout: Duration::from_secs(5),
             backoff_min: Duration::from_millis(20),

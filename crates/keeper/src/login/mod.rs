@@ -139,8 +139,13 @@ pub(crate) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    pub(crate) async fn new(http: &'a Client, config: &'a SessionConfig) -> Result<Self, Failure> {
+    /// `common` is how servers are asked, unless the session has a trust of its own.
+    pub(crate) async fn new(
+        common: &'a Client,
+        config: &'a SessionConfig,
+    ) -> Result<Self, Failure> {
         config.usable()?;
+        let http = config.http(common);
         let clocks = Clocks::default();
         let server = Servers::default()
             .resolve(

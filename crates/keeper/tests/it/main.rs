@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod failing;
+mod guards;
 mod login;
 mod probing;
 mod support;
 mod transaction;
+mod watched;

@@ -46,6 +46,7 @@ pub(crate) fn config(issuer: &FaultyIssuer, rotation: &str) -> SessionConfig {
         upstream: issuer.url().parse().ok(),
         keep: tenure_core::session::Keep::Lazy,
         client_credentials: false,
+        trust: None,
         timing: Timing {
             exchange_timeout: Duration::from_secs(5),
             backoff_min: Duration::from_millis(20),

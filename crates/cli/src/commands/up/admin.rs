@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use futures_util::Stream;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tenure_core::{Code, Failure, Heal, Secret, Who};
 use tenure_gateway::{Problem, host};
@@ -26,7 +28,7 @@ use url::Url;
 
 use super::metrics::{self, Metrics};
 use super::socket::Peer;
-use super::{Urls, page};
+use super::{Urls, openapi, page};
 use crate::commands::events::latest;
 use crate::config::value;
 
@@ -68,6 +70,25 @@ impl IntoResponse for Refused {
 }
 
 type Answer = Result<Response, Refused>;
+
+/// The query; one that cannot be read is refused like everything else.
+struct Asked<T>(T);
+
+impl<T: DeserializeOwned> FromRequestParts<Admin> for Asked<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Refused> {
+        match Query::from_request_parts(parts, admin).await {
+            Ok(Query(query)) => Ok(Self(query)),
+            Err(rejection) => Err(admin.refuse(Problem::request(
+                StatusCode::BAD_REQUEST,
+                "query",
+                Who::User,
+                rejection.body_text(),
+            ))),
+        }
+    }
+}
 
 #[derive(Deserialize)]
 struct LogoutQuery {
@@ -115,10 +136,7 @@ impl Admin {
 
     /// Everything on the admin address.
     pub fn router(&self) -> Router {
-        Self::api()
-            .route("/", get(page::status))
-            .route("/style.css", get(page::style))
-            .route("/error-codes/{code}", get(page::error_code))
+        router(api().into_iter().chain(pages()))
             .with_state(self.clone())
             .layer(middleware::from_fn_with_state(
                 self.clone(),
@@ -128,26 +146,9 @@ impl Admin {
 
     /// The API on the socket: with tokens, for the same user only.
     pub fn socket_router(&self) -> Router {
-        Self::api()
-            .route("/api/v1/sessions/{session}/token", get(token))
+        router(api().into_iter().chain(tokens()))
             .with_state(self.clone())
             .layer(middleware::from_fn_with_state(self.clone(), only_this_user))
-    }
-
-    fn api() -> Router<Admin> {
-        Router::new()
-            .route("/api/v1/sessions", get(sessions))
-            .route("/api/v1/sessions/{session}", get(session))
-            .route("/api/v1/sessions/{session}/refresh", post(refresh))
-            .route("/api/v1/sessions/{session}/login", post(login))
-            .route("/api/v1/sessions/{session}/logout", post(logout))
-            .route("/api/v1/events", get(events))
-            .route("/metrics", get(metrics::show))
-            .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready))
-            .fallback(not_found)
-            .method_not_allowed_fallback(wrong_method)
-            .layer(DefaultBodyLimit::max(BODY_MAX))
     }
 
     fn session(&self, name: &str) -> Result<Session, Refused> {
@@ -183,6 +184,49 @@ impl Admin {
             RETRY_AFTER_S,
         ))
     }
+}
+
+/// A route: its method and path as `openapi.json` names them, and who answers.
+pub(super) type Route = (&'static str, &'static str, MethodRouter<Admin>);
+
+/// Served on the admin address and on the socket.
+pub(super) fn api() -> Vec<Route> {
+    vec![
+        ("get", "/api/v1/sessions", get(sessions)),
+        ("get", "/api/v1/sessions/{session}", get(session)),
+        ("post", "/api/v1/sessions/{session}/refresh", post(refresh)),
+        ("post", "/api/v1/sessions/{session}/login", post(login)),
+        ("post", "/api/v1/sessions/{session}/logout", post(logout)),
+        ("get", "/api/v1/events", get(events)),
+        ("get", "/api/v1/openapi.json", get(openapi::show)),
+        ("get", "/metrics", get(metrics::show)),
+        ("get", "/healthz", get(|| async { "ok\n" })),
+        ("get", "/readyz", get(ready)),
+    ]
+}
+
+/// Served on the admin address only.
+pub(super) fn pages() -> Vec<Route> {
+    vec![
+        ("get", "/", get(page::status)),
+        ("get", "/style.css", get(page::style)),
+        ("get", "/error-codes/{code}", get(page::error_code)),
+    ]
+}
+
+/// Served on the socket only.
+pub(super) fn tokens() -> Vec<Route> {
+    vec![("get", "/api/v1/sessions/{session}/token", get(token))]
+}
+
+fn router(routes: impl Iterator<Item = Route>) -> Router<Admin> {
+    routes
+        .fold(Router::new(), |router, (_, path, answers)| {
+            router.route(path, answers)
+        })
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
 /// Refuses foreign names (DNS rebinding) and requests of web pages from elsewhere.
@@ -279,7 +323,7 @@ async fn refresh(State(admin): State<Admin>, Path(name): Path<String>) -> Answer
 async fn logout(
     State(admin): State<Admin>,
     Path(name): Path<String>,
-    Query(query): Query<LogoutQuery>,
+    Asked(query): Asked<LogoutQuery>,
 ) -> Answer {
     let session = admin.session(&name)?;
     let keeper = admin.keeper.clone();
@@ -293,7 +337,7 @@ async fn logout(
 async fn login(
     State(admin): State<Admin>,
     Path(name): Path<String>,
-    Query(query): Query<LoginQuery>,
+    Asked(query): Asked<LoginQuery>,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     let session = admin.session(&name)?;
@@ -362,7 +406,7 @@ fn not_logged_in(session: &str, failure: Failure) -> Problem {
 async fn token(
     State(admin): State<Admin>,
     Path(name): Path<String>,
-    Query(query): Query<TokenQuery>,
+    Asked(query): Asked<TokenQuery>,
 ) -> Answer {
     let session = admin.session(&name)?;
     let min_valid = match query.min_valid.as_deref() {
@@ -432,7 +476,7 @@ async fn wrong_method(State(admin): State<Admin>) -> Refused {
 async fn events(
     State(admin): State<Admin>,
     headers: HeaderMap,
-    Query(query): Query<EventsQuery>,
+    Asked(query): Asked<EventsQuery>,
 ) -> Answer {
     let resumed = headers
         .get("last-event-id")

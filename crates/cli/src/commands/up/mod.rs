@@ -7,6 +7,7 @@ mod example;
 mod listen;
 pub mod lock;
 mod metrics;
+mod openapi;
 mod orders;
 mod page;
 mod socket;
@@ -186,28 +187,22 @@ fn gateway_options(
     listener: &TcpListener,
     urls: &Urls,
 ) -> Outcome<tenure_gateway::Options> {
-    let keys: Result<Vec<Secret>, _> = section
-        .caller_keys
-        .iter()
-        .map(crate::config::secret::SecretSource::read)
-        .collect();
-    let caller_keys = keys
-        .map_err(|wrong| {
+    let mut caller_keys = Vec::new();
+    for keys in &section.caller_keys {
+        let read = keys.read().map_err(|wrong| {
+            let name = keys.name.as_ref().map(|name| format!(" ({name})"));
+            let what = format!(
+                "`keeper.caller_keys`{}: {}",
+                name.unwrap_or_default(),
+                wrong.what
+            );
             CommandError::new(
                 Exit::NeedsOperator,
-                Problem::new(format!("`keeper.caller_keys`: {}", wrong.what)).fix(wrong.fix),
+                Problem::new(what).at(&keys.origin).fix(wrong.fix),
             )
-        })?
-        .iter()
-        .flat_map(|text| {
-            text.expose()
-                .lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty())
-                .map(Secret::new)
-                .collect::<Vec<_>>()
-        })
-        .collect();
+        })?;
+        caller_keys.extend(read);
+    }
     Ok(tenure_gateway::Options {
         bind: vec![listener.local_addr()?],
         caller_keys,

@@ -11,7 +11,7 @@ use crate::peek::LIMIT;
 
 /// The text of `start`, the first bytes of a body with these header fields. A coding that is not known, or a
 /// stream that breaks, yields what could be read; that is evidence as well, only less.
-pub(crate) fn text<'a>(headers: &HeaderMap, start: &'a [u8]) -> Cow<'a, [u8]> {
+pub fn text<'a>(headers: &HeaderMap, start: &'a [u8]) -> Cow<'a, [u8]> {
     let gzip = headers.get(CONTENT_ENCODING).is_some_and(|coding| {
         let coding = coding.as_bytes();
         coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip")
@@ -45,5 +45,7 @@ mod tests {
         assert!(cut_off.iter().all(|byte| *byte == b'a'));
         assert_eq!(text(&headers, b"not gzip").as_ref(), b"");
         assert_eq!(text(&HeaderMap::new(), b"plain").as_ref(), b"plain");
+        let other = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static("br"))]);
+        assert_eq!(text(&other, b"\x01").as_ref(), b"\x01");
     }
 }

@@ -11,13 +11,13 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 /// No refusal is longer; what is beyond it is not looked at. Bytes.
-pub(crate) const LIMIT: usize = 64 * 1024;
+pub const LIMIT: usize = 64 * 1024;
 /// A refusal whose body takes longer is judged by what has arrived.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much of a body is to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Depth {
+pub enum Depth {
     /// Nothing: the header fields tell.
     Nothing,
     /// Up to [`LIMIT`]: an error answer, which ends soon.
@@ -37,7 +37,7 @@ pub struct Resumed<B: Body> {
 
 impl<B: Body> Resumed<B> {
     /// A body of which nothing was read.
-    pub(crate) fn new(body: B) -> Self {
+    pub fn new(body: B) -> Self {
         Self {
             ahead: VecDeque::new(),
             rest: Some(body),
@@ -48,7 +48,7 @@ impl<B: Body> Resumed<B> {
 
 impl<B: Body<Data = Bytes> + Unpin> Resumed<B> {
     /// Reads the start, for at most `patience`.
-    pub(crate) async fn peek(&mut self, depth: Depth, patience: Duration) {
+    pub async fn peek(&mut self, depth: Depth, patience: Duration) {
         if depth != Depth::Nothing {
             // Reading is cancel safe: a frame is either in `ahead` or still in the body.
             let _out_of_patience = tokio::time::timeout(patience, self.fill(depth)).await;
@@ -76,9 +76,16 @@ impl<B: Body<Data = Bytes> + Unpin> Resumed<B> {
     }
 
     /// What is known of the body, at most [`LIMIT`] bytes.
-    pub(crate) fn start(&self) -> Bytes {
+    pub fn start(&self) -> Bytes {
+        let mut parts = self.ahead.iter().filter_map(Frame::data_ref);
+        let (first, second) = (parts.next(), parts.next());
+        let (Some(first), Some(second)) = (first, second) else {
+            // Mostly it is one part, which need not be copied.
+            let whole = first.cloned().unwrap_or_default();
+            return whole.slice(..whole.len().min(LIMIT));
+        };
         let mut all = BytesMut::new();
-        for part in self.ahead.iter().filter_map(Frame::data_ref) {
+        for part in [first, second].into_iter().chain(parts) {
             let room = LIMIT - all.len();
             all.extend_from_slice(&part[..part.len().min(room)]);
         }

@@ -1,11 +1,14 @@
 //! A session as configured, with every default filled in.
 
+pub mod checks;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::Failure;
 use tenure_core::session::{Keep, RefreshAt};
 use tenure_diagnose::Profile;
+use tenure_http::Trust;
 use tenure_wire::{Client, Server};
 use url::Url;
 
@@ -28,6 +31,8 @@ pub struct SessionConfig {
     pub keep: Keep,
     /// The grant is client credentials: no person ever logs in.
     pub client_credentials: bool,
+    /// What to trust beside the system's certificate authorities, at the session's server and upstream.
+    pub trust: Option<Trust>,
     /// Times and limits.
     pub timing: Timing,
     /// Why nothing can be asked of the server as things are, e.g. a secret that cannot be read. The session is there,
@@ -42,6 +47,13 @@ impl SessionConfig {
             Some(failure) => Err((**failure).clone()),
             None => Ok(()),
         }
+    }
+}
+
+impl SessionConfig {
+    /// How the session's server is asked: by `common`, unless the session has a trust of its own.
+    pub fn http<'a>(&'a self, common: &'a tenure_http::Client) -> &'a tenure_http::Client {
+        self.trust.as_ref().map_or(common, Trust::client)
     }
 }
 

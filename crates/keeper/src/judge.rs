@@ -1,0 +1,128 @@
+//! What an API's answer says about the token it was asked with, and how much of it must be seen to know.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Body;
+use tenure_diagnose::{ApiVerdict, Local, Seen, classify_api};
+use tenure_http::inflate;
+use tenure_http::peek::{Depth, PATIENCE, Resumed};
+
+use crate::clock;
+use crate::session::{Session, Token};
+
+impl Session {
+    /// Whether an answer with this status may refuse the token.
+    pub fn may_refuse(&self, status: StatusCode) -> bool {
+        may_refuse(status, &self.config().profile.refused_statuses)
+    }
+
+    /// How far into the body one must look to judge this answer; `None` for those that cannot be about the
+    /// token, which are noted as an acceptance of it where they are one.
+    pub fn depth(&self, token: &Token, status: StatusCode, headers: &HeaderMap) -> Option<Depth> {
+        let depth = depth(status, headers, &self.config().profile.refused_statuses);
+        if depth.is_none() && status.as_u16() < 400 {
+            self.accepted(token.generation);
+        }
+        depth
+    }
+
+    /// Says what an answer to a request with `token` means. The answer comes back as it was.
+    pub async fn judge<B: Body<Data = Bytes> + Unpin>(
+        &self,
+        token: &Token,
+        response: Response<B>,
+        depth: Depth,
+    ) -> (Response<Resumed<B>>, Option<ApiVerdict>) {
+        let (head, body) = response.into_parts();
+        let mut body = Resumed::new(body);
+        body.peek(depth, PATIENCE).await;
+        let start = body.start();
+        let seen = Seen {
+            status: head.status.as_u16(),
+            headers: &head.headers,
+            body_start: &inflate::text(&head.headers, &start),
+        };
+        let verdict = classify_api(&self.config().profile, &seen, &self.local(token));
+        if verdict.is_none() && head.status.as_u16() < 400 {
+            self.accepted(token.generation);
+        }
+        (Response::from_parts(head, body), verdict)
+    }
+
+    fn local(&self, token: &Token) -> Local {
+        let snapshot = self.snapshot();
+        let now = clock::mono();
+        Local {
+            token_sent: true,
+            token_expired: token.expires.map(|end| end <= now),
+            has_refresh: snapshot.renewable && !snapshot.ended,
+            refresh_expired: snapshot.refresh_expires.is_some_and(|end| end <= now),
+            issuer: self.config().endpoints.known().issuer.clone(),
+            session: self.name().to_owned(),
+            now_s: Some(clock::wall().0 / 1_000),
+            ..Local::default()
+        }
+    }
+}
+
+fn may_refuse(status: StatusCode, refused_statuses: &[u16]) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        || refused_statuses.contains(&status.as_u16())
+}
+
+fn depth(status: StatusCode, headers: &HeaderMap, refused_statuses: &[u16]) -> Option<Depth> {
+    let may_refuse = may_refuse(status, refused_statuses);
+    if status.is_client_error() || status.is_server_error() {
+        return may_refuse.then_some(Depth::Whole);
+    }
+    if status.is_redirection() && headers.contains_key(LOCATION) {
+        // A redirect to a login page is no acceptance.
+        return Some(Depth::Nothing);
+    }
+    // Some APIs refuse with status 200 and a JSON object. Nothing else is held up for that.
+    (may_refuse && is_json(headers)).then_some(Depth::FirstFrame)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| {
+        let essence = value.split(';').next().unwrap_or_default();
+        let essence = essence.trim().to_ascii_lowercase();
+        essence == "application/json" || essence.ends_with("+json")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn only_answers_that_may_be_refusals_are_held_up() {
+        let none = HeaderMap::new();
+        let json = HeaderMap::from_iter([(
+            CONTENT_TYPE,
+            HeaderValue::from_static("Application/JSON; charset=utf-8"),
+        )]);
+        let location = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static("/login"))]);
+        let depth = |status: u16, headers: &HeaderMap, listed: &[u16]| {
+            depth(
+                StatusCode::from_u16(status).expect("a status"),
+                headers,
+                listed,
+            )
+        };
+        assert_eq!(depth(200, &json, &[401]), None);
+        assert_eq!(depth(200, &json, &[200, 401]), Some(Depth::FirstFrame));
+        assert_eq!(depth(200, &none, &[200]), None);
+        assert_eq!(depth(401, &none, &[]), Some(Depth::Whole));
+        assert_eq!(depth(403, &none, &[]), Some(Depth::Whole));
+        assert_eq!(depth(404, &none, &[401]), None);
+        assert_eq!(depth(400, &none, &[400]), Some(Depth::Whole));
+        assert_eq!(depth(302, &location, &[]), Some(Depth::Nothing));
+        assert_eq!(depth(304, &none, &[]), None);
+    }
+}
