@@ -9,6 +9,7 @@
 
 pub mod catalogue;
 pub mod classify;
+pub mod doctor;
 pub mod name;
 pub mod profile;
 

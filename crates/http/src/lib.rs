@@ -4,7 +4,9 @@
 //! decides what a 3xx means.
 #![forbid(unsafe_code)]
 
+pub mod certificate;
 pub mod inflate;
+pub mod look;
 pub mod peek;
 mod trust;
 

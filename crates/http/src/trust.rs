@@ -17,7 +17,7 @@ pub struct Trust(Arc<Inner>);
 struct Inner {
     tls: ClientConfig,
     client: Client,
-    authorities: usize,
+    authorities: Vec<CertificateDer<'static>>,
 }
 
 /// Why certificates cannot be trusted.
@@ -64,15 +64,14 @@ impl Trust {
         if authorities.is_empty() {
             return Err(TrustError::Empty);
         }
-        let count = authorities.len();
-        let tls = tls(authorities)?;
+        let tls = tls(authorities.clone())?;
         let client = Client {
             pool: pool(connector_over(tls.clone())),
         };
         Ok(Self(Arc::new(Inner {
             tls,
             client,
-            authorities: count,
+            authorities,
         })))
     }
 
@@ -95,9 +94,14 @@ impl Trust {
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trust")
-            .field("authorities", &self.0.authorities)
+            .field("authorities", &self.0.authorities.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The certificates trusted beside the system's.
+pub(crate) fn authorities(trust: &Trust) -> Vec<CertificateDer<'static>> {
+    trust.0.authorities.clone()
 }
 
 #[cfg(test)]
