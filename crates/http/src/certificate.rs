@@ -161,7 +161,10 @@ fn time((tag, value): (u8, &[u8])) -> Option<i64> {
     let (year, rest) = match (tag, text.len()) {
         (UTC_TIME, 12) => {
             let year: i64 = text.get(..2)?.parse().ok()?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, &text[2..])
+            (
+                if year < 50 { 2000 + year } else { 1900 + year },
+                &text[2..],
+            )
         }
         (GENERALIZED_TIME, 14) => (text.get(..4)?.parse().ok()?, &text[4..]),
         _ => return None,
@@ -200,7 +203,10 @@ mod tests {
         assert!(found.not_after > days(2119, 12, 1) * 86_400);
         assert!(found.names.contains(&"localhost".to_owned()), "{found:?}");
         assert!(found.names.contains(&"127.0.0.1".to_owned()), "{found:?}");
-        assert!(found.issuer.is_some() && found.subject.is_some(), "{found:?}");
+        assert!(
+            found.issuer.is_some() && found.subject.is_some(),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -209,7 +215,10 @@ mod tests {
         assert_eq!(days(2000, 3, 1), 11_017);
         assert_eq!(days(2024, 2, 29), 19_782);
         assert_eq!(time((UTC_TIME, b"700101000001Z")), Some(1));
-        assert_eq!(time((GENERALIZED_TIME, b"20991231235959Z")), Some(4_102_444_799));
+        assert_eq!(
+            time((GENERALIZED_TIME, b"20991231235959Z")),
+            Some(4_102_444_799)
+        );
         assert_eq!(time((UTC_TIME, b"7001010000Z")), None);
     }
 

@@ -170,7 +170,9 @@ fn kind(error: &rustls::Error) -> DistrustKind {
         return DistrustKind::Other;
     };
     match why {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => DistrustKind::Expired,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            DistrustKind::Expired
+        }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             DistrustKind::NotYetValid
         }

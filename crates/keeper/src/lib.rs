@@ -9,6 +9,7 @@ pub mod clock;
 mod clocks;
 mod config;
 mod context;
+pub mod doctor;
 mod effects;
 mod entry;
 mod events;

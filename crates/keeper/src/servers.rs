@@ -61,7 +61,7 @@ impl Servers {
 }
 
 /// What the configuration names stays; the rest comes from the document.
-fn filled(known: &Server, metadata: &Metadata) -> Server {
+pub(crate) fn filled(known: &Server, metadata: &Metadata) -> Server {
     let found = metadata.server();
     Server {
         dialect: known.dialect.clone(),

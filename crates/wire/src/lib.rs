@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod ask;
 pub mod client_auth;
 pub mod device;
 pub mod discovery;

@@ -49,8 +49,11 @@ pub fn judge(host: &str, offsets: Offsets) -> Check {
     } else if by.abs() > WARN_S {
         Check::warn(CheckId::Clock, sentence(host, by)).fact("clock_offset_s", by, "Date header")
     } else {
-        Check::ok(CheckId::Clock, format!("{host} and this machine agree"))
-            .fact("clock_offset_s", by, "Date header")
+        Check::ok(CheckId::Clock, format!("{host} and this machine agree")).fact(
+            "clock_offset_s",
+            by,
+            "Date header",
+        )
     };
     if by.abs() > WARN_S {
         check.fix(fix(host, offsets.side()))
@@ -74,7 +77,10 @@ pub fn ours(third: &str, offset_s: i64) -> Check {
     } else {
         Check::ok(
             CheckId::ThirdClock,
-            format!("this machine's clock is right to {} s", offset_s.abs().max(1)),
+            format!(
+                "this machine's clock is right to {} s",
+                offset_s.abs().max(1)
+            ),
         )
         .fact("clock_offset_s", offset_s, third)
     };
@@ -171,7 +177,15 @@ mod tests {
 
     #[test]
     fn sign_and_size_are_said() {
-        let of = |server| judge("id.example", Offsets { server, third: None });
+        let of = |server| {
+            judge(
+                "id.example",
+                Offsets {
+                    server,
+                    third: None,
+                },
+            )
+        };
         assert!(of(3_600).says.contains("3600 s ahead of this machine's"));
         assert!(of(-3_600).says.contains("3600 s behind this machine's"));
         assert_eq!(of(30).outcome, Outcome::Warn);

@@ -73,11 +73,14 @@ impl Reply {
 
     /// The server says that it saw no header.
     pub fn saw_none(&self) -> bool {
-        [&self.code, &self.reason].into_iter().flatten().any(|code| {
-            NO_HEADER
-                .iter()
-                .any(|known| code.eq_ignore_ascii_case(known))
-        })
+        [&self.code, &self.reason]
+            .into_iter()
+            .flatten()
+            .any(|code| {
+                NO_HEADER
+                    .iter()
+                    .any(|known| code.eq_ignore_ascii_case(known))
+            })
     }
 
     /// A JWT plugin of WordPress answered.
@@ -195,10 +198,7 @@ mod tests {
         let bare = reply(401, "Bearer realm=\"x\"", "");
         let invalid = reply(401, "Bearer error=\"invalid_token\"", "");
         let good = reply(200, "", "{}");
-        assert!(matches!(
-            of(bare, invalid, good),
-            Arrival::Arrives(_)
-        ));
+        assert!(matches!(of(bare, invalid, good), Arrival::Arrives(_)));
     }
 
     #[test]
@@ -224,7 +224,10 @@ mod tests {
 
     #[test]
     fn echoes_say_it_outright() {
-        assert_eq!(echoed(b"{\"status\":\"success\",\"received_header_auth\":true}"), Some(true));
+        assert_eq!(
+            echoed(b"{\"status\":\"success\",\"received_header_auth\":true}"),
+            Some(true)
+        );
         assert_eq!(
             echoed(b"{\"status\":\"error\",\"message\":\"No authorization token detected\"}"),
             Some(false)

@@ -145,7 +145,9 @@ impl Fix {
             Heal::Refresh => "Nothing by hand: Tenure renews the token when it is next wanted",
             Heal::Relogin => "Log in again",
             Heal::RetryLater => "Wait: Tenure tries again by itself",
-            Heal::FixClock => "Set the clock that is wrong, and keep it set by time synchronisation",
+            Heal::FixClock => {
+                "Set the clock that is wrong, and keep it set by time synchronisation"
+            }
             Heal::FixConfig => "Put the configuration right",
             Heal::RequestScope => "Ask for the missing scope and log in again",
             Heal::ContactAdmin => "Ask the administrator of the server",

@@ -152,13 +152,22 @@ mod tests {
     #[test]
     fn pages_are_told_apart() {
         let kind = |body: &str| page(200, &html(), body.as_bytes()).map(|page| page.kind);
-        assert_eq!(kind("<title>Just a moment...</title>"), Some(Kind::Challenge));
-        assert_eq!(kind("<title>Sign in to the network</title>"), Some(Kind::Portal));
+        assert_eq!(
+            kind("<title>Just a moment...</title>"),
+            Some(Kind::Challenge)
+        );
+        assert_eq!(
+            kind("<title>Sign in to the network</title>"),
+            Some(Kind::Portal)
+        );
         assert_eq!(kind("<p>hello</p>"), Some(Kind::Html));
         let json = HeaderMap::new();
         assert_eq!(page(200, &json, b"{\"captcha\":1}"), None);
         assert_eq!(page(200, &json, b"\xff\xfe"), None);
-        assert_eq!(page(511, &json, b"").map(|page| page.kind), Some(Kind::Portal));
+        assert_eq!(
+            page(511, &json, b"").map(|page| page.kind),
+            Some(Kind::Portal)
+        );
     }
 
     #[test]
@@ -169,12 +178,33 @@ mod tests {
                 &Url::parse(to).expect("a URL"),
             )
         };
-        assert_eq!(moved("http://a.example/x", "https://a.example/x"), Moved::ToHttps);
-        assert_eq!(moved("https://a.example/x", "http://a.example/x"), Moved::ToHttp);
-        assert_eq!(moved("https://a.example/", "https://www.a.example/"), Moved::Www);
-        assert_eq!(moved("https://a.example/x", "https://a.example/x/"), Moved::Slash);
-        assert_eq!(moved("https://a.example/x", "https://a.example/login"), Moved::SameHost);
-        assert_eq!(moved("https://a.example/", "https://portal.example/"), Moved::OtherHost);
-        assert_eq!(moved("http://a.example:1/", "http://a.example:2/"), Moved::OtherHost);
+        assert_eq!(
+            moved("http://a.example/x", "https://a.example/x"),
+            Moved::ToHttps
+        );
+        assert_eq!(
+            moved("https://a.example/x", "http://a.example/x"),
+            Moved::ToHttp
+        );
+        assert_eq!(
+            moved("https://a.example/", "https://www.a.example/"),
+            Moved::Www
+        );
+        assert_eq!(
+            moved("https://a.example/x", "https://a.example/x/"),
+            Moved::Slash
+        );
+        assert_eq!(
+            moved("https://a.example/x", "https://a.example/login"),
+            Moved::SameHost
+        );
+        assert_eq!(
+            moved("https://a.example/", "https://portal.example/"),
+            Moved::OtherHost
+        );
+        assert_eq!(
+            moved("http://a.example:1/", "http://a.example:2/"),
+            Moved::OtherHost
+        );
     }
 }

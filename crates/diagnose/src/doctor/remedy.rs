@@ -62,7 +62,12 @@ mod tests {
     fn the_software_that_answered_comes_first_and_alone() {
         let fixes = header_lost(Some("nginx/1.27.3"));
         assert_eq!(fixes.len(), 2);
-        assert!(fixes[0].paste.as_ref().is_some_and(|text| text.contains("fastcgi_param")));
+        assert!(
+            fixes[0]
+                .paste
+                .as_ref()
+                .is_some_and(|text| text.contains("fastcgi_param"))
+        );
         assert_eq!(header_lost(Some("cloudflare")).len(), 4);
         assert_eq!(header_lost(None).len(), 4);
     }

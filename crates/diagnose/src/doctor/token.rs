@@ -77,7 +77,10 @@ fn by_claims(peek: &Peek, around: &Around<'_>) -> Check {
     }
     let left = peek.exp().map(|exp| exp - around.now_s);
     match left {
-        Some(left) => Check::ok(CheckId::Token, format!("ends in {left} s by the server's clock")),
+        Some(left) => Check::ok(
+            CheckId::Token,
+            format!("ends in {left} s by the server's clock"),
+        ),
         None => Check::ok(CheckId::Token, "it has no end of its own"),
     }
 }
@@ -153,14 +156,26 @@ pub fn origin(peek: &Peek, issuer: Option<&str>, audience: Option<&str>) -> Chec
     }
     let aud = peek.aud();
     let check = match (peek.iss(), aud.as_slice()) {
-        (None, []) => Check::skipped(CheckId::Audience, "the token names neither issuer nor audience"),
-        (_, []) => Check::ok(CheckId::Audience, "the issuer fits; the token names no audience"),
+        (None, []) => Check::skipped(
+            CheckId::Audience,
+            "the token names neither issuer nor audience",
+        ),
+        (_, []) => Check::ok(
+            CheckId::Audience,
+            "the issuer fits; the token names no audience",
+        ),
         (_, aud) => match audience {
             Some(wanted) if !aud.contains(&wanted) => Check::warn(
                 CheckId::Audience,
-                format!("the token is for `{}`; whether the API at {wanted} is meant, only the API knows", aud.join(", ")),
+                format!(
+                    "the token is for `{}`; whether the API at {wanted} is meant, only the API knows",
+                    aud.join(", ")
+                ),
             ),
-            _ => Check::ok(CheckId::Audience, format!("issuer fits; for `{}`", aud.join(", "))),
+            _ => Check::ok(
+                CheckId::Audience,
+                format!("issuer fits; for `{}`", aud.join(", ")),
+            ),
         },
     };
     let check = match peek.iss() {
@@ -243,15 +258,27 @@ pub fn refresh_age(session: &str, age: RefreshAge) -> Check {
         (Some(left), _) if left <= 0 => ended(format!("the refresh token ended {} s ago", -left)),
         (_, Some(idle)) if age.age_s >= idle => Check::warn(
             CheckId::Refresh,
-            format!("unused for {} s; such servers end it after {idle} s without use", age.age_s),
+            format!(
+                "unused for {} s; such servers end it after {idle} s without use",
+                age.age_s
+            ),
         )
-        .fix(Fix::new(Who::User, "If the next refresh is refused: log in again").command(format!("tenure login {session}"))),
-        (Some(left), _) => Check::ok(CheckId::Refresh, format!("{} s old, ends in {left} s", age.age_s)),
+        .fix(
+            Fix::new(Who::User, "If the next refresh is refused: log in again")
+                .command(format!("tenure login {session}")),
+        ),
+        (Some(left), _) => Check::ok(
+            CheckId::Refresh,
+            format!("{} s old, ends in {left} s", age.age_s),
+        ),
         (None, Some(idle)) => Check::ok(
             CheckId::Refresh,
             format!("{} s old; kept {idle} s without use", age.age_s),
         ),
-        (None, None) => Check::ok(CheckId::Refresh, format!("{} s old; no end is known", age.age_s)),
+        (None, None) => Check::ok(
+            CheckId::Refresh,
+            format!("{} s old; no end is known", age.age_s),
+        ),
     }
     .fact("age_s", age.age_s, "store")
 }
@@ -299,8 +326,15 @@ mod tests {
         let peek = jwt(json!({ "iss": "https://id.example/", "aud": "orders" }));
         let check = origin(&peek, Some("https://id.example"), None);
         assert_eq!(check.outcome, Outcome::Fail);
-        assert!(check.says.contains("the slash at the end"), "{}", check.says);
-        assert_eq!(origin(&peek, Some("https://id.example/"), None).outcome, Outcome::Ok);
+        assert!(
+            check.says.contains("the slash at the end"),
+            "{}",
+            check.says
+        );
+        assert_eq!(
+            origin(&peek, Some("https://id.example/"), None).outcome,
+            Outcome::Ok
+        );
     }
 
     #[test]
@@ -313,7 +347,17 @@ mod tests {
 
     #[test]
     fn a_refresh_token_ends_by_what_was_said_and_idles_by_the_profile() {
-        let of = |left_s, idle_s| refresh_age("shop", RefreshAge { age_s: 100, left_s, idle_s }).outcome;
+        let of = |left_s, idle_s| {
+            refresh_age(
+                "shop",
+                RefreshAge {
+                    age_s: 100,
+                    left_s,
+                    idle_s,
+                },
+            )
+            .outcome
+        };
         assert_eq!(of(Some(-1), None), Outcome::Fail);
         assert_eq!(of(Some(5), Some(50)), Outcome::Warn);
         assert_eq!(of(Some(5), Some(500)), Outcome::Ok);

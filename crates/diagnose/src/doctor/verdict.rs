@@ -35,7 +35,10 @@ fn depth(failure: &Failure) -> u8 {
         Code::WebsiteUnavailable | Code::ServerError => 6,
         Code::ClockSkew => 7,
         Code::WrongServer => 8,
-        Code::InvalidRequest | Code::ClientRejected | Code::ClientNotAllowed | Code::ApiKeyInvalid => 9,
+        Code::InvalidRequest
+        | Code::ClientRejected
+        | Code::ClientNotAllowed
+        | Code::ApiKeyInvalid => 9,
         Code::HeaderLost => 10,
         Code::AccountDisabled | Code::ConsentRequired | Code::SessionEnded => 11,
         Code::RefreshRevoked | Code::RefreshReused | Code::ReplyLost | Code::RefreshExpired => 12,
@@ -72,7 +75,11 @@ pub fn verdict(checks: &[Check]) -> Verdict {
         }
     }
     let mut also: Vec<String> = Vec::new();
-    for failure in failed.iter().skip(1).filter_map(|check| check.failure.as_ref()) {
+    for failure in failed
+        .iter()
+        .skip(1)
+        .filter_map(|check| check.failure.as_ref())
+    {
         let name = format!("{} {}", failure.code, failure.title);
         let of_root = root.as_ref().is_some_and(|root| root.code == failure.code);
         if !of_root && !also.contains(&name) {
@@ -91,7 +98,12 @@ fn says(root: Option<&Failure>, checks: &[Check]) -> String {
     if let Some(failure) = root {
         return failure.detail.clone();
     }
-    let count = |outcome| checks.iter().filter(|check| check.outcome == outcome).count();
+    let count = |outcome| {
+        checks
+            .iter()
+            .filter(|check| check.outcome == outcome)
+            .count()
+    };
     match count(Outcome::Warn) {
         0 => "nothing wrong found".to_owned(),
         1 => "nothing wrong found; one thing is worth knowing".to_owned(),
@@ -106,7 +118,14 @@ mod tests {
     use tenure_core::{Class, Heal, Who};
 
     fn fail(id: CheckId, code: Code, heal: Heal) -> Check {
-        let failure = Failure::new(code, Class::Unknown, "test", heal, Who::Operator, code.title());
+        let failure = Failure::new(
+            code,
+            Class::Unknown,
+            "test",
+            heal,
+            Who::Operator,
+            code.title(),
+        );
         Check::fail(id, failure)
     }
 
