@@ -80,6 +80,8 @@ pub enum Command {
     Request(Request),
     /// Show the sessions
     Status(Status),
+    /// Find out what is wrong with a session or at an address, and what heals it
+    Doctor(Doctor),
     /// Show what happened
     Events(Events),
     /// Look after the store
@@ -215,6 +217,30 @@ pub struct Status {
     pub watch: bool,
 }
 
+/// `tenure doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The session, or an address; may be left out when there is one session
+    #[arg(value_name = "SESSION|URL")]
+    pub target: Option<String>,
+    /// A path below the session's upstream that needs the token, to see whether the token arrives
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Ask a third clock, to tell which side's is wrong [default host: pool.ntp.org]
+    #[arg(long, value_name = "HOST")]
+    #[expect(
+        clippy::option_option,
+        reason = "clap's form of a flag whose value may be left out"
+    )]
+    pub sntp: Option<Option<String>>,
+    /// Try one refresh; without this no token is ever spent
+    #[arg(long)]
+    pub allow_refresh: bool,
+    /// Write everything to a new file for support; it holds no secret
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub report: Option<PathBuf>,
+}
+
 /// `tenure events`.
 #[derive(Debug, Args)]
 pub struct Events {
@@ -267,7 +293,7 @@ pub struct Import {
 }
 
 /// An address as people type it.
-fn address(text: &str) -> Result<Url, String> {
+pub fn address(text: &str) -> Result<Url, String> {
     let written = if text.contains("://") {
         text.to_owned()
     } else {

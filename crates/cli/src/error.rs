@@ -128,7 +128,7 @@ impl CommandError {
 }
 
 /// What a session's failure makes of the exit code: its heal decides.
-fn exit_of(failure: &Failure) -> Exit {
+pub fn exit_of(failure: &Failure) -> Exit {
     match failure.heal {
         Heal::Relogin => Exit::NeedsLogin,
         Heal::FixClock | Heal::FixConfig | Heal::RequestScope | Heal::ContactAdmin => {

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod completions;
+mod doctor;
 pub mod events;
 mod init;
 
@@ -53,6 +54,7 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         Command::Token(args) => token::run(&app(out)?, &args).await,
         Command::Request(args) => request::run(&app(out)?, &args).await,
         Command::Status(args) => status::run(&app(out)?, &args).await,
+        Command::Doctor(args) => doctor::run(global, &args, out).await,
         Command::Events(args) => events::run(&app(out)?, &args).await,
         Command::Store(args) => store::run(&app(out)?, &args).await,
         // Handled before there is a runtime.

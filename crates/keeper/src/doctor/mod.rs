@@ -23,7 +23,7 @@ use tenure_http::{Client, Fault, Trust};
 use tenure_store::check::CheckReport;
 use tenure_store::{Pace, Record, StoreError};
 use tenure_wire::discovery::{Metadata, RestIndex};
-use tenure_wire::{Request, Response, Server};
+use tenure_wire::{Request, Response, Server, mask};
 use url::Url;
 
 use crate::clocks::Clocks;
@@ -211,6 +211,7 @@ impl Exam<'_> {
     /// Notes a check that began then, and tells of it.
     pub(crate) fn done(&mut self, began: Instant, mut check: Check) {
         check.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        mask_all(&mut check);
         (self.tell)(&check);
         self.checks.push(check);
     }
@@ -244,6 +245,23 @@ impl Exam<'_> {
         let transport = transport(fault);
         let verdict = classify_token(self.profile, TokenFailure::Transport(&transport), &local);
         verdict.failure().clone()
+    }
+}
+
+/// Texts of servers stand in checks; whatever looks like a secret in them is taken out, once and here.
+fn mask_all(check: &mut Check) {
+    let evidence = &mut check.evidence;
+    let mut failure = check.failure.as_mut();
+    check.says = mask(&check.says);
+    for fact in evidence {
+        fact.value = mask(&fact.value);
+    }
+    while let Some(named) = failure {
+        named.detail = mask(&named.detail);
+        for fact in &mut named.evidence {
+            fact.value = mask(&fact.value);
+        }
+        failure = named.because.as_deref_mut();
     }
 }
 
