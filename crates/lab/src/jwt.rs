@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use aws_lc_rs::{digest, hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -59,6 +60,45 @@ pub(crate) fn sign(secret: &str, claims: &Value) -> String {
         signed.as_bytes(),
     );
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
+/// A key pair for ES256 whose public half is published.
+#[derive(Debug)]
+pub(crate) struct PublishedKey {
+    pair: EcdsaKeyPair,
+    kid: String,
+}
+
+impl PublishedKey {
+    pub(crate) fn generate() -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
+            .expect("the operating system gives random bytes");
+        Self {
+            pair,
+            kid: random_hex(4),
+        }
+    }
+
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        let header = json!({ "typ": "at+jwt", "alg": "ES256", "kid": self.kid });
+        let signed = format!("{}.{}", encode(&header), encode(claims));
+        let signature = self
+            .pair
+            .sign(&rand::SystemRandom::new(), signed.as_bytes())
+            .expect("a good key signs");
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// As RFC 7517 and 7518 §6.2 write it.
+    pub(crate) fn public(&self) -> Value {
+        // 4 ‖ x ‖ y, 32 bytes each.
+        let point = self.pair.public_key().as_ref();
+        let coordinate = |from: usize| URL_SAFE_NO_PAD.encode(&point[from..from + 32]);
+        json!({
+            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.kid,
+            "x": coordinate(1), "y": coordinate(33),
+        })
+    }
 }
 
 /// Verifies a token at `now` (epoch seconds) and gives its claims. Equal to `exp` is expired.

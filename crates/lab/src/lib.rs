@@ -3,6 +3,7 @@
 //! - [`issuer::FaultyIssuer`]: an OAuth 2.0 token endpoint and a protected API with scriptable faults.
 //! - [`wordpress`]: stand-ins of the WordPress token plugins, faithful on the wire.
 //! - [`json_refresh::JsonRefresh`]: a plain `/refresh` API that speaks JSON.
+//! - [`middleman::Middleman`]: an HTTP proxy that takes a header away.
 //! - [`proxy::FaultProxy`]: a TCP proxy that cuts, delays, refuses, or loses replies.
 //! - [`tls::TlsFront`]: TLS, by a private certificate authority, in front of any of them.
 //! - [`process`], [`wait`]: the built binary as a child process, and waiting for conditions.
@@ -21,6 +22,7 @@ pub mod fault;
 pub mod gate;
 pub mod issuer;
 pub mod json_refresh;
+pub mod middleman;
 pub mod process;
 pub mod proxy;
 pub mod record;
@@ -37,6 +39,7 @@ pub use fault::{Fault, FaultQueue};
 pub use gate::Gate;
 pub use issuer::{FaultyIssuer, IssuerConfig, Rotation};
 pub use json_refresh::JsonRefresh;
+pub use middleman::Middleman;
 pub use process::{Process, tenure_bin};
 pub use proxy::FaultProxy;
 pub use record::Recorded;

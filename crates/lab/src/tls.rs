@@ -18,13 +18,23 @@ use crate::server::{ANY_PORT, runtime};
 /// The certificate of the authority, in PEM: what a client must trust to talk to the lab.
 pub const CA_PEM: &str = include_str!("../certificates/ca.pem");
 
+/// The certificate of the authority behind [`TlsFront::start_expired`].
+pub const PAST_CA_PEM: &str = include_str!("../certificates/past-ca.pem");
+
 /// Takes TLS connections for `localhost`, `127.0.0.1` and `::1`, offering these protocols by ALPN, best first.
 pub fn acceptor(alpn: &[&str]) -> TlsAcceptor {
-    let chain = CertificateDer::pem_slice_iter(include_bytes!("../certificates/server.pem"))
+    acceptor_with(
+        include_bytes!("../certificates/server.pem"),
+        include_bytes!("../certificates/server.key"),
+        alpn,
+    )
+}
+
+fn acceptor_with(chain: &[u8], key: &[u8], alpn: &[&str]) -> TlsAcceptor {
+    let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
         .expect("the lab's own certificate");
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../certificates/server.key"))
-        .expect("the lab's own key");
+    let key = PrivateKeyDer::from_pem_slice(key).expect("the lab's own key");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -56,6 +66,20 @@ struct Shared {
 impl TlsFront {
     /// Starts in front of `target`, offering these protocols by ALPN, best first.
     pub fn start(target: SocketAddr, alpn: &[&str]) -> TlsFront {
+        TlsFront::start_with(target, acceptor(alpn))
+    }
+
+    /// The same with a certificate that was good in 2020 only, by the authority [`PAST_CA_PEM`].
+    pub fn start_expired(target: SocketAddr) -> TlsFront {
+        let acceptor = acceptor_with(
+            include_bytes!("../certificates/past-server.pem"),
+            include_bytes!("../certificates/past-server.key"),
+            &["h2", "http/1.1"],
+        );
+        TlsFront::start_with(target, acceptor)
+    }
+
+    fn start_with(target: SocketAddr, acceptor: TlsAcceptor) -> TlsFront {
         let listener = std::net::TcpListener::bind(ANY_PORT).expect("a free port");
         listener
             .set_nonblocking(true)
@@ -73,7 +97,7 @@ impl TlsFront {
         let runtime = runtime();
         let _in_runtime = runtime.enter();
         let listener = TcpListener::from_std(listener).expect("the lab's runtime drives sockets");
-        runtime.spawn(accept(listener, acceptor(alpn), Arc::clone(&shared)));
+        runtime.spawn(accept(listener, acceptor, Arc::clone(&shared)));
         TlsFront { addr, shared }
     }
 

@@ -198,6 +198,7 @@ pub(super) async fn metadata(Shared(inner): Shared<Arc<Inner>>) -> Reply {
             "device_authorization_endpoint": endpoint("/device_authorization"),
             "revocation_endpoint": endpoint("/revoke"),
             "introspection_endpoint": endpoint("/introspect"),
+            "jwks_uri": endpoint("/jwks"),
             "response_types_supported": ["code"],
             "grant_types_supported": ["refresh_token", "password", "client_credentials", "authorization_code",
                 "urn:ietf:params:oauth:grant-type:device_code"],
@@ -207,4 +208,9 @@ pub(super) async fn metadata(Shared(inner): Shared<Arc<Inner>>) -> Reply {
             "authorization_response_iss_parameter_supported": true,
         }),
     )
+}
+
+/// The published key (RFC 7517).
+pub(super) async fn jwks(Shared(inner): Shared<Arc<Inner>>) -> Reply {
+    reply::json(200, &json!({ "keys": [lock(&inner.key).public()] }))
 }

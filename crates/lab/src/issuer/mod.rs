@@ -5,6 +5,7 @@
 //! | `/token`, `/revoke`, `/introspect` | RFC 6749, 7009, 7662 |
 //! | `/authorize`, `/device_authorization` | RFC 6749 with PKCE (consents at once), RFC 8628 |
 //! | `/.well-known/openid-configuration`, `/.well-known/oauth-authorization-server` | discovery |
+//! | `/jwks` | the key that signs [`TokenFormat::SignedJwt`] |
 //! | `/api/…` | the protected API, see [`api`] |
 
 pub mod api;
@@ -42,6 +43,8 @@ pub enum TokenFormat {
     Opaque,
     /// A JWT (HS256, key known to nobody) with `iss`, `sub`, `iat`, `exp`, `jti`, `scope`.
     Jwt,
+    /// The same signed with a key that is published at `/jwks` (ES256).
+    SignedJwt,
 }
 
 /// What token answers say in `expires_in`.
@@ -148,6 +151,13 @@ impl IssuerConfig {
         self
     }
 
+    /// JWT access tokens signed with a published key.
+    #[must_use]
+    pub fn signed_jwt(mut self) -> Self {
+        self.format = TokenFormat::SignedJwt;
+        self
+    }
+
     /// Sets what `expires_in` says.
     #[must_use]
     pub fn expires_in(mut self, expires_in: ExpiresIn) -> Self {
@@ -183,6 +193,7 @@ pub(crate) struct Inner {
     clock: Arc<Clock>,
     state: Mutex<State>,
     secret: String,
+    key: Mutex<jwt::PublishedKey>,
     url: Mutex<String>,
     redirect_to: Mutex<String>,
     orders: Mutex<Vec<Value>>,
@@ -227,6 +238,7 @@ impl FaultyIssuer {
                 deny_consent: false,
             }),
             secret: jwt::random_hex(32),
+            key: Mutex::new(jwt::PublishedKey::generate()),
             url: Mutex::default(),
             redirect_to: Mutex::default(),
             orders: Mutex::default(),
@@ -358,6 +370,11 @@ impl FaultyIssuer {
         counts.into_values().max().unwrap_or(0)
     }
 
+    /// Replaces the published key at once, without an overlap: tokens given so far name a key that is gone.
+    pub fn replace_key(&self) {
+        *lock(&self.inner.key) = jwt::PublishedKey::generate();
+    }
+
     /// Lets the person at `/authorize` refuse consent from now on (or give it again).
     pub fn deny_consent(&self, deny: bool) {
         lock(&self.inner.state).deny_consent = deny;
@@ -427,6 +444,7 @@ fn router(inner: Arc<Inner>) -> Router {
             "/.well-known/oauth-authorization-server",
             get(flows::metadata),
         )
+        .route("/jwks", get(flows::jwks))
         .route("/api/basic401", any(api::basic401))
         .route("/api/{*rest}", any(api::api))
         .with_state(inner)
@@ -483,6 +501,9 @@ impl Inner {
             "jti": format!("{marker}{}", jwt::uuid4()),
             "scope": scope,
         });
+        if state.config.format == TokenFormat::SignedJwt {
+            return lock(&self.key).sign(&claims);
+        }
         jwt::sign(&self.secret, &claims)
     }
 

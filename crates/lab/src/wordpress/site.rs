@@ -75,6 +75,7 @@ pub(crate) struct Core {
     expired: HashSet<String>,
     pub(crate) orders: Vec<Value>,
     routes_hidden: bool,
+    plugin_off: bool,
 }
 
 /// A running site. Its token routes obey [`Server::faults`], all others [`Server::api_faults`].
@@ -171,6 +172,11 @@ impl Site {
         self.core(|core| core.routes_hidden = true);
     }
 
+    /// Deactivates the plugin: its routes and its namespace are gone, and nobody judges tokens.
+    pub fn deactivate_plugin(&self) {
+        self.core(|core| core.plugin_off = true);
+    }
+
     /// The bodies of the orders accepted, in order.
     pub fn orders_posted(&self) -> Vec<Value> {
         self.core(|core| core.orders.clone())
@@ -209,6 +215,7 @@ impl Core {
             expired: HashSet::new(),
             orders: Vec::new(),
             routes_hidden: false,
+            plugin_off: false,
         }
     }
 
@@ -311,7 +318,30 @@ impl Core {
     }
 }
 
+/// A site without a token plugin.
+#[derive(Debug)]
+struct Nothing;
+
+impl Plugin for Nothing {
+    fn namespaces(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn routes(&self) -> Vec<(&'static str, &'static [&'static str])> {
+        Vec::new()
+    }
+
+    fn before(&self, _core: &mut Core, _rest: &Rest) -> Result<Option<u64>, Reply> {
+        Ok(None)
+    }
+
+    fn route(&self, _core: &mut Core, _rest: &Rest, _user: Option<u64>) -> Option<Reply> {
+        None
+    }
+}
+
 fn answer(core: &mut Core, plugin: &dyn Plugin, rest: &Rest) -> Reply {
+    let plugin = if core.plugin_off { &Nothing } else { plugin };
     let Some(route) = rest.route.clone() else {
         return plugin.page(core, rest).unwrap_or_else(|| page(rest));
     };
