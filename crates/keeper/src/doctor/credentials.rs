@@ -104,6 +104,8 @@ pub(super) async fn client(exam: &mut Exam<'_>, patient: &Patient<'_>, found: &F
         return; // Said already.
     } else if config.blocked.is_some() {
         "its secret cannot be read"
+    } else if !found.usable {
+        "where the token endpoint is, is not known"
     } else if paused {
         "the token endpoint asked to be left alone"
     } else {

@@ -69,7 +69,6 @@ pub type Tell<'a> = &'a mut (dyn FnMut(&Check) + Send);
 /// Examines a session.
 pub async fn session(patient: Patient<'_>, options: &Options<'_>, tell: Tell<'_>) -> Vec<Check> {
     let config = patient.config;
-    let known = config.endpoints.known();
     let clocks = Clocks::default();
     let mut exam = Exam {
         net: Net {
@@ -112,7 +111,7 @@ pub async fn session(patient: Patient<'_>, options: &Options<'_>, tell: Tell<'_>
             &[CheckId::Discovery, CheckId::Issuer, CheckId::Client],
             "the server cannot be reached",
         );
-        Found::of(known)
+        Found::of(&config.endpoints)
     };
     credentials::client(&mut exam, &patient, &found, there).await;
     let token = credentials::token(&mut exam, &patient, &found);
@@ -183,11 +182,15 @@ pub(crate) struct Found {
     pub(crate) metadata: Option<Metadata>,
     pub(crate) index: Option<RestIndex>,
     pub(crate) wordpress: bool,
+    /// The token endpoint is known; it is not while there is no discovery document.
+    pub(crate) usable: bool,
 }
 
 impl Found {
-    pub(crate) fn of(known: &Server) -> Self {
+    pub(crate) fn of(endpoints: &Endpoints) -> Self {
+        let known = endpoints.known();
         Self {
+            usable: matches!(endpoints, Endpoints::Known(_)),
             wordpress: known.dialect.is_wordpress(),
             server: known.clone(),
             metadata: None,

@@ -16,13 +16,14 @@ use crate::servers::filled;
 /// Finds the session's endpoints.
 pub(super) async fn find(exam: &mut Exam<'_>, config: &SessionConfig) -> Found {
     let known = config.endpoints.known();
-    let mut found = Found::of(known);
+    let mut found = Found::of(&config.endpoints);
     match &config.endpoints {
         Endpoints::Discover { issuer, .. } => {
             let expected = known.issuer.clone().unwrap_or_else(|| issuer.to_string());
             if let Some(metadata) = discover(exam, issuer, &expected).await {
                 found.server = filled(known, &metadata);
                 found.metadata = Some(metadata);
+                found.usable = true;
             }
         }
         Endpoints::Known(_) if found.wordpress => {
@@ -121,13 +122,9 @@ fn mismatch(
         format!("Set issuer = \"{found}\" in [sessions.{}]", exam.name),
     ));
     exam.done(Instant::now(), check);
-    // Only a document of the same host is read on: another's endpoints are none of this session's.
-    let same = |text: &str| {
-        Url::parse(text)
-            .ok()
-            .and_then(|url| url.host_str().map(str::to_owned))
-    };
-    (same(expected).is_some() && same(expected) == same(found))
+    // Only a document of the same origin is read on: another's endpoints are none of this session's.
+    let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
+    (origin(expected).is_some() && origin(expected) == origin(found))
         .then(|| discovery::parse(response, found).ok())
         .flatten()
 }

@@ -1,0 +1,10 @@
+//! `tenure doctor` against servers that misbehave: the cause is named, the first step is the right one, and nothing
+//! is spent.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod network;
+mod safety;
+mod server;
+mod support;
+mod wordpress;
