@@ -31,14 +31,13 @@ const PROXIES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
 /// Finds out what is wrong with a session or at an address.
 pub async fn run(global: &Global, args: &args::Doctor, out: Output) -> Outcome {
     let report = args.report.as_deref().map(open_report).transpose()?;
-    let examined = match address(args) {
-        Some(url) => examine_address(&url?, args, out).await?,
-        None => {
-            let app = App::load(global, out)?;
-            match target(&app, args)? {
-                Target::Session(spec) => examine_session(&app, spec, args).await?,
-                Target::Address(url) => examine_address(&url, args, out).await?,
-            }
+    let examined = if let Some(url) = address(args) {
+        examine_address(&url?, args, out).await?
+    } else {
+        let app = App::load(global, out)?;
+        match target(&app, args)? {
+            Target::Session(spec) => examine_session(&app, spec, args).await?,
+            Target::Address(url) => examine_address(&url, args, out).await?,
         }
     };
     if let (Some(file), Some(path)) = (report, &args.report) {
@@ -264,15 +263,12 @@ async fn renewal(app: &App, config: &SessionConfig, args: &args::Doctor) -> Outc
             "not asked for (--allow-refresh)",
         ));
     }
-    let keeper = match app.open_keeper(vec![config.clone()], false).await {
-        Ok(keeper) => keeper,
-        // The check of the store says why.
-        Err(_) => {
-            return Ok(Check::skipped(
-                CheckId::Renewal,
-                "the store cannot be opened",
-            ));
-        }
+    // The check of the store says why it cannot be opened.
+    let Ok(keeper) = app.open_keeper(vec![config.clone()], false).await else {
+        return Ok(Check::skipped(
+            CheckId::Renewal,
+            "the store cannot be opened",
+        ));
     };
     let check = match keeper.session(&config.name) {
         None => Check::skipped(CheckId::Renewal, "the session is not kept"),
@@ -314,7 +310,7 @@ fn line(check: &Check, paint: Paint) -> String {
         _ => says,
     };
     format!(
-        "{}  {:<24}{}  {says}",
+        "{}  {:<26}{}  {says}",
         paint.color(color, word),
         check.title,
         paint.dim(took)
@@ -460,7 +456,7 @@ mod tests {
         let text = line(&check, Paint(false));
         assert_eq!(
             text,
-            "ok    name resolution             12 ms  127.0.0.1 [a.example:443]"
+            "ok    name resolution               12 ms  127.0.0.1 [a.example:443]"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! What the authorization server and the API say.
 
 use serde_json::json;
-use tenure_lab::{FaultyIssuer, IssuerConfig, Middleman};
+use tenure_lab::{Fault, FaultyIssuer, IssuerConfig, Middleman};
 
 use crate::common::Home;
 use crate::support::{doctor, examine, home_at, home_with, import};
@@ -178,6 +178,9 @@ fn a_session_that_was_revoked_and_refused_for_good() {
     );
     assert_eq!(found.json["fixes"][0]["command"], "tenure login shop");
     assert_eq!(issuer.exchanges().len(), asked);
+    // The step, carried out, heals it.
+    import(&home, &issuer.issue());
+    assert_eq!(doctor(&home).code(), "");
 }
 
 #[test]
@@ -208,6 +211,10 @@ fn a_client_secret_that_is_wrong_and_one_that_cannot_be_read() {
     let found = doctor(&home);
     found.assert_verdict("API02019", 4, "client");
     assert!(!found.ran.out.contains("canary"), "{}", found.ran.out);
+
+    // The step, carried out, heals it.
+    home.write("secret", "the-right-one-0123456789\n");
+    assert_eq!(doctor(&home).code(), "");
 
     std::fs::remove_file(home.path().join("secret")).expect("it was there");
     let found = doctor(&home);
@@ -281,4 +288,92 @@ fn walk(dir: &std::path::Path, name: &str) -> Vec<std::path::PathBuf> {
         }
     }
     found
+}
+
+/// Answers packets as a clock that is right.
+fn third_clock() -> String {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        let mut packet = [0; 48];
+        while let Ok((_, from)) = socket.recv_from(&mut packet) {
+            let mut answer = [0; 48];
+            (answer[0], answer[1]) = (0x24, 2);
+            answer[24..32].copy_from_slice(&packet[40..48]);
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .expect("after 1970");
+            let seconds = u32::try_from(now.as_secs() + 2_208_988_800).expect("before 2036");
+            answer[32..36].copy_from_slice(&seconds.to_be_bytes());
+            answer[40..44].copy_from_slice(&seconds.to_be_bytes());
+            socket.send_to(&answer, from).expect("answered");
+        }
+    });
+    address
+}
+
+#[test]
+fn a_third_clock_says_whose_is_wrong() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new());
+    issuer.clock().set_skew(3_600);
+    let home = home_at(&issuer);
+    import(&home, &issuer.issue());
+    let found = examine(&home, &["shop", "--sntp", &third_clock()]);
+    found.assert_verdict("API02023", 4, "clock");
+    assert_eq!(found.outcome("sntp"), "ok");
+    assert_eq!(found.json["verdict"]["cause"], "server_clock_wrong");
+    assert_eq!(found.json["verdict"]["who"], "server_admin");
+    // The step, carried out, heals it.
+    issuer.clock().set_skew(0);
+    assert_eq!(doctor(&home).code(), "");
+}
+
+#[test]
+fn a_token_that_ended_and_nothing_to_renew_it_with() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new());
+    let home = home_at(&issuer);
+    let mut pair = issuer.issue();
+    issuer.expire_access_now();
+    let fields = pair.as_object_mut().expect("an object");
+    let refresh = fields.remove("refresh_token").expect("it rotates");
+    let obtained = fields["obtained_at"].as_i64().expect("a number") - 3_600;
+    fields["obtained_at"] = json!(obtained);
+    import(&home, &pair);
+    let found = doctor(&home);
+    found.assert_verdict("API02002", 3, "token");
+
+    // With a refresh token the same is daily life.
+    pair["refresh_token"] = refresh;
+    import(&home, &pair);
+    let found = doctor(&home);
+    assert_eq!(
+        (found.code(), found.outcome("token")),
+        ("", "warn"),
+        "{:#}",
+        found.json
+    );
+    assert_eq!(issuer.exchanges().len(), 0);
+}
+
+#[test]
+fn a_server_that_is_down_for_maintenance_and_one_that_asked_for_a_pause() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new().client("lab", "the-right-one-0123456789"));
+    let client = "client_id = \"lab\"\nclient_secret = { file = \"secret\" }";
+    let home = home_with(&issuer.url(), &issuer.url_of("/api"), client);
+    home.write("secret", "the-right-one-0123456789");
+    import(&home, &issuer.issue());
+    issuer.api_faults().until_cleared(Fault::status(503, "{}"));
+    doctor(&home).assert_verdict("API01008", 5, "http");
+    issuer.api_faults().clear();
+
+    issuer.expire_access_now();
+    issuer.faults().until_cleared(Fault::RetryAfterSeconds(600));
+    let ran = home.run(&["request", "shop", "GET", "/orders"]);
+    assert_ne!(ran.code, 0, "{ran:?}");
+    let asked = issuer.hits("/token");
+    let found = doctor(&home);
+    assert_eq!(found.outcome("pace"), "warn", "{:#}", found.json);
+    assert_eq!(found.check("pace")["failure"]["code"], "API03005");
+    assert_eq!(found.outcome("client"), "skipped");
+    assert_eq!(issuer.hits("/token"), asked, "it is left alone");
 }

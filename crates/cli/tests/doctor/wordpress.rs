@@ -1,7 +1,7 @@
 //! Failures of WordPress sites that look alike, told apart.
 
-use tenure_lab::Middleman;
-use tenure_lab::wordpress::{Site, Tmeister, Wcpos};
+use tenure_lab::wordpress::{SimpleJwtLogin, Site, Tmeister, Usefulteam, Wcpos};
+use tenure_lab::{Fault, Gate, Middleman};
 
 use crate::common::Home;
 use crate::support::{Findings, examine, import};
@@ -140,4 +140,70 @@ fn wcpos_tells_by_its_echo() {
             .expect("a text")
             .contains("LiteSpeed")
     );
+}
+
+#[test]
+fn a_second_jwt_plugin_judges_what_it_does_not_know() {
+    let site = Wcpos::start();
+    let home = home_of("wcpos", &site.url());
+    import(&home, &site.issue("cashier"));
+    let open = Gate::closed();
+    open.open();
+    // Index, echo, and the question without and with rubbish are answered as usual; then the other plugin answers.
+    site.api_faults().next_n(4, Fault::Slow(open));
+    let body = r#"{"code":"jwt_auth_invalid_token","message":"Signature verification failed","data":{"status":403}}"#;
+    site.api_faults().next(Fault::status(403, body));
+    let found = examine(&home, &["shop"]);
+    found.assert_verdict("API02003", 4, "validate");
+    assert_eq!(found.json["verdict"]["cause"], "judged_by_second_plugin");
+}
+
+#[test]
+fn cookies_that_are_passed_on_are_worth_a_word() {
+    let site = Tmeister::start();
+    let home = logged_in(&site);
+    let text = std::fs::read_to_string(home.path().join("tenure.toml")).expect("readable");
+    home.write("tenure.toml", &format!("{text}keep_cookies = true\n"));
+    let found = doctor(&home);
+    assert_eq!(
+        (found.code(), found.outcome("config")),
+        ("", "warn"),
+        "{:#}",
+        found.json
+    );
+    assert!(
+        found.steps()[0].contains("keep_cookies"),
+        "{:?}",
+        found.steps()
+    );
+}
+
+#[test]
+fn the_other_plugins_are_asked_in_their_own_way() {
+    let (usefulteam, three, four) = (
+        Usefulteam::start(),
+        SimpleJwtLogin::start(3),
+        SimpleJwtLogin::start(4),
+    );
+    let sites: [(&str, &Site); 3] = [
+        ("wordpress-usefulteam", &usefulteam),
+        ("wordpress-simple-jwt-login-3", &three),
+        ("wordpress-simple-jwt-login-4", &four),
+    ];
+    for (provider, site) in sites {
+        let home = home_of(provider, &site.url());
+        let args = ["login", "shop", "--password", "--username", "cashier"];
+        home.run_with(&args, "secret\n").ok();
+        let found = doctor(&home);
+        assert_eq!((found.code(), found.ran.code), ("", 0), "{:#}", found.json);
+        assert_eq!(
+            (found.outcome("header"), found.outcome("validate")),
+            ("ok", "ok"),
+            "{:#}",
+            found.json
+        );
+        site.change_secret();
+        let found = doctor(&home);
+        assert_eq!(found.code(), "API02022", "{:#}", found.json);
+    }
 }

@@ -18,6 +18,8 @@ pub struct Around<'a> {
     pub session: &'a str,
     /// Server time if known, else ours, seconds since the epoch.
     pub now_s: i64,
+    /// Whether it is the server's.
+    pub by_server: bool,
     /// Seconds until the access token ends by what the store knows; negative when it has ended.
     pub left_s: Option<i64>,
     /// Something can renew it without a person.
@@ -77,10 +79,14 @@ fn by_claims(peek: &Peek, around: &Around<'_>) -> Check {
     }
     let left = peek.exp().map(|exp| exp - around.now_s);
     match left {
-        Some(left) => Check::ok(
-            CheckId::Token,
-            format!("ends in {left} s by the server's clock"),
-        ),
+        Some(left) => {
+            let whose = if around.by_server {
+                "the server's"
+            } else {
+                "this machine's"
+            };
+            Check::ok(CheckId::Token, format!("ends in {left} s by {whose} clock"))
+        }
         None => Check::ok(CheckId::Token, "it has no end of its own"),
     }
 }
@@ -305,6 +311,7 @@ mod tests {
         Around {
             session: "shop",
             now_s: 1_000,
+            by_server: true,
             left_s: None,
             renewable,
         }

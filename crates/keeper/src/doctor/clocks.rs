@@ -110,7 +110,7 @@ fn offset(answer: &[u8], sent: i64, received: i64) -> Result<i64, String> {
         return Err("it says itself that it does not know the time".to_owned());
     }
     let (arrived, left) = (stamp(&answer[32..40]), stamp(&answer[40..48]));
-    Ok(((arrived - sent) + (left - received)) / 2)
+    Ok(i64::midpoint(arrived - sent, left - received))
 }
 
 /// An NTP time stamp in milliseconds since 1970.

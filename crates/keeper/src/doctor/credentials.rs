@@ -56,6 +56,7 @@ pub(super) fn token<'a>(exam: &mut Exam<'_>, patient: &Patient<'a>, found: &Foun
     let around = Around {
         session: &config.name,
         now_s: server_ms.div_euclid(1_000),
+        by_server: exam.net.clocks.of(&found.server.token_endpoint).is_some(),
         left_s: token.left_s,
         renewable: token.renewable,
     };
@@ -171,7 +172,12 @@ pub(super) async fn keys(exam: &mut Exam<'_>, patient: &Patient<'_>, found: &Fou
         .as_ref()
         .and_then(|metadata| metadata.jwks_uri.as_ref());
     let (Some(url), true) = (jwks, there) else {
-        exam.skip(&[CheckId::Keys], "the server publishes no keys");
+        let why = if there {
+            "the server publishes no keys"
+        } else {
+            "the server cannot be reached"
+        };
+        exam.skip(&[CheckId::Keys], why);
         return;
     };
     let began = Instant::now();
@@ -209,7 +215,7 @@ pub(super) async fn keys(exam: &mut Exam<'_>, patient: &Patient<'_>, found: &Fou
 fn signing_key(patient: &Patient<'_>, set: &JwkSet) -> Check {
     let keys = KeySet::from_jwks(set);
     let kids: Vec<&str> = keys.kids().collect();
-    let count = format!("{} keys published", set.keys.len());
+    let count = format!("published: {}", set.keys.len());
     let pair = patient.record.and_then(|record| record.pair.as_ref());
     let Some(pair) = pair else {
         return Check::ok(CheckId::Keys, count);
@@ -282,10 +288,12 @@ pub(super) async fn introspect(
 ) {
     let config = patient.config;
     let (Some(access), true, None) = (token.access, there, &config.blocked) else {
-        exam.skip(
-            &[CheckId::Introspection],
-            "nothing to ask with, or nobody to ask",
-        );
+        let why = match (token.access, there) {
+            (None, _) => "there is no token to ask about",
+            (_, false) => "the server cannot be reached",
+            _ => "the client's secret cannot be read",
+        };
+        exam.skip(&[CheckId::Introspection], why);
         return;
     };
     if exam.failed(CheckId::Client) {
