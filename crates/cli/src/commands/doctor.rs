@@ -30,6 +30,7 @@ const PROXIES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
 
 /// Finds out what is wrong with a session or at an address.
 pub async fn run(global: &Global, args: &args::Doctor, out: Output) -> Outcome {
+    check_path(args.path.as_deref())?;
     let report = args.report.as_deref().map(open_report).transpose()?;
     let examined = if let Some(url) = address(args) {
         examine_address(&url?, args, out).await?
@@ -82,6 +83,18 @@ impl Examined {
             "exit_code": self.exit().map_or(0, |exit| exit as u8),
         })
     }
+}
+
+/// The path stays below the upstream, as at the gateway.
+fn check_path(path: Option<&str>) -> Outcome {
+    let text = path.unwrap_or_default().to_ascii_lowercase();
+    if text.contains("://") || text.contains("..") || text.contains("%2e") {
+        return Err(CommandError::usage(
+            "--path is no path below the session's upstream",
+            "write what comes after the upstream's address, as /orders?page=2",
+        ));
+    }
+    Ok(())
 }
 
 enum Target<'a> {
@@ -180,6 +193,7 @@ async fn examine_session(app: &App, spec: &Spec, args: &args::Doctor) -> Outcome
     let patient = Patient {
         config: &config,
         store: home.check.as_ref(),
+        opened: home.opened,
         record: home.record.as_ref(),
         pace: home.pace.as_ref(),
         keep_cookies: spec.route.keep_cookies,
@@ -198,6 +212,7 @@ async fn examine_session(app: &App, spec: &Spec, args: &args::Doctor) -> Outcome
 /// What there is of a session at home.
 struct Home {
     check: Option<Result<CheckReport, StoreError>>,
+    opened: bool,
     record: Option<Record>,
     pace: Option<Pace>,
 }
@@ -211,6 +226,7 @@ impl Home {
         );
         let mut home = Self {
             check: None,
+            opened: false,
             record: None,
             pace: None,
         };
@@ -230,28 +246,9 @@ impl Home {
             home.record = store.load(&config.name).await.ok().flatten();
             let endpoint = &config.endpoints.known().token_endpoint;
             home.pace = store.pace(endpoint.as_str()).await.ok().flatten();
-            if home.record.is_none() {
-                home.record = Some(no_row(&config.name));
-            }
+            home.opened = true;
         }
         Ok(home)
-    }
-}
-
-fn no_row(name: &str) -> Record {
-    Record {
-        name: name.to_owned(),
-        generation: tenure_core::Generation(0),
-        pair: None,
-        intent: None,
-        latch: None,
-        secret: None,
-        info: tenure_store::Info::default(),
-        lease: None,
-        suspect: false,
-        unsaved: false,
-        trouble: None,
-        unreadable: None,
     }
 }
 

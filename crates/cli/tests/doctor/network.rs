@@ -104,6 +104,34 @@ fn a_captive_portal_by_page_and_by_redirect() {
 }
 
 #[test]
+fn a_web_site_where_a_server_was_expected() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new());
+    let home = home_at(&issuer);
+    import(&home, &issuer.issue());
+    let page = "<!doctype html><html><body>Welcome</body></html>";
+    let headers = vec![("content-type".to_owned(), "text/html".to_owned())];
+    let fault = Fault::Status(200, page.to_owned(), headers);
+    issuer.api_faults().until_cleared(fault);
+    let found = doctor(&home);
+    found.assert_verdict("API01010", 5, "discovery");
+    let says = found.json["says"].as_str().expect("a text");
+    assert!(says.contains("cannot be told apart from outside"), "{says}");
+}
+
+#[test]
+fn a_server_that_asks_for_fewer_requests_gets_none() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new());
+    let home = home_at(&issuer);
+    import(&home, &issuer.issue());
+    issuer
+        .api_faults()
+        .until_cleared(Fault::RetryAfterSeconds(60));
+    let found = doctor(&home);
+    found.assert_verdict("API03005", 5, "http");
+    assert_eq!(issuer.requests().len(), 1);
+}
+
+#[test]
 fn a_bot_check() {
     let issuer = FaultyIssuer::start(IssuerConfig::new());
     let home = home_at(&issuer);
@@ -153,6 +181,10 @@ fn wrong_targets_are_told() {
         (&["http://me:canary-1@127.0.0.1:1"], "user name or password"),
         (&["nobody"], "there is no session"),
         (&[], "no session to examine"),
+        (
+            &["nobody", "--path", "/../admin"],
+            "no path below the session's upstream",
+        ),
         (
             &["http://127.0.0.1:1", "--allow-refresh"],
             "needs a session",

@@ -1,12 +1,13 @@
 //! The pure half of `tenure doctor`: what is looked at, what was found, and what follows from it.
 //!
 //! The keeper asks the questions and hands the answers in; everything that has to be decided is decided here:
-//! whose page answered ([`page`]), whether the Authorization header arrived ([`header`]), which clock is wrong
+//! whose page answered ([`page`]), whether the Authorization header arrived ([`header`]), in what names of a server differ ([`issuer`]), which clock is wrong
 //! ([`clock`]), what a token says of itself ([`token`]), and, from all checks together, the root cause and what
 //! to do about it in which order ([`verdict`]).
 
 pub mod clock;
 pub mod header;
+pub mod issuer;
 pub mod page;
 pub mod remedy;
 pub mod token;

@@ -1,10 +1,9 @@
 //! What a token says of itself, judged by the server's clock.
 
+use super::issuer::differ;
+use super::{Check, CheckId, Fix};
 use tenure_core::{Class, Code, Failure, Heal, Who};
 use tenure_jose::{Malformed, Peek};
-use tenure_wire::discovery::difference;
-
-use super::{Check, CheckId, Fix};
 
 /// Servers forgive so many seconds, seldom more.
 const LEEWAY_S: i64 = 60;
@@ -140,7 +139,7 @@ pub fn lifetime(life_s: Option<u64>) -> Check {
 /// Whether the token is this server's and for this API. `issuer` is the one expected, `audience` those that would do.
 pub fn origin(peek: &Peek, issuer: Option<&str>, audience: Option<&str>) -> Check {
     if let (Some(expected), Some(found)) = (issuer, peek.iss())
-        && let Some(part) = difference(expected, found)
+        && let Some(part) = differ(expected, found)
     {
         let failure = Failure::new(
             Code::WrongServer,

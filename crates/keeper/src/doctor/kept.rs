@@ -136,7 +136,7 @@ fn state(patient: &Patient<'_>) -> Check {
     let config = patient.config;
     let login = format!("tenure login {}", config.name);
     let Some(record) = patient.record else {
-        if patient.store.is_some() {
+        if patient.store.is_some() && !patient.opened {
             return Check::skipped(CheckId::State, "the store could not be opened");
         }
         return nothing(patient, &login);

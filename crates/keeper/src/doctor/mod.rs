@@ -39,7 +39,7 @@ pub struct Options<'a> {
     pub http: &'a Client,
     /// A third clock to ask, `host` or `host:port`.
     pub sntp: Option<String>,
-    /// A path below the upstream that needs the token.
+    /// A path below the upstream that needs the token; without `..`.
     pub path: Option<String>,
     /// Proxy variables of the environment that are set: names only, their values may hold passwords.
     pub proxies: Vec<String>,
@@ -51,7 +51,9 @@ pub struct Patient<'a> {
     pub config: &'a SessionConfig,
     /// What looking the store over found; `None` when there is no store yet.
     pub store: Option<&'a Result<CheckReport, StoreError>>,
-    /// The session's row, where the store could be opened.
+    /// The store could be opened.
+    pub opened: bool,
+    /// The session's row, if it has one.
     pub record: Option<&'a Record>,
     /// How its token endpoint is to be treated.
     pub pace: Option<&'a Pace>,

@@ -350,7 +350,7 @@ fn judge(url: &Url, response: &Response, role: Role) -> Check {
         return redirected(url, &to, role);
     }
     match status {
-        429 => Check::warn(CheckId::Http, "it asks for fewer requests (429)"),
+        429 => throttled(),
         502..=504 => unavailable(status),
         500..=599 if role == Role::Server => unavailable(status),
         500..=599 => Check::warn(CheckId::Http, format!("it answers with an error, {status}")),
@@ -367,6 +367,21 @@ fn page_or_own(response: &Response, role: Role, status: u16) -> Check {
         );
     }
     Check::ok(CheckId::Http, format!("answers ({status})"))
+}
+
+/// Nothing more is asked then.
+fn throttled() -> Check {
+    let failure = Failure::new(
+        Code::RateLimited,
+        Class::RateLimited,
+        "throttled",
+        Heal::RetryLater,
+        Who::Tenure,
+        "the server asks for fewer requests",
+    )
+    .with_rule("doctor.http")
+    .with_evidence("status", 429, "response");
+    Check::fail(CheckId::Http, failure)
 }
 
 fn unavailable(status: u16) -> Check {

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use tenure_core::{Class, Code, Failure, Heal, Who};
+use tenure_diagnose::doctor::issuer::differ;
 use tenure_diagnose::doctor::page;
 use tenure_diagnose::doctor::{Check, CheckId, Fix};
-use tenure_wire::discovery::{self, DiscoveryError, Metadata, difference};
+use tenure_wire::discovery::{self, DiscoveryError, Metadata};
 use url::Url;
 
 use super::{Exam, Found, intercepted, wordpress};
@@ -40,6 +41,7 @@ pub(super) async fn find(exam: &mut Exam<'_>, config: &SessionConfig) -> Found {
 async fn discover(exam: &mut Exam<'_>, issuer: &Url, expected: &str) -> Option<Metadata> {
     let began = Instant::now();
     let mut tried = Vec::new();
+    let mut pages = 0;
     for url in discovery::urls(issuer) {
         let response = match discovery::get(&url) {
             Ok(request) => exam.ask(request).await,
@@ -71,17 +73,23 @@ async fn discover(exam: &mut Exam<'_>, issuer: &Url, expected: &str) -> Option<M
                 return mismatch(exam, &error, &response);
             }
             Err(error) => {
-                let html = page::page(
+                let page = page::page(
                     response.status().as_u16(),
                     response.headers(),
                     response.body(),
                 );
-                let shape = if html.is_some() { " (a web page)" } else { "" };
+                pages += usize::from(page.is_some() && response.status().is_success());
+                let shape = if page.is_some() { " (a web page)" } else { "" };
                 tried.push(format!("{}: {error}{shape}", url.path()));
             }
         }
     }
-    exam.done(began, no_document(issuer, &tried));
+    let check = if pages == tried.len() {
+        pages_only(issuer, &tried)
+    } else {
+        no_document(issuer, &tried)
+    };
+    exam.done(began, check);
     exam.skip(
         &[CheckId::Issuer],
         "there is no discovery document to compare with",
@@ -96,13 +104,12 @@ fn mismatch(
     response: &tenure_wire::Response,
 ) -> Option<Metadata> {
     let DiscoveryError::IssuerMismatch {
-        expected,
-        found,
-        part,
+        expected, found, ..
     } = error
     else {
         return None;
     };
+    let part = differ(expected, found).unwrap_or_default();
     let failure = Failure::new(
         Code::WrongServer,
         Class::WrongIssuer,
@@ -129,6 +136,31 @@ fn mismatch(
         .flatten()
 }
 
+/// Whatever is asked for, a web page comes with status 200: no authorization server does that.
+fn pages_only(issuer: &Url, tried: &[String]) -> Check {
+    let failure = Failure::new(
+        Code::AnswerIntercepted,
+        Class::NetworkIntercepted,
+        "web_page_in_place_of_metadata",
+        Heal::RetryLater,
+        Who::User,
+        format!(
+            "web pages answer for {issuer} whatever is asked for: a captive portal, or a web site at the wrong address; which of the two cannot be told apart from outside"
+        ),
+    )
+    .with_rule("doctor.discovery")
+    .with_evidence("tried", tried.join("; "), "server");
+    Check::fail(CheckId::Discovery, failure)
+        .fix(Fix::new(
+            Who::User,
+            format!("Open {issuer} in a browser on this network: if a network wants you to sign in, do so"),
+        ))
+        .fix(Fix::new(
+            Who::Operator,
+            "If it is the web site itself that answers: correct `issuer`",
+        ))
+}
+
 fn no_document(issuer: &Url, tried: &[String]) -> Check {
     let failure = Failure::new(
         Code::WrongServer,
@@ -144,11 +176,6 @@ fn no_document(issuer: &Url, tried: &[String]) -> Check {
         Who::Operator,
         "Check the issuer's path (a realm, a tenant), or write `token_endpoint` by hand",
     ))
-}
-
-/// In what the site's own name differs from the configured one, a slash at the end aside.
-pub(super) fn differs(configured: &str, own: &str) -> Option<discovery::Difference> {
-    difference(configured.trim_end_matches('/'), own.trim_end_matches('/'))
 }
 
 /// What kind of server stands at an address.

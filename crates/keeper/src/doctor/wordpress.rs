@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tenure_core::{Class, Code, Failure, Heal, Who};
 use tenure_diagnose::doctor::header::{self, Answers, Arrival, Reply};
+use tenure_diagnose::doctor::issuer::differ;
 use tenure_diagnose::doctor::{Check, CheckId, Fix, page, remedy};
 use tenure_wire::Dialect;
 use tenure_wire::ask::{Bearer, question};
@@ -12,7 +13,6 @@ use url::Url;
 
 use super::api::judge;
 use super::credentials::Token;
-use super::server::differs;
 use super::{Exam, Found, Patient, intercepted};
 use crate::config::SessionConfig;
 
@@ -93,7 +93,7 @@ fn read(url: &Url, number: usize, index: &RestIndex) -> Check {
 /// The plugins compare a token's `iss` with the site's own address.
 fn site_name(exam: &mut Exam<'_>, site: &Url, index: &RestIndex) {
     let Some(own) = &index.url else { return };
-    let check = match differs(site.as_str(), own.as_str()) {
+    let check = match differ(bare(site), bare(own)) {
         None => Check::ok(
             CheckId::Issuer,
             format!("the site calls itself {own}, as configured"),
@@ -104,14 +104,15 @@ fn site_name(exam: &mut Exam<'_>, site: &Url, index: &RestIndex) {
         )
         .fix(Fix::new(
             Who::Operator,
-            format!(
-                "Set issuer = \"{}\" in [sessions.{}]",
-                own.as_str().trim_end_matches('/'),
-                exam.name
-            ),
+            format!("Set issuer = \"{}\" in [sessions.{}]", bare(own), exam.name),
         )),
     };
     exam.done(Instant::now(), check.fact("url", own, "REST index"));
+}
+
+/// A slash at the end of a site's address means nothing.
+fn bare(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
 }
 
 fn plugin_listed(exam: &mut Exam<'_>, index: &RestIndex) {
