@@ -277,6 +277,18 @@ fn a_store_whose_key_is_another() {
     assert_eq!(found.outcome("state"), "skipped");
 }
 
+#[test]
+fn a_store_that_is_none_stays_as_it_is() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new());
+    let home = home_at(&issuer);
+    let text = "no database at all ".repeat(20);
+    home.write("data/tenure.db", &text);
+    let found = doctor(&home);
+    found.assert_verdict("API02026", 4, "store");
+    let after = std::fs::read_to_string(home.data().join("tenure.db")).expect("readable");
+    assert_eq!(after, text);
+}
+
 fn walk(dir: &std::path::Path, name: &str) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).expect("a directory") {

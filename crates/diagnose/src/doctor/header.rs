@@ -31,6 +31,8 @@ pub struct Reply {
     pub bearer: bool,
     /// The text for people.
     pub message: Option<String>,
+    /// The rest of the body, without what changes from answer to answer: words with digits in them.
+    shape: String,
 }
 
 impl Reply {
@@ -56,9 +58,10 @@ impl Reply {
                 .as_ref()
                 .and_then(|challenge| challenge.param("error").map(str::to_owned)),
             bearer: challenge.is_some(),
-            message: text("/message")
-                .or_else(|| text("/data/message"))
-                .or_else(|| text("/error_description")),
+            message: ["/message", "/data/message", "/error_description", "/detail"]
+                .into_iter()
+                .find_map(text),
+            shape: shape(body),
         }
     }
 
@@ -91,6 +94,17 @@ impl Reply {
     }
 }
 
+/// How much of a body is compared.
+const COMPARED: usize = 4 * 1024;
+
+/// What stays the same in answers that mean the same.
+fn shape(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(COMPARED)]);
+    let steady = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '-' && c != '_');
+    words.filter(steady).collect::<Vec<_>>().join(" ")
+}
+
 /// The answers to the same question.
 #[derive(Clone, Debug)]
 pub struct Answers {
@@ -100,6 +114,8 @@ pub struct Answers {
     pub rubbish: Reply,
     /// Our token was sent.
     pub ours: Option<Reply>,
+    /// Nothing else speaks against our token: not its time, not its issuer.
+    pub good: bool,
 }
 
 /// What follows.
@@ -119,6 +135,7 @@ pub fn arrival(answers: &Answers) -> Arrival {
         none,
         rubbish,
         ours,
+        good,
     } = answers;
     let with: Vec<&Reply> = ours.iter().chain([rubbish]).collect();
     if let Some(reply) = with.iter().find(|reply| reply.saw_none()) {
@@ -128,7 +145,15 @@ pub fn arrival(answers: &Answers) -> Arrival {
         ));
     }
     let differs = |reply: &&&Reply| {
-        (reply.status, &reply.code, &reply.error) != (none.status, &none.code, &none.error)
+        let words = |reply: &Reply| {
+            (
+                reply.status,
+                reply.code.clone(),
+                reply.error.clone(),
+                reply.message.clone(),
+            )
+        };
+        words(reply) != words(none)
     };
     if let Some(reply) = with.iter().find(differs) {
         return Arrival::Arrives(format!(
@@ -137,11 +162,13 @@ pub fn arrival(answers: &Answers) -> Arrival {
             reply.short()
         ));
     }
+    // RFC 6750 §3.1 asks for an error code; the answers must agree in everything before its absence proves anything.
+    let same = with.iter().all(|reply| reply.shape == none.shape);
     match none.status {
         200..=299 => Arrival::Untold(
             "the address answers without a token, too; name one that needs it with --path".into(),
         ),
-        401 if none.bearer && none.error.is_none() => Arrival::Lost(
+        401 if none.bearer && none.error.is_none() && same && *good && ours.is_some() => Arrival::Lost(
             "with and without a header the answer is the same challenge without `error`, which by RFC 6750 §3.1 means that no token was seen".into(),
         ),
         401 | 403 => Arrival::Untold(format!(
@@ -190,6 +217,7 @@ mod tests {
             none,
             rubbish,
             ours: Some(ours),
+            good: true,
         })
     }
 
@@ -207,6 +235,35 @@ mod tests {
         assert!(matches!(of(bare(), bare(), bare()), Arrival::Lost(_)));
         let plugin = || reply(403, "", "{\"code\":\"jwt_auth_no_auth_header\"}");
         assert!(matches!(of(plugin(), plugin(), plugin()), Arrival::Lost(_)));
+    }
+
+    #[test]
+    fn words_for_people_are_a_difference_and_a_doubtful_token_proves_nothing() {
+        let says = |text: &str| reply(401, "Bearer", &format!("{{\"detail\":\"{text}\"}}"));
+        let (none, other) = (
+            says("Not authenticated"),
+            says("Could not validate credentials"),
+        );
+        assert!(matches!(
+            of(none.clone(), other.clone(), other),
+            Arrival::Arrives(_)
+        ));
+        let page = |text: &str| reply(401, "Bearer", text);
+        let untold = of(page("<p>No"), page("<p>Bad"), page("<p>Bad"));
+        assert!(matches!(untold, Arrival::Untold(_)), "{untold:?}");
+        let doubtful = Answers {
+            none: none.clone(),
+            rubbish: none.clone(),
+            ours: Some(none.clone()),
+            good: false,
+        };
+        assert!(matches!(arrival(&doubtful), Arrival::Untold(_)));
+        // Numbers of requests and times are no difference.
+        let number = |id: &str| reply(401, "Bearer", &format!("{{\"id\":\"r-{id}\"}}"));
+        assert!(matches!(
+            of(number("1"), number("22"), number("3a")),
+            Arrival::Lost(_)
+        ));
     }
 
     #[test]

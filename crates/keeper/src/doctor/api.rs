@@ -54,7 +54,8 @@ pub(super) async fn examine(
         None => None,
     };
     if !wordpress {
-        let check = arrival(none.as_ref(), rubbish.as_ref(), ours.as_ref());
+        let good = exam.speaks_for(token);
+        let check = arrival(none.as_ref(), rubbish.as_ref(), ours.as_ref(), good);
         exam.done(began, check.at(url));
     }
     let began = Instant::now();
@@ -77,7 +78,12 @@ async fn ask(exam: &Exam<'_>, url: &Url, bearer: Bearer<'_>) -> Option<Response>
     exam.ask(request).await.ok()
 }
 
-fn arrival(none: Option<&Response>, rubbish: Option<&Response>, ours: Option<&Response>) -> Check {
+fn arrival(
+    none: Option<&Response>,
+    rubbish: Option<&Response>,
+    ours: Option<&Response>,
+    good: bool,
+) -> Check {
     let (Some(none), Some(rubbish)) = (none, rubbish) else {
         return Check::skipped(CheckId::Header, "the API did not answer");
     };
@@ -92,6 +98,7 @@ fn arrival(none: Option<&Response>, rubbish: Option<&Response>, ours: Option<&Re
         none: read(none),
         rubbish: read(rubbish),
         ours: ours.map(read),
+        good,
     };
     let software = page::software(rubbish.headers());
     header_check(&header::arrival(&answers), software.as_deref())

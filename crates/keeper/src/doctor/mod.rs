@@ -234,6 +234,17 @@ impl Exam<'_> {
         self.checks.iter().any(failed)
     }
 
+    /// Whether nothing speaks against the token so far.
+    fn speaks_for(&self, token: &credentials::Token<'_>) -> bool {
+        let doubts = [
+            CheckId::Token,
+            CheckId::Audience,
+            CheckId::Keys,
+            CheckId::Introspection,
+        ];
+        token.left_s.is_none_or(|left| left > 0) && !doubts.iter().any(|id| self.failed(*id))
+    }
+
     /// Sends a question.
     pub(crate) async fn ask(&self, request: Request) -> Result<Response, Failure> {
         let limit = tenure_wire::discovery::MAX_INDEX;

@@ -168,7 +168,8 @@ fn routes(found: &Found) -> Routes {
     }
     let beside = |route: &str| {
         let text = server.token_endpoint.as_str();
-        Url::parse(&text.replace("auth/refresh", route)).ok()
+        let (before, after) = text.split_once("auth/refresh")?;
+        Url::parse(&format!("{before}{route}{after}")).ok()
     };
     Routes {
         validate: beside("auth/sessions").map(|url| (url, false)),
@@ -220,6 +221,7 @@ pub(super) async fn examine(
             none: none.0.clone(),
             rubbish: rubbish.0.clone(),
             ours: ours.as_ref().map(|ours| ours.0.clone()),
+            good: exam.speaks_for(token),
         };
         let software = page::software(rubbish.1.headers());
         let check = header_check(&header::arrival(&answers), software.as_deref());
