@@ -24,10 +24,11 @@ pub fn mask(text: &str) -> String {
 
 /// Secrets that were sent and might be echoed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known(Vec<Secret>);
+pub struct Known(Vec<Secret>);
 
 impl Known {
-    pub(crate) fn add(&mut self, secret: &Secret) {
+    /// Adds one, in every spelling a body can give it.
+    pub fn add(&mut self, secret: &Secret) {
         if secret.len() < KNOWN_FROM {
             return;
         }
@@ -40,7 +41,7 @@ impl Known {
     }
 
     /// Masks the known secrets, then everything [`mask`] finds.
-    pub(crate) fn mask(&self, text: &str) -> String {
+    pub fn mask(&self, text: &str) -> String {
         let known = self.0.iter().fold(text.to_owned(), |text, secret| {
             replace(text, secret.expose())
         });

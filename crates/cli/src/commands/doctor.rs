@@ -32,19 +32,31 @@ const PROXIES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
 pub async fn run(global: &Global, args: &args::Doctor, out: Output) -> Outcome {
     check_path(args.path.as_deref())?;
     let report = args.report.as_deref().map(open_report).transpose()?;
-    let examined = if let Some(url) = address(args) {
-        examine_address(&url?, args, out).await?
-    } else {
-        let app = App::load(global, out)?;
-        match target(&app, args)? {
-            Target::Session(spec) => examine_session(&app, spec, args).await?,
-            Target::Address(url) => examine_address(&url, args, out).await?,
+    let examined = match examine(global, args, out).await {
+        Ok(examined) => examined,
+        Err(error) => {
+            if let Some(path) = &args.report {
+                // Nothing was found out: an empty report would only be in the way of the next.
+                let _in_the_way = std::fs::remove_file(path);
+            }
+            return Err(error);
         }
     };
     if let (Some(file), Some(path)) = (report, &args.report) {
         write_report(file, path, &examined)?;
     }
     show(global, &examined, out)
+}
+
+async fn examine(global: &Global, args: &args::Doctor, out: Output) -> Outcome<Examined> {
+    if let Some(url) = address(args) {
+        return examine_address(&url?, args, out).await;
+    }
+    let app = App::load(global, out)?;
+    match target(&app, args)? {
+        Target::Session(spec) => examine_session(&app, spec, args).await,
+        Target::Address(url) => examine_address(&url, args, out).await,
+    }
 }
 
 /// What was examined, and what was found.

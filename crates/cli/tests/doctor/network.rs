@@ -173,6 +173,23 @@ fn an_address_tells_what_stands_there() {
 }
 
 #[test]
+fn a_server_that_sends_everybody_to_https() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new());
+    let home = home_at(&issuer);
+    import(&home, &issuer.issue());
+    let to = issuer.url().replace("http:", "https:");
+    let headers = vec![("location".to_owned(), format!("{to}/x"))];
+    let fault = Fault::Status(301, String::new(), headers);
+    issuer.api_faults().until_cleared(fault);
+    let found = doctor(&home);
+    found.assert_verdict("API02021", 4, "http");
+    assert_eq!(
+        found.steps()[0],
+        format!("Write {to} in `issuer` of the session")
+    );
+}
+
+#[test]
 fn wrong_targets_are_told() {
     let home = Home::new();
     home.write("tenure.toml", "");
@@ -195,4 +212,8 @@ fn wrong_targets_are_told() {
         assert!(ran.err.contains(says), "{ran:?}");
         assert!(!ran.err.contains("canary"), "{ran:?}");
     }
+    let report = home.path().join("report");
+    let ran = home.run(&["doctor", "nobody", "--report", "report"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(!report.exists(), "nothing is left in the way");
 }

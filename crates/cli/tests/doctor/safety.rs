@@ -8,7 +8,8 @@ use crate::common::Ran;
 use crate::support::{examine, home_with, import};
 
 const MARK: &str = "canary-";
-const SECRET: &str = "canary-client-secret-0123456789";
+/// Looks like any word: only who knows it can mask it.
+const SECRET: &str = "canary-plain";
 
 #[test]
 fn no_refresh_and_no_login_is_ever_sent_unasked() {
@@ -77,8 +78,10 @@ fn no_secret_is_in_report_or_output() {
     let leaky = format!(
         "{{\"error\":\"invalid_token\",\"error_description\":\"bad token {token} of {SECRET}\"}}"
     );
+    let echoing = format!("{{\"issuer\":\"{}/{token}\"}}", issuer.url());
     let faults = [
         None,
+        Some(Fault::status(200, &echoing)),
         Some(Fault::status(401, &leaky)),
         Some(Fault::status(500, &leaky)),
         Some(Fault::Html200),

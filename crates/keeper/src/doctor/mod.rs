@@ -23,7 +23,8 @@ use tenure_http::{Client, Fault, Trust};
 use tenure_store::check::CheckReport;
 use tenure_store::{Pace, Record, StoreError};
 use tenure_wire::discovery::{Metadata, RestIndex};
-use tenure_wire::{Request, Response, Server, mask};
+use tenure_wire::mask::Known;
+use tenure_wire::{Request, Response, Server};
 use url::Url;
 
 use crate::clocks::Clocks;
@@ -81,6 +82,7 @@ pub async fn session(patient: Patient<'_>, options: &Options<'_>, tell: Tell<'_>
         profile: &config.profile,
         name: &config.name,
         trust: config.trust.as_ref(),
+        secrets: secrets(&patient),
         checks: Vec::new(),
         tell,
     };
@@ -150,6 +152,7 @@ pub async fn address(url: &Url, options: &Options<'_>, tell: Tell<'_>) -> Vec<Ch
         profile: generic,
         name: "",
         trust: None,
+        secrets: Known::default(),
         checks: Vec::new(),
         tell,
     };
@@ -208,6 +211,8 @@ pub(crate) struct Exam<'a> {
     pub(crate) profile: &'a Profile,
     pub(crate) name: &'a str,
     pub(crate) trust: Option<&'a Trust>,
+    /// What must not be shown, whoever repeats it.
+    secrets: Known,
     checks: Vec<Check>,
     tell: Tell<'a>,
 }
@@ -216,7 +221,7 @@ impl Exam<'_> {
     /// Notes a check that began then, and tells of it.
     pub(crate) fn done(&mut self, began: Instant, mut check: Check) {
         check.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        mask_all(&mut check);
+        mask_all(&self.secrets, &mut check);
         (self.tell)(&check);
         self.checks.push(check);
     }
@@ -264,13 +269,34 @@ impl Exam<'_> {
     }
 }
 
+/// Everything secret that a server may have been sent and might repeat.
+fn secrets(patient: &Patient<'_>) -> Known {
+    let pair = patient.record.and_then(|record| record.pair.as_ref());
+    let login = patient.record.and_then(|record| record.secret.as_ref());
+    let all = [
+        patient.config.client.secret.as_ref(),
+        pair.map(|pair| &pair.access),
+        pair.and_then(|pair| pair.refresh.as_ref()),
+        login.map(|login| &login.password),
+    ];
+    let mut known = Known::default();
+    for secret in all.into_iter().flatten() {
+        known.add(secret);
+    }
+    known
+}
+
 /// Texts of servers stand in checks; whatever looks like a secret in them is taken out, once and here.
-fn mask_all(check: &mut Check) {
+fn mask_all(secrets: &Known, check: &mut Check) {
+    let mask = |text: &str| secrets.mask(text);
     let evidence = &mut check.evidence;
     let mut failure = check.failure.as_mut();
     check.says = mask(&check.says);
     for fact in evidence {
         fact.value = mask(&fact.value);
+    }
+    for fix in &mut check.fixes {
+        fix.step = mask(&fix.step);
     }
     while let Some(named) = failure {
         named.detail = mask(&named.detail);
