@@ -10,7 +10,7 @@ const SAID_MAX: usize = 240;
 
 /// What one rule found.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Finding {
+pub(crate) struct Found {
     pub class: Class,
     /// Finer cause, snake case.
     pub cause: &'static str,
@@ -22,7 +22,7 @@ pub(crate) struct Finding {
     pub proven: bool,
 }
 
-impl Finding {
+impl Found {
     /// A finding that proves nothing final.
     pub fn passing(class: Class, cause: &'static str, rule: &'static str) -> Self {
         Self {
@@ -42,6 +42,11 @@ impl Finding {
         }
     }
 
+    /// The same evidence means something else in the light of what is known locally.
+    pub fn become_(self, class: Class, cause: &'static str, rule: &'static str) -> Self {
+        Self::passing(class, cause, rule)
+    }
+
     /// Says who does what.
     pub fn heal(mut self, heal: Heal, who: Who) -> Self {
         self.heal = Some((heal, who));
@@ -50,7 +55,7 @@ impl Finding {
 
     /// The failure, with the facts it rests on and the server's own words.
     pub fn failure(&self, facts: Vec<Evidence>, said: Option<&str>, local: &Local) -> Failure {
-        let (heal, who) = self.heal.unwrap_or_else(|| usual_heal(self.class, local));
+        let (heal, who) = self.heal.unwrap_or_else(|| usual_heal(self.class, self.cause, local));
         let mut detail = sentence(self.class, local).to_owned();
         if let Some(said) = said.map(shown).filter(|said| !said.is_empty()) {
             detail = format!("{detail} The server said: \"{said}\".");
@@ -170,8 +175,10 @@ fn code(class: Class, cause: &str) -> Code {
 }
 
 /// The first step for a class (DESIGN §7), and who takes it.
-fn usual_heal(class: Class, local: &Local) -> (Heal, Who) {
+pub(super) fn usual_heal(class: Class, cause: &str, local: &Local) -> (Heal, Who) {
     match class {
+        Class::AccessMissing if cause == "token_lost_on_the_way" => (Heal::FixConfig, Who::Operator),
+        Class::Unknown if cause.starts_with("bare_401") => super::judge::blind(local),
         Class::AccessExpired | Class::AccessInvalid | Class::AccessRevoked | Class::KeyMismatch => {
             if local.can_refresh() {
                 (Heal::Refresh, Who::Tenure)
@@ -179,7 +186,7 @@ fn usual_heal(class: Class, local: &Local) -> (Heal, Who) {
                 (Heal::Relogin, Who::User)
             }
         }
-        Class::AccessMissing if local.token_sent => (Heal::FixConfig, Who::Operator),
+        Class::AccessMissing if local.surely_sent() => (Heal::FixConfig, Who::Operator),
         Class::AccessMissing
         | Class::StepUpRequired
         | Class::RefreshExpired
@@ -221,7 +228,7 @@ fn sentence(class: Class, local: &Local) -> &'static str {
         Class::AccessExpired => "The access token is past its lifetime.",
         Class::AccessInvalid => "The API refused the access token.",
         Class::AccessRevoked => "The access token was revoked.",
-        Class::AccessMissing if local.token_sent => {
+        Class::AccessMissing if local.surely_sent() => {
             "The API saw no token although one was sent: it was lost on the way."
         }
         Class::AccessMissing => "The request carried no access token.",
