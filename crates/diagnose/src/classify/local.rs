@@ -114,6 +114,15 @@ impl Local {
         token.trim_end_matches('/') != own.trim_end_matches('/')
     }
 
+    /// Whether the host asked is not the issuer's own.
+    pub(crate) fn other_host(&self) -> bool {
+        let (Some(asked), Some(issuer)) = (&self.request_host, &self.issuer) else {
+            return false;
+        };
+        let host = issuer.split("://").last().unwrap_or(issuer);
+        !host.split(['/', ':']).next().unwrap_or(host).eq_ignore_ascii_case(asked)
+    }
+
     /// Whether the issuer does not publish the token's key any more.
     pub(crate) fn key_is_gone(&self) -> bool {
         match (&self.token_kid, &self.jwks_kids) {
@@ -151,7 +160,7 @@ pub(super) fn weigh(found: Found, local: &Local, at_api: bool, status: u16) -> F
     }
     let vague = matches!(found.class, Class::AccessInvalid | Class::Unknown);
     let open = vague || found.class == Class::AccessMissing;
-    if local.surely_not_sent() && (status == 401 || !matches!(found.class, Class::Unknown)) {
+    if local.surely_not_sent() && found.class != Class::AccessMissing && (status == 401 || !matches!(found.class, Class::Unknown)) {
         return found.become_(Class::AccessMissing, "no_token_sent", "local.no_token_sent");
     }
     if open && local.led_elsewhere() && local.token_sent {

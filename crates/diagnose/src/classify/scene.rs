@@ -25,7 +25,7 @@ scene! {
     Silent = "silent", TokenChallenge = "token_challenge", OtherChallenge = "other_challenge",
     ChallengeError = "challenge_error", Denies = "denies",
     Sent = "sent", NotSent = "not_sent", LocalExpired = "local_expired", LocalFresh = "local_fresh",
-    NoRefresh = "no_refresh", RefreshOver = "refresh_over", ClockOff = "clock_off",
+    NoRefresh = "no_refresh", RefreshOver = "refresh_over", ClockOff = "clock_off", OtherHost = "other_host", ScopeGap = "scope_gap",
     S401 = "s401", S403 = "s403", S400 = "s400", S4xx = "s4xx", S5xx = "s5xx", S2xx = "s2xx", S3xx = "s3xx",
 }
 
@@ -63,6 +63,8 @@ pub(crate) fn of(answer: &Answer<'_>, reading: &Reading, local: &Local) -> Bits 
     set(Scene::LocalFresh, local.token_expired == Some(false));
     set(Scene::NoRefresh, !local.has_refresh);
     set(Scene::RefreshOver, local.refresh_expired);
+    set(Scene::OtherHost, local.other_host());
+    set(Scene::ScopeGap, scope_gap(answer));
     set(Scene::ClockOff, local.clock_is_off().is_some());
     set(Scene::S400, answer.status == 400);
     set(Scene::S401, answer.status == 401);
@@ -72,4 +74,16 @@ pub(crate) fn of(answer: &Answer<'_>, reading: &Reading, local: &Local) -> Bits 
     set(Scene::S2xx, answer.status < 300);
     set(Scene::S3xx, (300..400).contains(&answer.status));
     bits
+}
+
+/// GitHub names the scopes a token has and those any of which would do.
+fn scope_gap(answer: &Answer<'_>) -> bool {
+    let (Some(has), Some(wants)) = (
+        answer.header("x-oauth-scopes"),
+        answer.header("x-accepted-oauth-scopes"),
+    ) else {
+        return false;
+    };
+    let mut wanted = wants.split(',').map(str::trim).filter(|scope| !scope.is_empty()).peekable();
+    wanted.peek().is_some() && wanted.all(|scope| !has.split(',').any(|own| own.trim() == scope))
 }

@@ -155,6 +155,9 @@ impl Reading {
     }
 
     fn element(&mut self, name: &str, value: &str, status: u16) {
+        let error = name.to_ascii_lowercase();
+        self.denies |= matches!(error.as_str(), "error" | "errorcode" | "faultstring" | "faultcode" | "shortmessage")
+            || error == "ack" && value == "Failure";
         if is_number(value) {
             self.numbered(name, value, status);
         } else {

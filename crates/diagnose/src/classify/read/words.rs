@@ -67,6 +67,16 @@ pub(crate) fn plain(code: &str) -> String {
         .collect()
 }
 
+/// A rule's code as it is looked up; `key:-101` keeps the sign of its number.
+pub(crate) fn lookup(code: &str) -> String {
+    match code.split_once(':') {
+        Some((key, number)) if number.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) => {
+            format!("{}:{number}", plain(key))
+        }
+        _ => plain(code),
+    }
+}
+
 /// The last part of a name or address: `steps.jwt.TokenExpired`, `https://x/probs/expired`.
 pub(crate) fn last_part(code: &str) -> &str {
     let code = code.trim_end_matches(['/', ':', '.']);

@@ -9,7 +9,7 @@ use super::bits::{Bits, MAX};
 use super::model::{File, Rank, Written};
 use super::{Rule, scan};
 use crate::classify::answer::Place;
-use crate::classify::read::words::{normal, plain};
+use crate::classify::read::words::{lookup, normal};
 use crate::classify::scene;
 
 /// What a rule asks of an answer.
@@ -125,7 +125,7 @@ impl Builder {
         for (name, codes) in &file.scenes {
             let at = self.name(name)?;
             for code in codes {
-                self.codes.entry(plain(code)).or_default().push(Means::Word(at));
+                self.codes.entry(lookup(code)).or_default().push(Means::Word(at));
             }
         }
         Ok(())
@@ -159,7 +159,7 @@ impl Builder {
             return Err("the name is taken".to_owned());
         }
         for code in &written.code {
-            self.codes.entry(plain(code)).or_default().push(Means::Rule(at));
+            self.codes.entry(lookup(code)).or_default().push(Means::Rule(at));
         }
         for phrase in &written.text {
             self.phrase(phrase, Means::Rule(at))?;
