@@ -178,6 +178,9 @@ pub(super) fn weigh(found: Found, local: &Local, at_api: bool, status: u16) -> F
     {
         return found.become_(Class::AccessExpired, "access_token_expired", "local.expired");
     }
+    if found.class == Class::AccessExpired && just_made(local) {
+        return found.become_(Class::ServerError, "backend_rejects_valid_token", "local.just_made");
+    }
     found
 }
 
@@ -191,6 +194,12 @@ fn at_token(found: Found, local: &Local) -> Found {
         };
     }
     found
+}
+
+/// A token got a moment ago, good by every clock, that is called expired: the server is not of one mind.
+fn just_made(local: &Local) -> bool {
+    let young = local.just_refreshed || local.token_age_s.is_some_and(|age| (0..=120).contains(&age));
+    young && local.token_expired == Some(false) && local.clock_is_off().is_none()
 }
 
 /// "Not yet valid" and "expired" are clock skew once an offset explains them.

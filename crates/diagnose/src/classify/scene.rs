@@ -25,7 +25,7 @@ scene! {
     Silent = "silent", TokenChallenge = "token_challenge", OtherChallenge = "other_challenge",
     ChallengeError = "challenge_error", Denies = "denies",
     Sent = "sent", NotSent = "not_sent", LocalExpired = "local_expired", LocalFresh = "local_fresh",
-    NoRefresh = "no_refresh", RefreshOver = "refresh_over", ClockOff = "clock_off", OtherHost = "other_host", ScopeGap = "scope_gap",
+    NoRefresh = "no_refresh", RefreshOver = "refresh_over", ClockOff = "clock_off", OtherHost = "other_host", ScopeGap = "scope_gap", Cut = "cut", EmptyObject = "empty_object", LoginForm = "login_form",
     S401 = "s401", S403 = "s403", S400 = "s400", S4xx = "s4xx", S5xx = "s5xx", S2xx = "s2xx", S3xx = "s3xx",
 }
 
@@ -63,6 +63,9 @@ pub(crate) fn of(answer: &Answer<'_>, reading: &Reading, local: &Local) -> Bits 
     set(Scene::LocalFresh, local.token_expired == Some(false));
     set(Scene::NoRefresh, !local.has_refresh);
     set(Scene::RefreshOver, local.refresh_expired);
+    set(Scene::Cut, reading.cut);
+    set(Scene::EmptyObject, reading.bare);
+    set(Scene::LoginForm, reading.login_form);
     set(Scene::OtherHost, local.other_host());
     set(Scene::ScopeGap, scope_gap(answer));
     set(Scene::ClockOff, local.clock_is_off().is_some());

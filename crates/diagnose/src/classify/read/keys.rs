@@ -18,7 +18,7 @@ const CODES: &[&str] = &[
     "status", "title", "messageid", "suberror", "errorsubtype", "subcode", "errorsubcode", "exception", "key",
     "errorkey", "err", "errorname", "category", "slug", "errorid", "faultcode", "value", "subtype", "messagecode",
     "errorcause", "resultcode", "responsecode", "returncode", "statuscode", "failure", "cause", "id", "kind", "ecode",
-    "errorclass", "messagekey", "exceptionclass", "exceptiontype", "classname", "field",
+    "errorclass", "messagekey", "exceptionclass", "exceptiontype", "classname", "field", "loc",
 ];
 const TEXTS: &[&str] = &[
     "message", "messages", "msg", "errormessage", "errormsg", "errmsg", "errordescription", "description", "detail",

@@ -11,6 +11,13 @@ pub(crate) fn is_html(text: &str, content_type: &str) -> bool {
     page.iter().any(|tag| head.contains(tag)) && !head.starts_with("<error") && !head.contains("<response")
 }
 
+/// Whether a page holds a form to log in, or one that leads to an identity provider.
+pub(crate) fn is_login_form(html: &str) -> bool {
+    ["name=\"SAMLRequest\"", "name='SAMLRequest'", "type=\"password\"", "type='password'", "type=password"]
+        .iter()
+        .any(|part| html.contains(part))
+}
+
 /// Text and titles of a page, up to `max` bytes, without scripts and styles.
 pub(crate) fn page_text(html: &str, max: usize) -> String {
     let mut out = String::with_capacity(max.min(html.len()));

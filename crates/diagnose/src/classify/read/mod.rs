@@ -62,6 +62,12 @@ pub(crate) struct Reading {
     pub challenges: Vec<Challenge>,
     /// The body says of itself that it is an error, whatever the status.
     pub denies: bool,
+    /// A JSON body that ends in the middle.
+    pub cut: bool,
+    /// A JSON body with nothing in it.
+    pub bare: bool,
+    /// A page with a form to log in.
+    pub login_form: bool,
 }
 
 impl Reading {
@@ -100,6 +106,8 @@ impl Reading {
         // PHP notices and XSSI guards may stand before the JSON.
         let object = text.find("{\"").filter(|at| *at < 2000 && !text.starts_with(['{', '[']));
         if json::looks_like(text) {
+            self.cut = !text.ends_with(['}', ']']);
+            self.bare = text.len() <= 4 && matches!(text.split_whitespace().collect::<String>().as_str(), "{}" | "[]");
             self.json(text, status, level);
             return Shape::Json;
         }
@@ -110,9 +118,14 @@ impl Reading {
                 self.json(&text[at..], status, level);
                 return Shape::Json;
             }
+            self.login_form = markup::is_login_form(text);
             let page = markup::page_text(text, TEXT_MAX - 256);
             self.sentence(&page);
             return Shape::Html;
+        }
+        if text.starts_with("<br") || text.starts_with("<b>") {
+            self.sentence(&markup::page_text(text, TEXT_MAX - 256));
+            return Shape::Plain;
         }
         if text.starts_with('<') {
             markup::elements(text, &mut |name, value| self.element(name, value, status));
@@ -185,6 +198,7 @@ impl Reading {
 
     fn numbered(&mut self, key: &str, number: &str, status: u16) {
         let repeats = number.parse::<u16>() == Ok(status);
+        let repeats = repeats && !matches!(key, "error_code" | "error");
         if keys::holds_numbers(key) && !repeats && number != "0" {
             self.number(key, number);
         }
@@ -326,6 +340,13 @@ fn is_form(text: &str, kind: &str) -> bool {
     pair && (kind.contains("x-www-form-urlencoded") || !text.contains(' ') || text.starts_with("error="))
 }
 
+/// Whether a status in words says no: `error`, `UNAUTHORISED`, `TRY_REFRESH_TOKEN`.
+fn refuses(status: &str) -> bool {
+    let shouted = status.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    ["error", "fail", "failed", "failure"].contains(&status.to_ascii_lowercase().as_str())
+        || shouted && ["TOKEN", "UNAUTH", "SESSION", "ERROR", "DENIED", "EXPIRED", "INVALID"].iter().any(|part| status.contains(part))
+}
+
 /// Whether a JSON value says that its body is an error.
 fn denies(at: At<'_>, value: &Scalar<'_>) -> bool {
     let fine = |text: &str| {
@@ -344,7 +365,7 @@ fn denies(at: At<'_>, value: &Scalar<'_>) -> bool {
             }
         }
         "status" | "result" | "stat" if at.depth == 1 => {
-            matches!(value, Scalar::Text(text) if ["error", "fail", "failed", "failure"].contains(&text.to_ascii_lowercase().as_str()))
+            matches!(value, Scalar::Text(text) if refuses(text))
         }
         "code" if at.depth == 1 => match value {
             Scalar::Number(number) => !["0", "200", "1"].contains(number),
