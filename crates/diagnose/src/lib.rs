@@ -10,6 +10,7 @@
 pub mod catalogue;
 pub mod classify;
 pub mod corpus;
+pub mod http_text;
 pub mod lines;
 pub mod name;
 pub mod profile;

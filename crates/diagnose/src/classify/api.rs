@@ -31,8 +31,17 @@ pub struct ApiVerdict {
     pub refused: bool,
 }
 
+/// A success may be somebody else's page.
+fn is_page(seen: &Seen<'_>) -> bool {
+    seen.status == 200 && seen.body_start.trim_ascii_start().starts_with(b"<")
+}
+
 /// What an API's answer means. `None`: it is not about the token.
 pub fn classify_api(profile: &Profile, seen: &Seen<'_>, local: &Local) -> Option<ApiVerdict> {
+    let said_by_profile = profile.refused_statuses.contains(&seen.status);
+    if seen.status < 300 && !said_by_profile && !is_page(seen) {
+        return None;
+    }
     let answer = Answer {
         place: Place::Resource,
         status: seen.status,

@@ -34,14 +34,6 @@ impl Found {
         }
     }
 
-    /// A finding that ends the session.
-    pub fn proven(class: Class, cause: &'static str, rule: &'static str) -> Self {
-        Self {
-            proven: true,
-            ..Self::passing(class, cause, rule)
-        }
-    }
-
     /// The same evidence means something else in the light of what is known locally.
     pub fn become_(self, class: Class, cause: &'static str, rule: &'static str) -> Self {
         Self::passing(class, cause, rule)

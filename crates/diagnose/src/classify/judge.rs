@@ -6,9 +6,9 @@ use super::answer::{Answer, Place};
 use super::finding::{Found, fact, usual_heal};
 use super::local::{self, Local};
 use super::read::{Reading, Shape};
-use super::rules::{self, Rule};
+use super::rules::{self, Rank, Rule};
 use super::scene;
-use crate::profile::Profile;
+use crate::profile::{DialectName, Profile};
 
 /// What an answer means.
 #[derive(Clone, Debug)]
@@ -55,9 +55,13 @@ fn find(answer: &Answer<'_>, reading: &Reading, local: &Local, profile: Option<&
     let matcher = rules::shipped();
     let scan = matcher.scan(reading);
     let scene = scene::of(answer, reading, local);
-    let found = matcher
-        .first(&scan, answer, &scene, profile)
-        .map_or(Found::passing(Class::Unknown, "cannot_be_told", "none"), of_rule);
+    let rule = matcher.first(&scan, answer, &scene, profile);
+    let mut found = rule.map_or(Found::passing(Class::Unknown, "cannot_be_told", "none"), of_rule);
+    // Words alone prove nothing: they must stand beside a protocol's code, or come from a server that is known to
+    // speak in words.
+    if rule.is_some_and(|rule| rule.rank == Rank::Text) && !matcher.speaks_protocol(&scan) {
+        found.proven &= speaks_in_words(profile) && answer.status != 200;
+    }
     local::weigh(found, local, answer.place == Place::Resource, answer.status)
 }
 
@@ -69,6 +73,10 @@ fn of_rule(rule: &'static Rule) -> Found {
         heal: rule.heal,
         proven: rule.proven,
     }
+}
+
+fn speaks_in_words(profile: Option<&Profile>) -> bool {
+    profile.is_some_and(|profile| profile.dialect == DialectName::JsonRefresh)
 }
 
 /// A success of an API that does not say of itself that it is none. A web page may be somebody else's.

@@ -35,6 +35,11 @@ pub(crate) fn looks_like(text: &str) -> bool {
     text.starts_with(['{', '['])
 }
 
+/// Whether a string holds JSON itself.
+pub(crate) fn looks_nested(text: &str) -> bool {
+    text.starts_with('{') || text.starts_with("[{") || text.starts_with("[\"")
+}
+
 /// Gives every scalar to `visit`, in order.
 pub(crate) fn walk<'a>(text: &'a str, visit: &mut dyn FnMut(At<'a>, Scalar<'a>)) {
     Walker {

@@ -8,7 +8,7 @@ pub(crate) fn is_html(text: &str, content_type: &str) -> bool {
     let head = text.get(..text.floor_char_boundary(400)).unwrap_or(text);
     let head = head.to_ascii_lowercase();
     let page = ["<!doctype html", "<html", "<head", "<body", "<title", "<h1", "<center", "<p>", "<script"];
-    page.iter().any(|tag| head.contains(tag)) && !head.starts_with("<error") && !head.contains("<response")
+    page.iter().any(|tag| head.contains(tag)) && !head.starts_with("<error") && !head.contains("<response") && !head.contains("envelope")
 }
 
 /// Whether a page holds a form to log in, or one that leads to an identity provider.

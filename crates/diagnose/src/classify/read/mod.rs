@@ -152,7 +152,7 @@ impl Reading {
         json::walk(text, &mut |at, value| {
             self.denies |= level == 0 && denies(at, &value);
             match value {
-                Scalar::Text(value) if level == 0 && json::looks_like(value.trim()) => {
+                Scalar::Text(value) if level == 0 && json::looks_nested(value.trim()) => {
                     self.json(value.trim(), status, 1);
                 }
                 Scalar::Text(value) => self.keyed(at.key, at.parent, &value, status),

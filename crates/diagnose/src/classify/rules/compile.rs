@@ -44,10 +44,8 @@ pub(crate) struct Pattern {
 }
 
 /// All rules and the automaton that finds their words.
-#[derive(Debug)]
 pub(crate) struct Matcher {
     pub rules: Vec<Rule>,
-    pub names: HashMap<String, u8>,
     pub codes: HashMap<String, Vec<Means>>,
     pub patterns: Vec<Pattern>,
     pub automaton: AhoCorasick,
@@ -229,7 +227,6 @@ impl Builder {
         Ok(Matcher {
             roles: scan::Roles::of(&self.names),
             rules: self.rules,
-            names: self.names,
             codes: self.codes,
             patterns: self.patterns,
             automaton,
@@ -265,7 +262,7 @@ fn passes(class: Class) -> bool {
 }
 
 /// Who takes a step when a rule does not say.
-pub(crate) fn usual_who(heal: Heal) -> Who {
+fn usual_who(heal: Heal) -> Who {
     match heal {
         Heal::Refresh | Heal::RetryLater | Heal::None => Who::Tenure,
         Heal::Relogin => Who::User,

@@ -13,8 +13,6 @@ use tenure_core::{Class, Heal, Who};
 pub(crate) use bits::Bits;
 pub(crate) use compile::Matcher;
 pub use model::{Example, Rank};
-pub(crate) use compile::usual_who;
-pub(crate) use scan::{Scan, place};
 
 /// A rule, ready to be asked.
 #[derive(Debug)]
@@ -43,6 +41,16 @@ pub struct Rule {
     pub example: Example,
     index: u16,
     test: compile::Test,
+}
+
+impl Rule {
+    /// `token` or `resource` when it is about one of them only.
+    pub fn place(&self) -> Option<&'static str> {
+        self.test.place.map(|place| match place {
+            super::Place::Token => "token",
+            super::Place::Resource => "resource",
+        })
+    }
 }
 
 static SHIPPED: LazyLock<Matcher> = LazyLock::new(|| {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::bits::Bits;
 use super::compile::{Matcher, Means, Pattern, Test};
 use super::{Rank, Rule};
-use crate::classify::answer::{Answer, Place};
+use crate::classify::answer::Answer;
 use crate::classify::read::Reading;
 use crate::profile::Profile;
 
@@ -30,6 +30,7 @@ pub(crate) struct Scan {
 pub(crate) struct Roles {
     or: Option<u8>,
     either: Option<u8>,
+    oauth_error: Option<u8>,
     causes: Bits,
 }
 
@@ -44,6 +45,7 @@ impl Roles {
         Self {
             or: names.get("or").copied(),
             either: names.get("either").copied(),
+            oauth_error: names.get("oauth_error").copied(),
             causes,
         }
     }
@@ -153,17 +155,15 @@ impl Matcher {
             })
     }
 
+    /// Whether an answer carries an error code that a protocol defines.
+    pub fn speaks_protocol(&self, scan: &Scan) -> bool {
+        self.roles.oauth_error.is_some_and(|at| scan.scene.has(at))
+    }
+
     fn of_rank(&self, rank: Rank) -> &[Rule] {
         let from = self.rules.partition_point(|rule| rule.rank < rank);
         let to = self.rules.partition_point(|rule| rule.rank <= rank);
         &self.rules[from..to]
-    }
-
-    /// Whether a word occurs in the sentences or codes of an answer.
-    pub fn says(&self, scan: &Scan, name: &str) -> bool {
-        self.names
-            .get(name)
-            .is_some_and(|at| scan.text.has(*at) || scan.codes.has(*at) || scan.scene.has(*at))
     }
 }
 
@@ -197,9 +197,4 @@ fn contains(value: &[u8], part: &[u8]) -> bool {
 fn by_profile(test: &Test, profile: Option<&Profile>) -> bool {
     test.profile.is_empty()
         || profile.is_some_and(|profile| test.profile.iter().any(|name| *name == profile.name))
-}
-
-/// The place a rule is about, for its examples.
-pub(crate) fn place(rule: &Rule) -> Option<Place> {
-    rule.test.place
 }
