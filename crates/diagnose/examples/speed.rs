@@ -8,15 +8,30 @@ use http::{HeaderMap, HeaderValue};
 use tenure_diagnose::{Answer, Local, Place, judge};
 
 fn main() {
-    let filler = |length: usize| "Please ask your administrator to look at the trace below. ".chars().cycle().take(length).collect::<String>();
+    let filler = |length: usize| {
+        "Please ask your administrator to look at the trace below. "
+            .chars()
+            .cycle()
+            .take(length)
+            .collect::<String>()
+    };
     let json = |length: usize| {
         format!(
             "{{\"error\":{{\"code\":\"Refused\",\"message\":\"The bearer token has expired. {}\",\"trace\":\"00-ab\"}}}}",
             filler(length)
         )
     };
-    let html = |length: usize| format!("<html><title>Oops</title><body><p>{}</p></body></html>", filler(length));
-    let local = Local { token_sent: true, has_refresh: true, ..Local::default() };
+    let html = |length: usize| {
+        format!(
+            "<html><title>Oops</title><body><p>{}</p></body></html>",
+            filler(length)
+        )
+    };
+    let local = Local {
+        token_sent: true,
+        has_refresh: true,
+        ..Local::default()
+    };
     for (name, status, body) in [
         ("short JSON", 401, json(10)),
         ("JSON of 2 KB", 401, json(1_950)),
@@ -27,8 +42,16 @@ fn main() {
     ] {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
-        headers.insert("www-authenticate", HeaderValue::from_static("Bearer error=\"invalid_token\""));
-        let answer = Answer { place: Place::Resource, status, headers: &headers, body: body.as_bytes() };
+        headers.insert(
+            "www-authenticate",
+            HeaderValue::from_static("Bearer error=\"invalid_token\""),
+        );
+        let answer = Answer {
+            place: Place::Resource,
+            status,
+            headers: &headers,
+            body: body.as_bytes(),
+        };
         let run = |times: u32| {
             let start = Instant::now();
             for _ in 0..times {

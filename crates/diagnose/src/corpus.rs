@@ -41,7 +41,11 @@ impl Tally {
 }
 
 fn percent(part: usize, all: usize) -> f64 {
-    if all == 0 { 100.0 } else { part as f64 * 100.0 / all as f64 }
+    if all == 0 {
+        100.0
+    } else {
+        part as f64 * 100.0 / all as f64
+    }
 }
 
 /// One case, measured.
@@ -79,7 +83,11 @@ pub struct Report {
 /// Measures every line of a corpus.
 pub fn measure(corpus: &str) -> Result<Report, (usize, LineError)> {
     let mut cases = Vec::new();
-    for (index, text) in corpus.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+    for (index, text) in corpus
+        .lines()
+        .enumerate()
+        .filter(|(_, text)| !text.trim().is_empty())
+    {
         cases.push(case(text).map_err(|error| (index + 1, error))?);
     }
     Ok(Report { cases })
@@ -121,20 +129,36 @@ fn tally<'c>(cases: impl Iterator<Item = &'c Measured>) -> Tally {
 
 fn case(text: &str) -> Result<Measured, LineError> {
     let line = Line::parse(text)?;
-    let json: Value = serde_json::from_str(text).map_err(|error| LineError::NotJson(error.to_string()))?;
-    let words = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (class, heal, system) = (words("/truth/class"), words("/truth/heal"), words("/system"));
+    let json: Value =
+        serde_json::from_str(text).map_err(|error| LineError::NotJson(error.to_string()))?;
+    let words = |pointer: &str| {
+        json.pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (class, heal, system) = (
+        words("/truth/class"),
+        words("/truth/heal"),
+        words("/system"),
+    );
     let finding = line.judge();
     let found = &finding.failure;
     let class_right = class_name(found.class) == class;
     // The README lets a refresh count where a revoked token's session may still be renewed.
-    let refresh_too = class == "access_revoked" && line.local.has_refresh && found.heal == Heal::Refresh;
+    let refresh_too =
+        class == "access_revoked" && line.local.has_refresh && found.heal == Heal::Refresh;
     Ok(Measured {
         id: words("/id"),
         class_right,
         heal_right: found.heal.as_str() == heal || refresh_too,
         harm: harm(&line, &finding, &class, &heal),
-        got: format!("{}/{} by {}", class_name(found.class), found.heal, found.rule),
+        got: format!(
+            "{}/{} by {}",
+            class_name(found.class),
+            found.heal,
+            found.rule
+        ),
         wanted: format!("{class}/{heal} ({})", words("/truth/cause")),
         answer: format!(
             "{} {} {:?} {}",
@@ -154,14 +178,20 @@ fn harm(line: &Line, finding: &Finding, class: &str, heal: &str) -> Option<&'sta
     let passes = matches!(heal, "retry_later" | "none" | "fix_clock")
         || matches!(
             class,
-            "rate_limited" | "server_error" | "server_unavailable" | "network_intercepted" | "not_auth" | "unknown"
+            "rate_limited"
+                | "server_error"
+                | "server_unavailable"
+                | "network_intercepted"
+                | "not_auth"
+                | "unknown"
         );
     let renews = line.place == Place::Token && line.local.grant == Grant::RefreshToken;
     let found = &finding.failure;
     if passes && (finding.proven && renews || found.heal == Heal::Relogin && heal != "relogin") {
         return Some("ends a session that could live");
     }
-    let about_the_token = class.starts_with("access_") || matches!(class, "key_mismatch" | "unknown");
+    let about_the_token =
+        class.starts_with("access_") || matches!(class, "key_mismatch" | "unknown");
     if found.heal == Heal::Refresh && !about_the_token {
         return Some("refreshes for an answer that is not about the token");
     }
@@ -180,7 +210,10 @@ fn harm(line: &Line, finding: &Finding, class: &str, heal: &str) -> Option<&'sta
             | "step_up_required"
             | "insufficient_scope"
     );
-    (found.heal == Heal::RetryLater && found.class != Class::NotAuth && last && heal != "retry_later")
+    (found.heal == Heal::RetryLater
+        && found.class != Class::NotAuth
+        && last
+        && heal != "retry_later")
         .then_some("retries what is final")
 }
 

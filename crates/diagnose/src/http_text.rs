@@ -20,7 +20,9 @@ pub enum PasteError {
     #[error("the text is empty")]
     Empty,
     /// No line tells the status.
-    #[error("no status line was found; paste the response with its first line, e.g. `HTTP/1.1 401 Unauthorized` (`curl -i` shows it)")]
+    #[error(
+        "no status line was found; paste the response with its first line, e.g. `HTTP/1.1 401 Unauthorized` (`curl -i` shows it)"
+    )]
     NoStatus,
     /// The status line's number is no status.
     #[error("line {line}: {found:?} is not an HTTP status")]
@@ -39,10 +41,14 @@ pub fn parse(text: &str) -> Result<Pasted, PasteError> {
         return Err(PasteError::Empty);
     }
     let lines: Vec<&str> = text.lines().collect();
-    let verbose = lines.iter().any(|line| is_status(line.strip_prefix("< ").unwrap_or_default()));
+    let verbose = lines
+        .iter()
+        .any(|line| is_status(line.strip_prefix("< ").unwrap_or_default()));
     let clean = |line: &'_ str| -> Option<String> {
         if verbose {
-            return line.strip_prefix('<').map(|rest| rest.trim_start().to_owned());
+            return line
+                .strip_prefix('<')
+                .map(|rest| rest.trim_start().to_owned());
         }
         Some(unlogged(line).to_owned())
     };
@@ -72,7 +78,10 @@ pub fn parse(text: &str) -> Result<Pasted, PasteError> {
     let body: Vec<&str> = rest
         .iter()
         .enumerate()
-        .filter(|(index, line)| !(verbose && noise(line) || *index == 0 && clean(line).is_some_and(|line| line.trim().is_empty())))
+        .filter(|(index, line)| {
+            !(verbose && noise(line)
+                || *index == 0 && clean(line).is_some_and(|line| line.trim().is_empty()))
+        })
         .map(|(_, line)| *line)
         .collect();
     Ok(Pasted {
@@ -100,14 +109,19 @@ fn status(line: &str, number: usize) -> Result<u16, PasteError> {
         .parse::<u16>()
         .ok()
         .filter(|status| (100..1000).contains(status))
-        .ok_or_else(|| PasteError::BadStatus { line: number, found: found.chars().take(20).collect() })
+        .ok_or_else(|| PasteError::BadStatus {
+            line: number,
+            found: found.chars().take(20).collect(),
+        })
 }
 
 /// A line without what a log puts before a status line: time, level, marks of quotation.
 fn unlogged(line: &str) -> &str {
     let line = line.trim_end_matches('\r');
     match line.find("HTTP/") {
-        Some(at) if at > 0 && at < 120 && is_status(&line[at..]) && !line[..at].contains('{') => &line[at..],
+        Some(at) if at > 0 && at < 120 && is_status(&line[at..]) && !line[..at].contains('{') => {
+            &line[at..]
+        }
         _ => line.strip_prefix("> ").unwrap_or(line),
     }
 }
@@ -151,7 +165,10 @@ mod tests {
         let text = "> GET /orders HTTP/1.1\n> authorization: Bearer x\n>\n* Request completely sent off\n< HTTP/1.1 401 Unauthorized\n< www-authenticate: Bearer error=\"invalid_token\"\n< \n* Connection #0 left intact\n{\"message\":\"no\"}\n";
         let pasted = parse(text).expect("a response");
         assert_eq!(pasted.status, 401);
-        assert_eq!(pasted.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
+        assert_eq!(
+            pasted.headers["www-authenticate"],
+            "Bearer error=\"invalid_token\""
+        );
         assert_eq!(pasted.body, "{\"message\":\"no\"}");
     }
 
@@ -165,7 +182,13 @@ mod tests {
     #[test]
     fn what_is_no_response_is_said() {
         assert_eq!(parse(" \n").unwrap_err(), PasteError::Empty);
-        assert_eq!(parse("{\"error\":\"x\"}").unwrap_err(), PasteError::NoStatus);
-        assert!(matches!(parse("HTTP/1.1 what\n").unwrap_err(), PasteError::BadStatus { line: 1, .. }));
+        assert_eq!(
+            parse("{\"error\":\"x\"}").unwrap_err(),
+            PasteError::NoStatus
+        );
+        assert!(matches!(
+            parse("HTTP/1.1 what\n").unwrap_err(),
+            PasteError::BadStatus { line: 1, .. }
+        ));
     }
 }

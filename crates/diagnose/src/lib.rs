@@ -17,7 +17,7 @@ pub mod profile;
 
 pub use catalogue::page;
 pub use classify::{
-    Answer, ApiVerdict, Finding, Grant, Local, Place, Seen, Sent, TokenFailure, TransportFault, TransportKind, Verdict,
-    classify_api, classify_token, judge, refresh_failed_because,
+    Answer, ApiVerdict, Finding, Grant, Local, Place, Seen, Sent, TokenFailure, TransportFault,
+    TransportKind, Verdict, classify_api, classify_token, judge, refresh_failed_because,
 };
 pub use profile::{Profile, ProfileError, Rotation, parse_profile, profile, profile_names};

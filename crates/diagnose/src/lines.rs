@@ -48,7 +48,9 @@ impl Line {
         let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
             .map_err(|error| LineError::NotJson(error.to_string()))?;
         if !value.is_object() {
-            return Err(LineError::NotJson("it is a JSON value of another kind".to_owned()));
+            return Err(LineError::NotJson(
+                "it is a JSON value of another kind".to_owned(),
+            ));
         }
         Self::of(&value)
     }
@@ -58,7 +60,12 @@ impl Line {
         let place = match string(value, "where")? {
             Some("token") => Place::Token,
             Some("resource") | None => Place::Resource,
-            Some(other) => return Err(wrong("where", format!("{other:?} is neither \"token\" nor \"resource\""))),
+            Some(other) => {
+                return Err(wrong(
+                    "where",
+                    format!("{other:?} is neither \"token\" nor \"resource\""),
+                ));
+            }
         };
         let status = value
             .get("status")
@@ -69,7 +76,9 @@ impl Line {
             .ok_or_else(|| wrong("status", "not an HTTP status (100 to 999)"))?;
         let grant = match value.get("request") {
             None | Some(Value::Null) => None,
-            Some(request @ Value::Object(_)) => string(request, "grant").map_err(|_| wrong("request.grant", "not a string"))?,
+            Some(request @ Value::Object(_)) => {
+                string(request, "grant").map_err(|_| wrong("request.grant", "not a string"))?
+            }
             Some(_) => return Err(wrong("request", "not an object")),
         };
         Ok(Self {
@@ -131,7 +140,10 @@ pub fn class_name(class: Class) -> &'static str {
 }
 
 fn wrong(key: &str, why: impl Into<String>) -> LineError {
-    LineError::Key { key: key.to_owned(), why: why.into() }
+    LineError::Key {
+        key: key.to_owned(),
+        why: why.into(),
+    }
 }
 
 fn string<'v>(value: &'v Value, key: &str) -> Result<Option<&'v str>, LineError> {
@@ -151,7 +163,8 @@ fn headers(value: Option<&Value>) -> Result<HeaderMap, LineError> {
     };
     for (name, value) in fields {
         let key = || format!("headers.{name}");
-        let field = HeaderName::try_from(name.as_str()).map_err(|_| wrong(&key(), "not the name of a header"))?;
+        let field = HeaderName::try_from(name.as_str())
+            .map_err(|_| wrong(&key(), "not the name of a header"))?;
         let values: Vec<&Value> = match value {
             Value::Array(values) => values.iter().collect(),
             one => vec![one],
@@ -164,7 +177,8 @@ fn headers(value: Option<&Value>) -> Result<HeaderMap, LineError> {
             };
             // Line breaks cannot stand in a header; a value that was folded is joined.
             let text = text.replace(['\r', '\n', '\0'], " ");
-            let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| wrong(&key(), "not the value of a header"))?;
+            let value = HeaderValue::from_bytes(text.as_bytes())
+                .map_err(|_| wrong(&key(), "not the value of a header"))?;
             headers.append(&field, value);
         }
     }
@@ -175,7 +189,9 @@ fn body(value: Option<&Value>) -> Result<String, LineError> {
     match value {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Object(_) | Value::Array(_)) => Ok(value.map(Value::to_string).unwrap_or_default()),
+        Some(Value::Object(_) | Value::Array(_)) => {
+            Ok(value.map(Value::to_string).unwrap_or_default())
+        }
         Some(_) => Err(wrong("body", "not a string")),
     }
 }
@@ -184,7 +200,9 @@ fn provider(name: Option<&str>) -> Result<Option<&'static Profile>, LineError> {
     let Some(name) = name else { return Ok(None) };
     profile(name).map(Some).ok_or_else(|| {
         let hint = crate::name::nearest(name, profile_names().iter().copied());
-        let hint = hint.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        let hint = hint
+            .map(|near| format!("; did you mean {near:?}?"))
+            .unwrap_or_default();
         wrong("provider", format!("no profile is called {name:?}{hint}"))
     })
 }

@@ -14,11 +14,22 @@ fn the_line_is_held_and_no_verdict_does_harm() {
     let report = measure(CORPUS).unwrap();
     let total = report.total();
     for miss in report.misses() {
-        println!("{} ({}): {} instead of {}", miss.id, miss.system, miss.got, miss.wanted);
+        println!(
+            "{} ({}): {} instead of {}",
+            miss.id, miss.system, miss.got, miss.wanted
+        );
     }
     assert!(total.all >= 900);
-    assert!(total.class_percent() >= 98.0, "{:.1} % of the classes", total.class_percent());
-    assert!(total.heal_percent() >= 98.5, "{:.1} % of the first steps", total.heal_percent());
+    assert!(
+        total.class_percent() >= 98.0,
+        "{:.1} % of the classes",
+        total.class_percent()
+    );
+    assert!(
+        total.heal_percent() >= 98.5,
+        "{:.1} % of the first steps",
+        total.heal_percent()
+    );
     assert_eq!(total.harmful, 0);
 }
 
@@ -28,9 +39,16 @@ fn every_verdict_is_complete() {
         let line = Line::parse(text).unwrap();
         let failure = line.judge().failure;
         let id = &line.id;
-        assert!(!failure.cause.is_empty() && !failure.detail.is_empty() && !failure.rule.is_empty(), "{id}");
+        assert!(
+            !failure.cause.is_empty() && !failure.detail.is_empty() && !failure.rule.is_empty(),
+            "{id}"
+        );
         assert!(!failure.evidence.is_empty(), "{id}: no evidence");
-        assert!(failure.page.ends_with(failure.code.as_str()), "{id}: {}", failure.page);
+        assert!(
+            failure.page.ends_with(failure.code.as_str()),
+            "{id}: {}",
+            failure.page
+        );
     }
 }
 
@@ -39,7 +57,12 @@ fn a_line_comes_out_with_the_keys_of_the_contract() {
     for text in CORPUS.lines().take(20) {
         let out = classify_line(text).unwrap();
         let keys: Vec<&String> = out.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["id", "class", "code", "cause", "heal", "who", "rule", "evidence"]);
+        assert_eq!(
+            keys,
+            [
+                "id", "class", "code", "cause", "heal", "who", "rule", "evidence"
+            ]
+        );
     }
 }
 
@@ -52,10 +75,22 @@ fn slips_in_lines_are_named() {
         (r#"{"status":"401"}"#, "key `status`"),
         (r#"{"status":401,"where":"here"}"#, "key `where`"),
         (r#"{"status":401,"headers":[]}"#, "key `headers`"),
-        (r#"{"status":401,"headers":{"a b":"c"}}"#, "key `headers.a b`"),
-        (r#"{"status":401,"local":{"access_token_sent":"yes"}}"#, "key `local.access_token_sent`"),
-        (r#"{"status":401,"request":{"grant":5}}"#, "key `request.grant`"),
-        (r#"{"status":401,"provider":"wcpo"}"#, "did you mean \"wcpos\""),
+        (
+            r#"{"status":401,"headers":{"a b":"c"}}"#,
+            "key `headers.a b`",
+        ),
+        (
+            r#"{"status":401,"local":{"access_token_sent":"yes"}}"#,
+            "key `local.access_token_sent`",
+        ),
+        (
+            r#"{"status":401,"request":{"grant":5}}"#,
+            "key `request.grant`",
+        ),
+        (
+            r#"{"status":401,"provider":"wcpo"}"#,
+            "did you mean \"wcpos\"",
+        ),
     ] {
         let error = classify_line(text).unwrap_err().to_string();
         assert!(error.contains(said), "{text}: {error}");
@@ -72,10 +107,17 @@ fn what_can_pass_never_ends_a_session() {
             continue;
         }
         let profile = line.provider.or(profile("oauth2")).unwrap();
-        let server = Server::new(profile.wire_dialect(), "https://id.example/token".parse().unwrap());
-        let ctx = Ctx { now_s: 1_715_678_813, jti: "1".to_owned() };
+        let server = Server::new(
+            profile.wire_dialect(),
+            "https://id.example/token".parse().unwrap(),
+        );
+        let ctx = Ctx {
+            now_s: 1_715_678_813,
+            jti: "1".to_owned(),
+        };
         let held = Secret::new("refresh-canary-1");
-        let (mut exchange, _) = Exchange::refresh(&server, &Client::public("till"), &held, None, false, &ctx).unwrap();
+        let (mut exchange, _) =
+            Exchange::refresh(&server, &Client::public("till"), &held, None, false, &ctx).unwrap();
         let mut response = http::Response::new(line.body.clone().into());
         *response.status_mut() = line.status.try_into().unwrap();
         *response.headers_mut() = line.headers.clone();
@@ -90,7 +132,16 @@ fn what_can_pass_never_ends_a_session() {
         let verdict = classify_token(profile, failure, &line.local);
         let heal = json["truth"]["heal"].as_str().unwrap();
         let passes = matches!(heal, "retry_later" | "none");
-        assert!(!(verdict.is_final() && passes), "{}: {:?}", line.id, verdict.failure());
-        assert!(verdict.is_final() || verdict.failure().heal != Heal::Relogin, "{}", line.id);
+        assert!(
+            !(verdict.is_final() && passes),
+            "{}: {:?}",
+            line.id,
+            verdict.failure()
+        );
+        assert!(
+            verdict.is_final() || verdict.failure().heal != Heal::Relogin,
+            "{}",
+            line.id
+        );
     }
 }

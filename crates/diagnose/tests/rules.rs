@@ -12,7 +12,11 @@ fn line(rule: &Rule) -> Line {
         .iter()
         .map(|(name, value)| (name.clone(), serde_json::to_value(value).unwrap()))
         .collect();
-    let place = example.place.as_deref().or(rule.place()).unwrap_or("resource");
+    let place = example
+        .place
+        .as_deref()
+        .or(rule.place())
+        .unwrap_or("resource");
     Line::of(&json!({
         "where": place,
         "request": { "grant": example.grant },
@@ -39,7 +43,13 @@ fn every_example_is_classified_as_its_rule_says() {
             ));
         }
     }
-    assert!(wrong.is_empty(), "{}\n{} of {}", wrong.join("\n"), wrong.len(), rules().len());
+    assert!(
+        wrong.is_empty(),
+        "{}\n{} of {}",
+        wrong.join("\n"),
+        wrong.len(),
+        rules().len()
+    );
 }
 
 #[test]
@@ -52,15 +62,27 @@ fn no_rule_is_hidden_behind_another() {
         })
         .collect();
     // Where several rules say the same of one answer any of them may speak, but rules that are never heard rot.
-    assert!(hidden.len() * 12 <= rules().len(), "{} of {}:\n{}", hidden.len(), rules().len(), hidden.join("\n"));
+    assert!(
+        hidden.len() * 12 <= rules().len(),
+        "{} of {}:\n{}",
+        hidden.len(),
+        rules().len(),
+        hidden.join("\n")
+    );
 }
 
 #[test]
 fn rules_say_where_they_come_from() {
     for rule in rules() {
-        assert!(!rule.source.trim().is_empty() && !rule.group.is_empty(), "{}", rule.id);
         assert!(
-            rule.cause.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+            !rule.source.trim().is_empty() && !rule.group.is_empty(),
+            "{}",
+            rule.id
+        );
+        assert!(
+            rule.cause
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
             "{}: cause {:?}",
             rule.id,
             rule.cause

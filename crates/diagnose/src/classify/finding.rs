@@ -45,11 +45,13 @@ impl Found {
         self
     }
 
-    /// The failure, with the facts it rests on and the server's own words.
+    /// The failure, with the facts it rests on and the server's own words, which are masked already.
     pub fn failure(&self, facts: Vec<Evidence>, said: Option<&str>, local: &Local) -> Failure {
-        let (heal, who) = self.heal.unwrap_or_else(|| usual_heal(self.class, self.cause, local));
+        let (heal, who) = self
+            .heal
+            .unwrap_or_else(|| usual_heal(self.class, self.cause, local));
         let mut detail = sentence(self.class, local).to_owned();
-        if let Some(said) = said.map(shown).filter(|said| !said.is_empty()) {
+        if let Some(said) = said.filter(|said| !said.is_empty()) {
             detail = format!("{detail} The server said: \"{said}\".");
         }
         let mut failure = Failure::new(
@@ -78,8 +80,22 @@ pub(crate) fn fact(kind: &str, value: &str, source: &str) -> Evidence {
     }
 }
 
+/// One fact that was masked before.
+pub(crate) fn masked_fact(kind: &str, value: &str, source: &str) -> Evidence {
+    Evidence {
+        kind: kind.to_owned(),
+        value: value.to_owned(),
+        source: source.to_owned(),
+    }
+}
+
 /// A server's text as it may be shown: masked, on one line, cut.
 pub(crate) fn shown(text: &str) -> String {
+    /// No token is as short; a named value needs one of these signs.
+    const PLAIN_MAX: usize = 16;
+    if text.len() < PLAIN_MAX && !text.contains(['=', '"', ' ']) {
+        return text.to_owned();
+    }
     let masked = mask(text);
     let line = masked.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut cut = line.len().min(SAID_MAX);
@@ -169,7 +185,9 @@ fn code(class: Class, cause: &str) -> Code {
 /// The first step for a class (DESIGN §7), and who takes it.
 pub(super) fn usual_heal(class: Class, cause: &str, local: &Local) -> (Heal, Who) {
     match class {
-        Class::AccessMissing if cause == "token_lost_on_the_way" => (Heal::FixConfig, Who::Operator),
+        Class::AccessMissing if cause == "token_lost_on_the_way" => {
+            (Heal::FixConfig, Who::Operator)
+        }
         Class::Unknown if cause.starts_with("bare_401") => super::judge::blind(local),
         Class::AccessExpired | Class::AccessInvalid | Class::AccessRevoked | Class::KeyMismatch => {
             if local.can_refresh() {

@@ -3,7 +3,7 @@
 use tenure_core::{Class, Evidence, Failure, Heal, Who};
 
 use super::answer::{Answer, Place};
-use super::finding::{Found, fact, usual_heal};
+use super::finding::{Found, fact, masked_fact, shown, usual_heal};
 use super::local::{self, Local};
 use super::read::{Reading, Shape};
 use super::rules::{self, Rank, Rule};
@@ -37,12 +37,24 @@ pub(super) fn of_reading(
 ) -> Finding {
     let found = find(answer, reading, local, profile);
     let at_api = answer.place == Place::Resource;
-    let (heal, who) = found.heal.unwrap_or_else(|| usual_heal(found.class, found.cause, local));
+    let (heal, who) = found
+        .heal
+        .unwrap_or_else(|| usual_heal(found.class, found.cause, local));
     let refused = at_api && heal == Heal::Refresh && local.token_sent;
-    let found = Found { heal: Some((heal, who)), ..found };
-    let said = Some(reading.said.as_str()).filter(|_| reading.shape != Shape::Html);
+    let found = Found {
+        heal: Some((heal, who)),
+        ..found
+    };
+    let said = match reading.shape {
+        Shape::Html => String::new(),
+        _ => shown(&reading.said),
+    };
     Finding {
-        failure: found.failure(evidence(answer, reading, local, profile), said, local),
+        failure: found.failure(
+            evidence(answer, reading, &said, local, profile),
+            Some(&said),
+            local,
+        ),
         proven: found.proven && !at_api && may_refuse(answer.status),
         refused,
     }
@@ -56,7 +68,10 @@ fn find(answer: &Answer<'_>, reading: &Reading, local: &Local, profile: Option<&
     let scan = matcher.scan(reading);
     let scene = scene::of(answer, reading, local);
     let rule = matcher.first(&scan, answer, &scene, profile);
-    let mut found = rule.map_or(Found::passing(Class::Unknown, "cannot_be_told", "none"), of_rule);
+    let mut found = rule.map_or(
+        Found::passing(Class::Unknown, "cannot_be_told", "none"),
+        of_rule,
+    );
     // Words alone prove nothing: they must stand beside a protocol's code, or come from a server that is known to
     // speak in words.
     if rule.is_some_and(|rule| rule.rank == Rank::Text) && !matcher.speaks_protocol(&scan) {
@@ -96,6 +111,7 @@ pub(super) fn may_refuse(status: u16) -> bool {
 fn evidence(
     answer: &Answer<'_>,
     reading: &Reading,
+    said: &str,
     local: &Local,
     profile: Option<&Profile>,
 ) -> Vec<Evidence> {
@@ -106,13 +122,17 @@ fn evidence(
     let mut facts = vec![fact("status", &answer.status.to_string(), source)];
     for challenge in reading.challenges.iter().take(2) {
         let error = challenge.param("error").unwrap_or_default();
-        facts.push(fact("www_authenticate", &format!("{} {error}", challenge.scheme), source));
+        facts.push(fact(
+            "www_authenticate",
+            &format!("{} {error}", challenge.scheme),
+            source,
+        ));
     }
     for code in reading.codes.iter().take(4) {
         facts.push(fact(&code.key, &code.shown, source));
     }
-    if !reading.said.is_empty() && reading.shape != Shape::Html {
-        facts.push(fact("message", &reading.said, source));
+    if !said.is_empty() {
+        facts.push(masked_fact("message", said, source));
     }
     let yes = |holds: bool| if holds { "yes" } else { "no" };
     if let Some(expired) = local.token_expired {
@@ -125,14 +145,26 @@ fn evidence(
         facts.push(fact("clock_offset_s", &offset.to_string(), "local clock"));
     }
     if local.other_issuer() {
-        facts.push(fact("token_issuer", local.token_issuer.as_deref().unwrap_or_default(), "access token"));
-        facts.push(fact("issuer", local.issuer.as_deref().unwrap_or_default(), "configuration"));
+        facts.push(fact(
+            "token_issuer",
+            local.token_issuer.as_deref().unwrap_or_default(),
+            "access token",
+        ));
+        facts.push(fact(
+            "issuer",
+            local.issuer.as_deref().unwrap_or_default(),
+            "configuration",
+        ));
     }
     if local.key_is_gone() {
         facts.push(fact("token_kid", "no longer published", "access token"));
     }
     if local.led_elsewhere() {
-        facts.push(fact("final_host", local.final_host.as_deref().unwrap_or_default(), "redirect"));
+        facts.push(fact(
+            "final_host",
+            local.final_host.as_deref().unwrap_or_default(),
+            "redirect",
+        ));
     }
     if let Some(profile) = profile {
         facts.push(fact("profile", &profile.name, "profile"));

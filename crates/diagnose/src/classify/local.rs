@@ -120,7 +120,11 @@ impl Local {
             return false;
         };
         let host = issuer.split("://").last().unwrap_or(issuer);
-        !host.split(['/', ':']).next().unwrap_or(host).eq_ignore_ascii_case(asked)
+        !host
+            .split(['/', ':'])
+            .next()
+            .unwrap_or(host)
+            .eq_ignore_ascii_case(asked)
     }
 
     /// Whether the issuer does not publish the token's key any more.
@@ -160,11 +164,18 @@ pub(super) fn weigh(found: Found, local: &Local, at_api: bool, status: u16) -> F
     }
     let vague = matches!(found.class, Class::AccessInvalid | Class::Unknown);
     let open = vague || found.class == Class::AccessMissing;
-    if local.surely_not_sent() && found.class != Class::AccessMissing && (status == 401 || !matches!(found.class, Class::Unknown)) {
+    if local.surely_not_sent()
+        && found.class != Class::AccessMissing
+        && (status == 401 || !matches!(found.class, Class::Unknown))
+    {
         return found.become_(Class::AccessMissing, "no_token_sent", "local.no_token_sent");
     }
     if open && local.led_elsewhere() && local.token_sent {
-        return found.become_(Class::AccessMissing, "token_lost_on_the_way", "local.redirected");
+        return found.become_(
+            Class::AccessMissing,
+            "token_lost_on_the_way",
+            "local.redirected",
+        );
     }
     if local.other_issuer() && status == 401 {
         return found.become_(Class::WrongIssuer, "issuer_mismatch", "local.issuer");
@@ -176,10 +187,18 @@ pub(super) fn weigh(found: Found, local: &Local, at_api: bool, status: u16) -> F
         && local.token_expired == Some(true)
         && (status == 401 || found.class == Class::AccessInvalid)
     {
-        return found.become_(Class::AccessExpired, "access_token_expired", "local.expired");
+        return found.become_(
+            Class::AccessExpired,
+            "access_token_expired",
+            "local.expired",
+        );
     }
     if found.class == Class::AccessExpired && just_made(local) {
-        return found.become_(Class::ServerError, "backend_rejects_valid_token", "local.just_made");
+        return found.become_(
+            Class::ServerError,
+            "backend_rejects_valid_token",
+            "local.just_made",
+        );
     }
     found
 }
@@ -198,7 +217,10 @@ fn at_token(found: Found, local: &Local) -> Found {
 
 /// A token got a moment ago, good by every clock, that is called expired: the server is not of one mind.
 fn just_made(local: &Local) -> bool {
-    let young = local.just_refreshed || local.token_age_s.is_some_and(|age| (0..=120).contains(&age));
+    let young = local.just_refreshed
+        || local
+            .token_age_s
+            .is_some_and(|age| (0..=120).contains(&age));
     young && local.token_expired == Some(false) && local.clock_is_off().is_none()
 }
 
@@ -207,7 +229,8 @@ fn clocks(found: Found, local: &Local) -> Found {
     let skewed = match found.class {
         Class::NotYetValid => local.clock_is_off().is_some(),
         Class::AccessExpired => {
-            local.token_expired == Some(false) && local.clock_is_off().is_some_and(|offset| offset > 0)
+            local.token_expired == Some(false)
+                && local.clock_is_off().is_some_and(|offset| offset > 0)
                 || local.token_expired == Some(false) && local.token_expired_by_server == Some(true)
         }
         _ => false,

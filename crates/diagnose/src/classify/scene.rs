@@ -41,22 +41,42 @@ pub(crate) fn of(answer: &Answer<'_>, reading: &Reading, local: &Local) -> Bits 
     set(Scene::AtToken, token);
     set(Scene::AtResource, !token);
     set(Scene::Refresh, token && local.grant == Grant::RefreshToken);
-    set(Scene::Code, token && local.grant == Grant::AuthorizationCode);
+    set(
+        Scene::Code,
+        token && local.grant == Grant::AuthorizationCode,
+    );
     set(Scene::Device, token && local.grant == Grant::DeviceCode);
     set(Scene::Password, token && local.grant == Grant::Password);
-    set(Scene::Client, token && local.grant == Grant::ClientCredentials);
+    set(
+        Scene::Client,
+        token && local.grant == Grant::ClientCredentials,
+    );
     set(Scene::Assertion, token && local.grant == Grant::Other);
     set(Scene::Json, reading.shape == Shape::Json);
     set(Scene::Xml, reading.shape == Shape::Xml);
     set(Scene::Html, reading.shape == Shape::Html);
     set(Scene::Plain, reading.shape == Shape::Plain);
     set(Scene::Empty, reading.shape == Shape::Empty);
-    set(Scene::Silent, reading.text.is_empty() && reading.codes.is_empty());
+    set(
+        Scene::Silent,
+        reading.text.is_empty() && reading.codes.is_empty(),
+    );
     set(Scene::Denies, reading.denies);
-    let tokens = || reading.challenges.iter().filter(|challenge| challenge.carries_tokens());
+    let tokens = || {
+        reading
+            .challenges
+            .iter()
+            .filter(|challenge| challenge.carries_tokens())
+    };
     set(Scene::TokenChallenge, tokens().next().is_some());
-    set(Scene::ChallengeError, tokens().any(|challenge| challenge.param("error").is_some()));
-    set(Scene::OtherChallenge, !reading.challenges.is_empty() && tokens().next().is_none());
+    set(
+        Scene::ChallengeError,
+        tokens().any(|challenge| challenge.param("error").is_some()),
+    );
+    set(
+        Scene::OtherChallenge,
+        !reading.challenges.is_empty() && tokens().next().is_none(),
+    );
     set(Scene::Sent, local.surely_sent());
     set(Scene::NotSent, local.surely_not_sent());
     set(Scene::LocalExpired, local.token_expired == Some(true));
@@ -87,6 +107,10 @@ fn scope_gap(answer: &Answer<'_>) -> bool {
     ) else {
         return false;
     };
-    let mut wanted = wants.split(',').map(str::trim).filter(|scope| !scope.is_empty()).peekable();
+    let mut wanted = wants
+        .split(',')
+        .map(str::trim)
+        .filter(|scope| !scope.is_empty())
+        .peekable();
     wanted.peek().is_some() && wanted.all(|scope| !has.split(',').any(|own| own.trim() == scope))
 }

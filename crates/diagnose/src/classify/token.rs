@@ -51,8 +51,17 @@ fn unusable(profile: &Profile, unusable: &Unusable, local: &Local) -> Verdict {
     };
     let mut finding = of_reading(&answer, &Reading::of(&answer), local, Some(profile));
     finding.proven = false;
-    finding.failure.evidence.push(fact("body", unusable.why, "token endpoint"));
-    verdict(finding, profile, local, unusable.retry_after, unusable.status)
+    finding
+        .failure
+        .evidence
+        .push(fact("body", unusable.why, "token endpoint"));
+    verdict(
+        finding,
+        profile,
+        local,
+        unusable.retry_after,
+        unusable.status,
+    )
 }
 
 fn verdict(
@@ -101,9 +110,13 @@ fn with_lost_reply(failure: Failure, profile: &Profile, local: &Local) -> Failur
         "an earlier exchange with this refresh token got no answer",
         "store",
     )];
-    Found::passing(Class::ReplyLost, "reply_of_rotation_lost", "token.reply_lost")
-        .failure(facts, None, local)
-        .because(failure)
+    Found::passing(
+        Class::ReplyLost,
+        "reply_of_rotation_lost",
+        "token.reply_lost",
+    )
+    .failure(facts, None, local)
+    .because(failure)
 }
 
 /// A passing failure of a refresh never tells a person to log in: that would be a final word without proof. A

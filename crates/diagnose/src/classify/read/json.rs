@@ -90,11 +90,20 @@ impl<'a> Walker<'a> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
         let (mut end, mut escaped) = (start, false);
-        while end < bytes.len() && bytes[end] != b'"' {
-            escaped |= bytes[end] == b'\\';
-            end += 1 + usize::from(bytes[end] == b'\\');
+        while let Some(next) = bytes
+            .get(end..)
+            .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
+        {
+            end += next;
+            if bytes[end] == b'"' {
+                break;
+            }
+            escaped = true;
+            end += 2;
         }
-        let end = end.min(bytes.len());
+        if bytes.get(end) != Some(&b'"') {
+            end = bytes.len();
+        }
         let raw = self.text.get(start..end).unwrap_or_default();
         self.at = end + 1;
         if self.next_is_colon() {
@@ -173,7 +182,11 @@ fn unescape(raw: &str) -> String {
             Some('u') => {
                 let digits = chars.as_str().get(..4).unwrap_or_default();
                 let unit = u16::from_str_radix(digits, 16).unwrap_or(0xfffd);
-                chars = chars.as_str().get(digits.len()..).unwrap_or_default().chars();
+                chars = chars
+                    .as_str()
+                    .get(digits.len()..)
+                    .unwrap_or_default()
+                    .chars();
                 push_unit(&mut text, &mut high, unit);
             }
             Some(other) => text.push(other),

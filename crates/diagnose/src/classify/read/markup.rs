@@ -7,15 +7,30 @@ pub(crate) fn is_html(text: &str, content_type: &str) -> bool {
     }
     let head = text.get(..text.floor_char_boundary(400)).unwrap_or(text);
     let head = head.to_ascii_lowercase();
-    let page = ["<!doctype html", "<html", "<head", "<body", "<title", "<h1", "<center", "<p>", "<script"];
-    page.iter().any(|tag| head.contains(tag)) && !head.starts_with("<error") && !head.contains("<response") && !head.contains("envelope")
+    let page = [
+        "<!doctype html",
+        "<html",
+        "<head",
+        "<body",
+        "<title",
+        "<h1",
+        "<center",
+        "<p>",
+        "<script",
+    ];
+    page.iter().any(|tag| head.contains(tag))
+        && !head.starts_with("<error")
+        && !head.contains("<response")
+        && !head.contains("envelope")
 }
 
 /// Whether a page holds a form to log in, or one that leads to an identity provider.
 pub(crate) fn is_login_form(html: &str) -> bool {
-    ["name=\"SAMLRequest\"", "name='SAMLRequest'", "type=\"password\"", "type='password'", "type=password"]
-        .iter()
-        .any(|part| html.contains(part))
+    html.contains("SAMLRequest") && html.contains("<form")
+        || html.contains("password")
+            && ["type=\"password\"", "type='password'", "type=password"]
+                .iter()
+                .any(|part| html.contains(part))
 }
 
 /// Text and titles of a page, up to `max` bytes, without scripts and styles.
@@ -27,8 +42,13 @@ pub(crate) fn page_text(html: &str, max: usize) -> String {
     {
         push_words(&mut out, &rest[..open], max);
         rest = &rest[open..];
-        let lower = rest.get(..rest.floor_char_boundary(10)).unwrap_or_default().to_ascii_lowercase();
-        let skipped = ["script", "style"].into_iter().find(|name| lower[1..].starts_with(name));
+        let lower = rest
+            .get(..rest.floor_char_boundary(10))
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let skipped = ["script", "style"]
+            .into_iter()
+            .find(|name| lower[1..].starts_with(name));
         if let Some(name) = skipped {
             let close = format!("</{name}");
             rest = find_ignoring_case(rest, &close).map_or("", |at| &rest[at..]);
@@ -59,7 +79,10 @@ pub(crate) fn elements<'a>(xml: &'a str, visit: &mut dyn FnMut(&'a str, &'a str)
         let Some(open) = rest.find('<') else { return };
         rest = &rest[open + 1..];
         let Some(close) = rest.find('>') else { return };
-        let name = rest[..close].split([' ', '/', '\n', '\t']).next().unwrap_or_default();
+        let name = rest[..close]
+            .split([' ', '/', '\n', '\t'])
+            .next()
+            .unwrap_or_default();
         let name = name.rsplit(':').next().unwrap_or_default();
         rest = &rest[close + 1..];
         let end = rest.find('<').unwrap_or(rest.len());
@@ -77,12 +100,23 @@ mod tests {
     #[test]
     fn pages_and_documents() {
         assert!(is_html("<!DOCTYPE html><title>x</title>", ""));
-        assert!(!is_html("<?xml version=\"1.0\"?><Error><Code>A</Code></Error>", "text/xml"));
+        assert!(!is_html(
+            "<?xml version=\"1.0\"?><Error><Code>A</Code></Error>",
+            "text/xml"
+        ));
         assert!(!is_html("{\"a\":1}", "text/html"));
-        let text = page_text("<html><script>var a='<b>'</script><title>Log in</title><p>Now</p>", 100);
-        assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["Log", "in", "Now"]);
+        let text = page_text(
+            "<html><script>var a='<b>'</script><title>Log in</title><p>Now</p>",
+            100,
+        );
+        assert_eq!(
+            text.split_whitespace().collect::<Vec<_>>(),
+            ["Log", "in", "Now"]
+        );
         let mut found = Vec::new();
-        elements("<a:E><Code>Expired</Code><M>x y</M></a:E>", &mut |k, v| found.push((k, v)));
+        elements("<a:E><Code>Expired</Code><M>x y</M></a:E>", &mut |k, v| {
+            found.push((k, v));
+        });
         assert_eq!(found, [("Code", "Expired"), ("M", "x y")]);
     }
 

@@ -18,9 +18,9 @@ const CODES: usize = 48;
 /// Longest machine code.
 const CODE_MAX: usize = 120;
 /// As much normalised text is matched.
-const TEXT_MAX: usize = 4096;
+const TEXT_MAX: usize = 3072;
 /// As much of a server's own words is kept to be shown.
-const SAID_MAX: usize = 400;
+const SAID_MAX: usize = 240;
 /// Headers that are looked at, and how much of each.
 const HEADERS: usize = 128;
 const HEADER_MAX: usize = 2048;
@@ -104,10 +104,16 @@ impl Reading {
             return Shape::Empty;
         }
         // PHP notices and XSSI guards may stand before the JSON.
-        let object = text.find("{\"").filter(|at| *at < 2000 && !text.starts_with(['{', '[']));
+        let object = text
+            .find("{\"")
+            .filter(|at| *at < 2000 && !text.starts_with(['{', '[']));
         if json::looks_like(text) {
             self.cut = !text.ends_with(['}', ']']);
-            self.bare = text.len() <= 4 && matches!(text.split_whitespace().collect::<String>().as_str(), "{}" | "[]");
+            self.bare = text.len() <= 4
+                && matches!(
+                    text.split_whitespace().collect::<String>().as_str(),
+                    "{}" | "[]"
+                );
             self.json(text, status, level);
             return Shape::Json;
         }
@@ -169,8 +175,10 @@ impl Reading {
 
     fn element(&mut self, name: &str, value: &str, status: u16) {
         let error = name.to_ascii_lowercase();
-        self.denies |= matches!(error.as_str(), "error" | "errorcode" | "faultstring" | "faultcode" | "shortmessage")
-            || error == "ack" && value == "Failure";
+        self.denies |= matches!(
+            error.as_str(),
+            "error" | "errorcode" | "faultstring" | "faultcode" | "shortmessage"
+        ) || error == "ack" && value == "Failure";
         if is_number(value) {
             self.numbered(name, value, status);
         } else {
@@ -187,12 +195,11 @@ impl Reading {
             return self.numbered(key, value, status);
         }
         match keys::kind(key) {
-            Kind::Ignored => {}
             Kind::Code | Kind::Text => self.string(key, value, true),
             Kind::Other if keys::kind(parent) != Kind::Ignored && value.contains(' ') => {
                 self.sentence(value);
             }
-            Kind::Other => {}
+            Kind::Ignored | Kind::Other => {}
         }
     }
 
@@ -212,7 +219,8 @@ impl Reading {
 
     /// A code when it is one word, a sentence otherwise, and both when nobody can tell.
     fn string(&mut self, key: &str, value: &str, may_be_code: bool) {
-        let word = value.len() <= CODE_MAX && value.is_ascii() && !value.contains(char::is_whitespace);
+        let word =
+            value.len() <= CODE_MAX && value.is_ascii() && !value.contains(char::is_whitespace);
         if !word {
             return self.sentence(value);
         }
@@ -269,15 +277,27 @@ impl Reading {
 
     /// `AADSTS50173`, `E0000011`, `invalid_grant`: codes that travel inside sentences.
     fn codes_in(&mut self, text: &str) {
+        // Looked at whole, not up to the first: that runs many bytes at a time.
+        if text.bytes().fold(0, |found, b| {
+            found | u8::from(b == b'_') | u8::from(b.is_ascii_digit())
+        }) == 0
+        {
+            return;
+        }
         let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')));
-        for word in words.take(200).filter(|word| (4..=60).contains(&word.len())) {
+        for word in words
+            .take(200)
+            .filter(|word| (4..=60).contains(&word.len()))
+        {
             let letters = word.bytes().take_while(u8::is_ascii_uppercase).count();
             let digits = word[letters..].bytes().filter(u8::is_ascii_digit).count();
             let numbered = (1..=8).contains(&letters)
                 && digits >= 3
-                && word[letters..].bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'C'));
-            let spelled = word.contains('_')
-                && word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+                && word[letters..]
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'C'));
+            let spelled =
+                word.contains('_') && word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
             if numbered || spelled {
                 self.push_code(words::plain(word), word, "text");
             }
@@ -304,9 +324,10 @@ impl Reading {
             if name == "grpc-status" {
                 self.number(name, value);
             } else if name == "grpc-message" {
-                let text: String = url::form_urlencoded::parse(value.replace('+', "%2B").as_bytes())
-                    .map(|(text, _)| text.into_owned())
-                    .collect();
+                let text: String =
+                    url::form_urlencoded::parse(value.replace('+', "%2B").as_bytes())
+                        .map(|(text, _)| text.into_owned())
+                        .collect();
                 self.sentence(&text);
             } else if keys::header_speaks(name) && !is_number(value) {
                 self.string(name, value, true);
@@ -318,8 +339,14 @@ impl Reading {
 /// The body as text: UTF-16 when it says so, else UTF-8 with its errors replaced.
 fn decoded(bytes: &[u8]) -> Cow<'_, str> {
     let wide = |read: fn([u8; 2]) -> u16| {
-        let units = bytes[2..].chunks_exact(2).map(|pair| read([pair[0], pair[1]]));
-        Cow::Owned(char::decode_utf16(units).map(|c| c.unwrap_or('\u{fffd}')).collect())
+        let units = bytes[2..]
+            .chunks_exact(2)
+            .map(|pair| read([pair[0], pair[1]]));
+        Cow::Owned(
+            char::decode_utf16(units)
+                .map(|c| c.unwrap_or('\u{fffd}'))
+                .collect(),
+        )
     };
     match bytes {
         [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
@@ -334,27 +361,38 @@ fn is_number(text: &str) -> bool {
 }
 
 fn is_form(text: &str, kind: &str) -> bool {
-    let pair = text
-        .split_once('=')
-        .is_some_and(|(name, _)| name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
-    pair && (kind.contains("x-www-form-urlencoded") || !text.contains(' ') || text.starts_with("error="))
+    let pair = text.split_once('=').is_some_and(|(name, _)| {
+        name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    });
+    pair && (kind.contains("x-www-form-urlencoded")
+        || !text.contains(' ')
+        || text.starts_with("error="))
 }
 
 /// Whether a status in words says no: `error`, `UNAUTHORISED`, `TRY_REFRESH_TOKEN`.
 fn refuses(status: &str) -> bool {
     let shouted = status.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
     ["error", "fail", "failed", "failure"].contains(&status.to_ascii_lowercase().as_str())
-        || shouted && ["TOKEN", "UNAUTH", "SESSION", "ERROR", "DENIED", "EXPIRED", "INVALID"].iter().any(|part| status.contains(part))
+        || shouted
+            && [
+                "TOKEN", "UNAUTH", "SESSION", "ERROR", "DENIED", "EXPIRED", "INVALID",
+            ]
+            .iter()
+            .any(|part| status.contains(part))
 }
 
 /// Whether a JSON value says that its body is an error.
 fn denies(at: At<'_>, value: &Scalar<'_>) -> bool {
     let fine = |text: &str| {
-        ["0", "", "ok", "success", "200", "none", "false", "true", "null"].contains(&text.to_ascii_lowercase().as_str())
+        [
+            "0", "", "ok", "success", "200", "none", "false", "true", "null",
+        ]
+        .contains(&text.to_ascii_lowercase().as_str())
     };
     match at.key.to_ascii_lowercase().as_str() {
         "success" | "ok" | "succeeded" if at.depth == 1 => *value == Scalar::Bool(false),
-        "error" | "errors" | "errcode" | "err" | "errno" | "error_code" | "errorcode" | "error_msg" | "errmsg"
+        "error" | "errors" | "errcode" | "err" | "errno" | "error_code" | "errorcode"
+        | "error_msg" | "errmsg"
             if at.depth <= 2 =>
         {
             match value {

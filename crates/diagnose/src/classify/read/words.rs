@@ -2,45 +2,101 @@
 
 /// Appends `text`, normalised, with a blank before it. At most `max` bytes stand in `out` afterwards.
 pub(crate) fn push_normal(out: &mut String, text: &str, max: usize) {
+    out.reserve(text.len().min(max.saturating_sub(out.len())) + 8);
+    blank(out);
+    let bytes = text.as_bytes();
     // The state of a word: how many letters since its start, and whether the last was lower case.
     let (mut letters, mut lower) = (0_usize, false);
-    let mut chars = text.chars().peekable();
-    blank(out);
-    while let Some(c) = chars.next() {
-        if out.len() + 4 > max {
-            return;
+    let mut at = 0;
+    while at < bytes.len() && out.len() + 8 <= max {
+        let byte = bytes[at];
+        if !byte.is_ascii() {
+            let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) else {
+                return;
+            };
+            push_wide(out, c);
+            (letters, lower) = (0, false);
+            at += c.len_utf8();
+            continue;
         }
-        match c {
-            '\'' | '"' | '`' | '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '«' | '»' => {}
-            'A'..='Z' => {
-                let before_lower = chars.peek().is_some_and(char::is_ascii_lowercase);
+        at += 1;
+        match KINDS[usize::from(byte)] {
+            LOWER => {
+                let rest = &bytes[at..];
+                let more = rest
+                    .iter()
+                    .take_while(|byte| byte.is_ascii_lowercase())
+                    .count();
+                out.push_str(&text[at - 1..at + more]);
+                at += more;
+                letters += 1 + more;
+                lower = true;
+            }
+            UPPER => {
+                let before_lower = bytes.get(at).is_some_and(u8::is_ascii_lowercase);
                 if letters > 1 && (lower || before_lower) {
                     blank(out);
                     letters = 0;
                 }
-                out.push(c.to_ascii_lowercase());
+                out.push(char::from(byte.to_ascii_lowercase()));
                 letters += 1;
                 lower = false;
             }
-            'a'..='z' => {
-                out.push(c);
-                letters += 1;
-                lower = true;
-            }
-            '0'..='9' | ':' | '.' | ',' | '/' | '#' | '(' | ')' | '=' | '<' | '>' | '@' | '+' | '&' | '%' => {
-                out.push(c);
+            KEPT => {
+                out.push(char::from(byte));
                 (letters, lower) = (0, false);
             }
-            _ if c.is_ascii() => {
+            QUOTE => {}
+            _ => {
                 blank(out);
                 (letters, lower) = (0, false);
             }
-            _ if c.is_whitespace() => blank(out),
-            _ => {
-                out.extend(c.to_lowercase());
-                (letters, lower) = (0, false);
-            }
         }
+    }
+}
+
+const OTHER: u8 = 0;
+const LOWER: u8 = 1;
+const UPPER: u8 = 2;
+const KEPT: u8 = 3;
+const QUOTE: u8 = 4;
+
+/// What becomes of each ASCII character.
+const KINDS: [u8; 128] = {
+    let mut kinds = [OTHER; 128];
+    let mut at = 0;
+    while at < 128 {
+        kinds[at] = match at as u8 {
+            b'a'..=b'z' => LOWER,
+            b'A'..=b'Z' => UPPER,
+            b'0'..=b'9'
+            | b':'
+            | b'.'
+            | b','
+            | b'/'
+            | b'#'
+            | b'('
+            | b')'
+            | b'='
+            | b'<'
+            | b'>'
+            | b'@'
+            | b'+'
+            | b'&'
+            | b'%' => KEPT,
+            b'\'' | b'"' | b'`' => QUOTE,
+            _ => OTHER,
+        };
+        at += 1;
+    }
+    kinds
+};
+
+fn push_wide(out: &mut String, c: char) {
+    match c {
+        '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '«' | '»' => {}
+        _ if c.is_whitespace() => blank(out),
+        _ => out.extend(c.to_lowercase()),
     }
 }
 
@@ -70,7 +126,12 @@ pub(crate) fn plain(code: &str) -> String {
 /// A rule's code as it is looked up; `key:-101` keeps the sign of its number.
 pub(crate) fn lookup(code: &str) -> String {
     match code.split_once(':') {
-        Some((key, number)) if number.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) => {
+        Some((key, number))
+            if number
+                .trim_start_matches('-')
+                .bytes()
+                .all(|b| b.is_ascii_digit()) =>
+        {
             format!("{}:{number}", plain(key))
         }
         _ => plain(code),

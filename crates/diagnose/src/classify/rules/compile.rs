@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::dfa::DFA;
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{MatchKind, StartKind};
 use tenure_core::{Class, Heal, Who};
 
-use super::bits::{Bits, MAX};
+use super::bits::{Bits, MAX, RULES, RuleSet};
 use super::model::{File, Rank, Written};
 use super::{Rule, scan};
 use crate::classify::answer::Place;
@@ -48,7 +50,14 @@ pub(crate) struct Matcher {
     pub rules: Vec<Rule>,
     pub codes: HashMap<String, Vec<Means>>,
     pub patterns: Vec<Pattern>,
-    pub automaton: AhoCorasick,
+    /// Finds the patterns that are ASCII; they come first in `patterns`.
+    pub ascii: DFA,
+    /// Finds the others.
+    pub wide: NFA,
+    /// Rules that ask for no code and no phrase.
+    pub open: RuleSet,
+    /// Where each rank begins, and the end.
+    pub ranks: [u16; 6],
     pub roles: scan::Roles,
 }
 
@@ -97,7 +106,10 @@ impl Matcher {
 }
 
 fn fail(file: &str, why: String) -> RuleError {
-    RuleError { file: file.to_owned(), why }
+    RuleError {
+        file: file.to_owned(),
+        why,
+    }
 }
 
 impl Builder {
@@ -123,7 +135,10 @@ impl Builder {
         for (name, codes) in &file.scenes {
             let at = self.name(name)?;
             for code in codes {
-                self.codes.entry(lookup(code)).or_default().push(Means::Word(at));
+                self.codes
+                    .entry(lookup(code))
+                    .or_default()
+                    .push(Means::Word(at));
             }
         }
         Ok(())
@@ -137,7 +152,8 @@ impl Builder {
         if text.is_empty() {
             return Err(format!("the phrase {phrase:?} is empty"));
         }
-        let spaced = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !scan::is_wordless(c));
+        let spaced =
+            |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !scan::is_wordless(c));
         let whole_start = !phrase.starts_with('*') && spaced(text.chars().next());
         let whole_end = !inner.ends_with('*') && spaced(text.chars().next_back());
         let key = (text, whole_start, whole_end);
@@ -147,23 +163,41 @@ impl Builder {
         }
         self.texts.push(key.0.clone());
         self.by_text.insert(key, self.patterns.len());
-        self.patterns.push(Pattern { means: vec![means], whole_start, whole_end });
+        self.patterns.push(Pattern {
+            means: vec![means],
+            whole_start,
+            whole_end,
+        });
         Ok(())
     }
 
-    fn rule(&mut self, rank: Rank, group: String, source: String, written: Written) -> Result<(), String> {
-        let at = u16::try_from(self.rules.len()).map_err(|_| "too many rules")?;
+    fn rule(
+        &mut self,
+        rank: Rank,
+        group: String,
+        source: String,
+        written: Written,
+    ) -> Result<(), String> {
+        let at = u16::try_from(self.rules.len())
+            .ok()
+            .filter(|at| usize::from(*at) < RULES)
+            .ok_or("too many rules")?;
         if self.rules.iter().any(|rule| rule.id == written.id) {
             return Err("the name is taken".to_owned());
         }
         for code in &written.code {
-            self.codes.entry(lookup(code)).or_default().push(Means::Rule(at));
+            self.codes
+                .entry(lookup(code))
+                .or_default()
+                .push(Means::Rule(at));
         }
         for phrase in &written.text {
             self.phrase(phrase, Means::Rule(at))?;
         }
         let test = self.test(&written)?;
-        let heal = written.heal.map(|heal| (heal, written.who.unwrap_or_else(|| usual_who(heal))));
+        let heal = written
+            .heal
+            .map(|heal| (heal, written.who.unwrap_or_else(|| usual_who(heal))));
         self.rules.push(Rule {
             id: written.id,
             class: written.class,
@@ -187,17 +221,26 @@ impl Builder {
         for need in &written.needs {
             needs.push(self.set(need.split('|'))?);
         }
-        let status = written.status.iter().map(|text| range(text)).collect::<Result<_, _>>()?;
+        let status = written
+            .status
+            .iter()
+            .map(|text| range(text))
+            .collect::<Result<_, _>>()?;
         let header = written.header.iter().map(|text| {
             let (name, value) = text.split_once(':').unwrap_or((text, ""));
-            (name.trim().to_ascii_lowercase(), value.trim().to_ascii_lowercase())
+            (
+                name.trim().to_ascii_lowercase(),
+                value.trim().to_ascii_lowercase(),
+            )
         });
         Ok(Test {
             place: match written.place.as_deref() {
                 None => None,
                 Some("token") => Some(Place::Token),
                 Some("resource") => Some(Place::Resource),
-                Some(other) => return Err(format!("where = {other:?} is neither token nor resource")),
+                Some(other) => {
+                    return Err(format!("where = {other:?} is neither token nor resource"));
+                }
             },
             status,
             by_code: !written.code.is_empty(),
@@ -212,30 +255,77 @@ impl Builder {
     fn set<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<Bits, String> {
         let mut bits = Bits::default();
         for name in names {
-            let at = self.names.get(name.trim()).ok_or_else(|| format!("nothing is called {name:?}"))?;
+            let at = self
+                .names
+                .get(name.trim())
+                .ok_or_else(|| format!("nothing is called {name:?}"))?;
             bits.set(*at);
         }
         Ok(bits)
     }
 
     fn finish(self) -> Result<Matcher, String> {
-        let automaton = AhoCorasick::builder()
+        let (mut ascii, mut wide): (Vec<_>, Vec<_>) = self
+            .texts
+            .into_iter()
+            .zip(self.patterns)
+            .partition(|(text, _)| text.is_ascii());
+        let texts = |patterns: &[(String, Pattern)]| {
+            patterns
+                .iter()
+                .map(|(text, _)| text.clone())
+                .collect::<Vec<_>>()
+        };
+        let in_ascii = DFA::builder()
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(&self.texts)
+            .start_kind(StartKind::Unanchored)
+            .build(texts(&ascii))
             .map_err(|error| error.to_string())?;
+        let in_wide = NFA::builder()
+            .match_kind(MatchKind::Standard)
+            .build(texts(&wide))
+            .map_err(|error| error.to_string())?;
+        let mut open = RuleSet::default();
+        for rule in &self.rules {
+            if !rule.test.by_code && !rule.test.by_text {
+                open.set(rule.index);
+            }
+        }
+        let mut ranks = [0; 6];
+        for (at, rank) in [
+            Rank::First,
+            Rank::Exact,
+            Rank::Text,
+            Rank::Protocol,
+            Rank::Shape,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            ranks[at + 1] = self.rules.partition_point(|rule| rule.rank <= rank) as u16;
+        }
         Ok(Matcher {
             roles: scan::Roles::of(&self.names),
+            ascii: in_ascii,
+            wide: in_wide,
+            patterns: ascii
+                .drain(..)
+                .chain(wide.drain(..))
+                .map(|(_, pattern)| pattern)
+                .collect(),
             rules: self.rules,
             codes: self.codes,
-            patterns: self.patterns,
-            automaton,
+            open,
+            ranks,
         })
     }
 }
 
 fn range(text: &str) -> Result<(u16, u16), String> {
-    let number = |text: &str| text.parse::<u16>().map_err(|_| format!("{text:?} is no status"));
+    let number = |text: &str| {
+        text.parse::<u16>()
+            .map_err(|_| format!("{text:?} is no status"))
+    };
     if let Some(hundreds) = text.strip_suffix("xx") {
         let first = number(hundreds)? * 100;
         return Ok((first, first + 99));

@@ -84,7 +84,9 @@ mod tests {
     #[test]
     fn slips_are_named() {
         let wrong = "title = \"x\"\nsource = \"y\"\n[[rule]]\nid = \"a\"\nclass = \"unknown\"\ncause = \"c\"\nneeds = [\"nonsense\"]\nexample = { status = 401 }\n";
-        let error = Matcher::compile(&[("x.toml", wrong)]).map(|_| ()).unwrap_err();
+        let error = Matcher::compile(&[("x.toml", wrong)])
+            .map(|_| ())
+            .unwrap_err();
         assert!(error.to_string().contains("nonsense"), "{error}");
     }
 }

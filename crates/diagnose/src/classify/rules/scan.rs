@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::bits::Bits;
+use aho_corasick::Anchored;
+use aho_corasick::automaton::Automaton;
+
+use super::bits::{Bits, RuleSet};
 use super::compile::{Matcher, Means, Pattern, Test};
 use super::{Rank, Rule};
 use crate::classify::answer::Answer;
@@ -11,6 +14,9 @@ use crate::profile::Profile;
 
 /// Two causes further apart than this are not named in one breath, in bytes.
 const BREATH: usize = 60;
+
+/// So many causes and conjunctions of a text are looked at.
+const BREATHS: usize = 64;
 
 /// What was found in an answer.
 #[derive(Debug)]
@@ -21,8 +27,8 @@ pub(crate) struct Scan {
     codes: Bits,
     /// What the codes are about.
     scene: Bits,
-    rules_by_code: Vec<u16>,
-    rules_by_text: Vec<u16>,
+    by_code: RuleSet,
+    by_text: RuleSet,
 }
 
 /// Words that play a part in reading a sentence.
@@ -37,7 +43,15 @@ pub(crate) struct Roles {
 impl Roles {
     pub fn of(names: &HashMap<String, u8>) -> Self {
         let mut causes = Bits::default();
-        for name in ["expired", "invalid", "revoked", "used", "malformed", "absent", "unknown"] {
+        for name in [
+            "expired",
+            "invalid",
+            "revoked",
+            "used",
+            "malformed",
+            "absent",
+            "unknown",
+        ] {
             if let Some(at) = names.get(name) {
                 causes.set(*at);
             }
@@ -62,61 +76,79 @@ impl Matcher {
             text: Bits::default(),
             codes: Bits::default(),
             scene: Bits::default(),
-            rules_by_code: Vec::new(),
-            rules_by_text: Vec::new(),
+            by_code: RuleSet::default(),
+            by_text: RuleSet::default(),
         };
-        let mut rules = Vec::new();
-        scan.text = self.words(&reading.text, &mut rules);
-        scan.codes = self.words(&reading.code_words, &mut rules);
-        scan.rules_by_text = rules;
+        scan.text = self.words(&reading.text, &mut scan.by_text);
+        scan.codes = self.words(&reading.code_words, &mut scan.by_text);
         for code in &reading.codes {
             for means in self.codes.get(code.plain.as_str()).into_iter().flatten() {
                 match means {
                     Means::Word(at) => scan.scene.set(*at),
-                    Means::Rule(at) => scan.rules_by_code.push(*at),
+                    Means::Rule(at) => scan.by_code.set(*at),
                 }
             }
         }
         scan
     }
 
-    fn words(&self, text: &str, rules: &mut Vec<u16>) -> Bits {
+    fn words(&self, text: &str, rules: &mut RuleSet) -> Bits {
         let mut found = Bits::default();
-        // The last cause named, and whether an "or" came after it.
-        let mut cause: Option<(u8, usize, bool)> = None;
-        for hit in self.automaton.find_overlapping_iter(text) {
-            let pattern = &self.patterns[hit.pattern().as_usize()];
-            if !fits(pattern, text, hit.start(), hit.end()) {
-                continue;
+        // Causes and what joins them, with where they end.
+        let mut breath: Vec<(usize, u8)> = Vec::new();
+        let mut hit = |pattern: &Pattern, start: usize, end: usize| {
+            if !fits(pattern, text, start, end) {
+                return;
             }
             for means in &pattern.means {
                 match *means {
-                    Means::Rule(at) => rules.push(at),
+                    Means::Rule(at) => rules.set(at),
                     Means::Word(at) => {
                         found.set(at);
-                        self.breath(at, hit.end(), &mut cause, &mut found);
+                        if (self.roles.or == Some(at) || self.roles.causes.has(at))
+                            && breath.len() < BREATHS
+                        {
+                            breath.push((end, at));
+                        }
                     }
                 }
             }
+        };
+        each(&self.ascii, text, |pattern, start, end| {
+            hit(&self.patterns[pattern], start, end)
+        });
+        if !text.is_ascii() {
+            let offset = self.ascii.patterns_len();
+            each(&self.wide, text, |pattern, start, end| {
+                hit(&self.patterns[offset + pattern], start, end)
+            });
+            breath.sort_unstable();
+        }
+        if let Some(either) = self.roles.either.filter(|_| self.in_one_breath(&breath)) {
+            found.set(either);
         }
         found
     }
 
-    /// Notices two different causes with an "or" between them.
-    fn breath(&self, at: u8, end: usize, cause: &mut Option<(u8, usize, bool)>, found: &mut Bits) {
-        if self.roles.or == Some(at) {
-            if let Some((_, _, or)) = cause {
-                *or = true;
+    /// Whether two different causes are named with an "or" between them.
+    fn in_one_breath(&self, breath: &[(usize, u8)]) -> bool {
+        let mut last: Option<(u8, usize, bool)> = None;
+        for &(end, at) in breath {
+            if self.roles.or == Some(at) {
+                if let Some((_, _, or)) = &mut last {
+                    *or = true;
+                }
+                continue;
             }
-        } else if self.roles.causes.has(at) {
-            if let (Some((before, since, true)), Some(either)) = (*cause, self.roles.either)
+            if let Some((before, since, true)) = last
                 && before != at
                 && end - since <= BREATH
             {
-                found.set(either);
+                return true;
             }
-            *cause = Some((at, end, false));
+            last = Some((at, end, false));
         }
+        false
     }
 
     /// The first rule that holds for an answer.
@@ -130,29 +162,31 @@ impl Matcher {
         let scene = scene.join(&scan.scene);
         let spoken = scene.join(&scan.text);
         let all = spoken.join(&scan.codes);
-        let holds = |rule: &&Rule, words: &Bits| {
+        let holds = |rule: &Rule, words: &Bits| {
             let test = &rule.test;
-            let index = rule.index;
             (test.place.is_none() || test.place == Some(answer.place))
                 && (test.status.is_empty() || within(&test.status, answer.status))
+                && (!test.by_code || scan.by_code.has(rule.index))
+                && (!test.by_text || scan.by_text.has(rule.index))
                 && !words.meets(&test.without)
                 && test.needs.iter().all(|need| words.meets(need))
-                && (!test.by_code || scan.rules_by_code.contains(&index))
-                && (!test.by_text || scan.rules_by_text.contains(&index))
                 && by_header(test, answer)
                 && by_profile(test, profile)
         };
-        let of = |rank: Rank| self.of_rank(rank).iter();
-        of(Rank::First)
-            .chain(of(Rank::Exact))
-            .find(|rule| holds(rule, &all))
-            .or_else(|| of(Rank::Text).find(|rule| holds(rule, &spoken)))
-            .or_else(|| of(Rank::Text).find(|rule| holds(rule, &all)))
-            .or_else(|| {
-                of(Rank::Protocol)
-                    .chain(of(Rank::Shape))
-                    .find(|rule| holds(rule, &all))
-            })
+        let named = scan.by_code.join(&scan.by_text);
+        let of = |rank: Rank, words: &Bits| {
+            named
+                .join(&self.open)
+                .within(self.range_of(rank))
+                .map(|at| &self.rules[usize::from(at)])
+                .find(|rule| holds(rule, words))
+        };
+        of(Rank::First, &all)
+            .or_else(|| of(Rank::Exact, &all))
+            .or_else(|| of(Rank::Text, &spoken))
+            .or_else(|| of(Rank::Text, &all))
+            .or_else(|| of(Rank::Protocol, &all))
+            .or_else(|| of(Rank::Shape, &all))
     }
 
     /// Whether an answer carries an error code that a protocol defines.
@@ -160,10 +194,29 @@ impl Matcher {
         self.roles.oauth_error.is_some_and(|at| scan.scene.has(at))
     }
 
-    fn of_rank(&self, rank: Rank) -> &[Rule] {
-        let from = self.rules.partition_point(|rule| rule.rank < rank);
-        let to = self.rules.partition_point(|rule| rule.rank <= rank);
-        &self.rules[from..to]
+    fn range_of(&self, rank: Rank) -> std::ops::Range<u16> {
+        self.ranks[rank as usize]..self.ranks[rank as usize + 1]
+    }
+}
+
+/// Every occurrence of every pattern: its number, where it begins and where it ends.
+fn each(automaton: &impl Automaton, text: &str, mut hit: impl FnMut(usize, usize, usize)) {
+    let Ok(mut state) = automaton.start_state(Anchored::No) else {
+        return;
+    };
+    for (at, byte) in text.bytes().enumerate() {
+        state = automaton.next_state(Anchored::No, state, byte);
+        if automaton.is_special(state) && automaton.is_match(state) {
+            for index in 0..automaton.match_len(state) {
+                let pattern = automaton.match_pattern(state, index);
+                let end = at + 1;
+                hit(
+                    pattern.as_usize(),
+                    end - automaton.pattern_len(pattern),
+                    end,
+                );
+            }
+        }
     }
 }
 
@@ -174,7 +227,9 @@ fn fits(pattern: &Pattern, text: &str, start: usize, end: usize) -> bool {
 }
 
 fn within(ranges: &[(u16, u16)], status: u16) -> bool {
-    ranges.iter().any(|(from, to)| (*from..=*to).contains(&status))
+    ranges
+        .iter()
+        .any(|(from, to)| (*from..=*to).contains(&status))
 }
 
 fn by_header(test: &Test, answer: &Answer<'_>) -> bool {
@@ -191,10 +246,11 @@ fn by_header(test: &Test, answer: &Answer<'_>) -> bool {
 /// Whether `part` (lower case) occurs, in the first kilobytes, whatever the case.
 fn contains(value: &[u8], part: &[u8]) -> bool {
     let value = &value[..value.len().min(4096)];
-    value.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+    value
+        .windows(part.len())
+        .any(|window| window.eq_ignore_ascii_case(part))
 }
 
 fn by_profile(test: &Test, profile: Option<&Profile>) -> bool {
-    test.profile.is_empty()
-        || profile.is_some_and(|profile| test.profile.iter().any(|name| *name == profile.name))
+    test.profile.is_empty() || profile.is_some_and(|profile| test.profile.contains(&profile.name))
 }

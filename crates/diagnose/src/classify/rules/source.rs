@@ -34,6 +34,8 @@ files! {
     "frameworks.toml",
     "apps.toml",
     "text.toml",
+    "text-token.toml",
+    "text-api.toml",
     "rfc6750.toml",
     "rfc6749.toml",
 }
