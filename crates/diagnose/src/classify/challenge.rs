@@ -44,7 +44,9 @@ pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
         .take(FIELDS)
         .flat_map(|value| {
             let bytes = value.as_bytes();
-            parse(&String::from_utf8_lossy(&bytes[..bytes.len().min(FIELD_MAX)]))
+            parse(&String::from_utf8_lossy(
+                &bytes[..bytes.len().min(FIELD_MAX)],
+            ))
         })
         .take(CHALLENGES)
         .collect()

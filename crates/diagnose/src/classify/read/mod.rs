@@ -197,7 +197,7 @@ impl Reading {
         match keys::kind(key) {
             Kind::Code | Kind::Text => self.string(key, value, true),
             Kind::Other if keys::kind(parent) != Kind::Ignored && value.contains(' ') => {
-                self.sentence(value);
+                self.sentence(&format!("{key}: {value}"));
             }
             Kind::Ignored | Kind::Other => {}
         }

@@ -50,7 +50,7 @@ impl Roles {
             "used",
             "malformed",
             "absent",
-            "unknown",
+            "unknown_thing",
         ] {
             if let Some(at) = names.get(name) {
                 causes.set(*at);
