@@ -8,6 +8,12 @@ use http::{HeaderMap, HeaderValue};
 use tenure_diagnose::{Answer, Local, Place, judge};
 
 fn main() {
+    let start = Instant::now();
+    tenure_diagnose::classify::rules::prepare();
+    println!(
+        "compiling the rules, once: {:.1} ms",
+        start.elapsed().as_secs_f64() * 1e3
+    );
     let filler = |length: usize| {
         "Please ask your administrator to look at the trace below. "
             .chars()

@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use tenure_core::Class;
+use tenure_core::{Class, Evidence};
+use tenure_wire::mask;
 
 use crate::classify::{Answer, Finding, Grant, Local, Place, judge};
 use crate::profile::{Profile, profile, profile_names};
@@ -40,6 +41,8 @@ pub struct Line {
     pub local: Local,
     /// The profile named.
     pub provider: Option<&'static Profile>,
+    /// A provider that has no profile: it is judged without one, and the verdict says so.
+    pub stranger: Option<String>,
 }
 
 impl Line {
@@ -81,6 +84,7 @@ impl Line {
             }
             Some(_) => return Err(wrong("request", "not an object")),
         };
+        let (provider, stranger) = provider(string(value, "provider")?);
         Ok(Self {
             id: value.get("id").cloned().unwrap_or(Value::Null),
             place,
@@ -88,7 +92,8 @@ impl Line {
             headers: headers(value.get("headers"))?,
             body: body(value.get("body"))?,
             local: local(value.get("local"), place, grant)?,
-            provider: provider(string(value, "provider")?)?,
+            provider,
+            stranger,
         })
     }
 
@@ -100,7 +105,15 @@ impl Line {
             headers: &self.headers,
             body: self.body.as_bytes(),
         };
-        judge(&answer, &self.local, self.provider)
+        let mut finding = judge(&answer, &self.local, self.provider);
+        if let Some(stranger) = &self.stranger {
+            finding.failure.evidence.push(Evidence {
+                kind: "provider".to_owned(),
+                value: mask(stranger),
+                source: "input".to_owned(),
+            });
+        }
+        finding
     }
 }
 
@@ -196,15 +209,19 @@ fn body(value: Option<&Value>) -> Result<String, LineError> {
     }
 }
 
-fn provider(name: Option<&str>) -> Result<Option<&'static Profile>, LineError> {
-    let Some(name) = name else { return Ok(None) };
-    profile(name).map(Some).ok_or_else(|| {
-        let hint = crate::name::nearest(name, profile_names().iter().copied());
-        let hint = hint
-            .map(|near| format!("; did you mean {near:?}?"))
-            .unwrap_or_default();
-        wrong("provider", format!("no profile is called {name:?}{hint}"))
-    })
+/// The profile with this name, or what to say about one that is not known.
+fn provider(name: Option<&str>) -> (Option<&'static Profile>, Option<String>) {
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
+        return (None, None);
+    };
+    if let Some(known) = profile(name) {
+        return (Some(known), None);
+    }
+    let hint = crate::name::nearest(name, profile_names().iter().copied());
+    let hint = hint
+        .map(|near| format!("; did you mean {near:?}?"))
+        .unwrap_or_default();
+    (None, Some(format!("no profile is called {name:?}{hint}")))
 }
 
 fn local(value: Option<&Value>, place: Place, grant: Option<&str>) -> Result<Local, LineError> {

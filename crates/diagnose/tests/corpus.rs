@@ -106,10 +106,6 @@ fn slips_in_lines_are_named() {
             r#"{"status":401,"request":{"grant":5}}"#,
             "key `request.grant`",
         ),
-        (
-            r#"{"status":401,"provider":"wcpo"}"#,
-            "did you mean \"wcpos\"",
-        ),
     ] {
         let error = classify_line(text).unwrap_err().to_string();
         assert!(error.contains(said), "{text}: {error}");
@@ -163,4 +159,14 @@ fn what_can_pass_never_ends_a_session() {
             line.id
         );
     }
+}
+
+#[test]
+fn a_provider_without_a_profile_is_judged_without_one() {
+    let out = classify_line(r#"{"status":429,"provider":"wcpo"}"#).unwrap();
+    assert_eq!(out["class"], "rate_limited");
+    assert!(
+        out["evidence"].to_string().contains("did you mean"),
+        "{out}"
+    );
 }

@@ -65,6 +65,11 @@ pub(crate) fn shipped() -> &'static Matcher {
     &SHIPPED
 }
 
+/// Compiles the shipped rules now, so that the first verdict does not wait for it (some tens of milliseconds).
+pub fn prepare() {
+    LazyLock::force(&SHIPPED);
+}
+
 /// Every rule that is shipped, in the order in which they are asked.
 pub fn rules() -> &'static [Rule] {
     &shipped().rules

@@ -115,12 +115,12 @@ impl Matcher {
             }
         };
         each(&self.ascii, text, |pattern, start, end| {
-            hit(&self.patterns[pattern], start, end)
+            hit(&self.patterns[pattern], start, end);
         });
         if !text.is_ascii() {
             let offset = self.ascii.patterns_len();
             each(&self.wide, text, |pattern, start, end| {
-                hit(&self.patterns[offset + pattern], start, end)
+                hit(&self.patterns[offset + pattern], start, end);
             });
             breath.sort_unstable();
         }
