@@ -18,7 +18,7 @@ const CODES: usize = 48;
 /// Longest machine code.
 const CODE_MAX: usize = 120;
 /// As much normalised text is matched.
-const TEXT_MAX: usize = 3072;
+const TEXT_MAX: usize = 1536;
 /// As much of a server's own words is kept to be shown.
 const SAID_MAX: usize = 240;
 /// Headers that are looked at, and how much of each.
@@ -351,7 +351,18 @@ fn decoded(bytes: &[u8]) -> Cow<'_, str> {
     match bytes {
         [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
         [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
-        _ => String::from_utf8_lossy(bytes),
+        _ => narrow(bytes),
+    }
+}
+
+/// UTF-8; a character that was cut in half at the end is left out.
+fn narrow(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(error) if error.error_len().is_none() => {
+            String::from_utf8_lossy(&bytes[..error.valid_up_to()])
+        }
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 
