@@ -82,6 +82,8 @@ pub enum Command {
     Status(Status),
     /// Show what happened
     Events(Events),
+    /// Say what failure responses mean: JSON Lines in and out, or one response as it was pasted
+    Classify(Classify),
     /// Look after the store
     #[command(subcommand)]
     Store(Store),
@@ -106,6 +108,29 @@ pub struct Up {
     /// Address of the built-in issuer and its sample API, without a configuration only [default: 127.0.0.1:7880]
     #[arg(long, value_name = "ADDR", value_parser = value::address)]
     pub issuer_listen: Option<SocketAddr>,
+}
+
+/// `tenure classify`.
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// JSON Lines of responses; `-` is stdin
+    #[arg(default_value = "-", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// One raw HTTP response instead, as `curl -i` or `curl -v` shows it; `-` is stdin. Tokens in it are masked
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "file")]
+    pub http: Option<PathBuf>,
+    /// The response came from a token endpoint, not from an API
+    #[arg(long, requires = "http")]
+    pub token: bool,
+    /// What the token request was for, e.g. authorization_code [default: refresh_token]
+    #[arg(long, value_name = "GRANT", requires = "token")]
+    pub grant: Option<String>,
+    /// The request carried no token
+    #[arg(long, requires = "http")]
+    pub anonymous: bool,
+    /// The profile of the server, e.g. wcpos
+    #[arg(long, value_name = "PROFILE", requires = "http")]
+    pub provider: Option<String>,
 }
 
 /// `tenure init`.

@@ -4,7 +4,7 @@ mod common;
 
 use common::Home;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "up",
     "init",
     "login",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 12] = [
     "request",
     "status",
     "events",
+    "classify",
     "store",
     "completions",
     "man",
@@ -45,7 +46,7 @@ fn help_names_every_command_and_exit_code() {
 #[test]
 fn every_command_has_help() {
     let home = Home::new();
-    for command in &COMMANDS[..11] {
+    for command in &COMMANDS[..12] {
         let ran = home.run(&[command, "--help"]).ok();
         assert!(ran.out.contains("Usage: tenure"), "{command}: {}", ran.out);
         assert!(

@@ -75,7 +75,7 @@ fn invalid_grant_by_its_description() {
     );
     assert_eq!((failure.heal, failure.who), (Heal::Relogin, Who::User));
     assert_eq!(failure.command.as_deref(), Some("tenure login shop"));
-    assert!(failure.rule.starts_with("rfc6749."));
+    assert!(failure.rule.starts_with("text."));
     ends(
         token("oauth2", 400, "invalid_grant", "Token was revoked"),
         Code::RefreshRevoked,

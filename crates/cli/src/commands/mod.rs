@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod classify;
 mod completions;
 pub mod events;
 mod init;
@@ -26,6 +27,7 @@ pub fn run(cli: Cli, out: Output) -> Outcome {
     match cli.command {
         Command::Completions { shell } => completions::run(shell, out),
         Command::Man => man::run(out),
+        Command::Classify(args) => classify::run(&args, out),
         command => runtime()?.block_on(run_async(command, &cli.global, out)),
     }
 }
@@ -58,6 +60,7 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         // Handled before there is a runtime.
         Command::Completions { shell } => completions::run(shell, out),
         Command::Man => man::run(out),
+        Command::Classify(args) => classify::run(&args, out),
     }
 }
 
