@@ -84,6 +84,11 @@ pub enum Command {
     Events(Events),
     /// Say what failure responses mean: JSON Lines in and out, or one response as it was pasted
     Classify(Classify),
+    /// Say what a code means, or which codes a server's message or a symptom can mean
+    Explain(Explain),
+    /// Write the pages of the codes
+    #[command(subcommand)]
+    Docs(Docs),
     /// Look after the store
     #[command(subcommand)]
     Store(Store),
@@ -94,6 +99,49 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+/// `tenure explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A code (API02002), a server's code (jwt_auth_invalid_token), its message, or what you see
+    #[arg(required = true, value_name = "CODE|MESSAGE")]
+    pub query: Vec<String>,
+    /// Language of the page
+    #[arg(long, value_name = "LANG", default_value = "en")]
+    pub lang: Language,
+    /// Show every server error that means the code
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Languages of the pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// English.
+    En,
+    /// Nederlands.
+    Nl,
+}
+
+impl From<Language> for tenure_diagnose::catalogue::Lang {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::En => Self::En,
+            Language::Nl => Self::Nl,
+        }
+    }
+}
+
+/// `tenure docs`.
+#[derive(Debug, Subcommand)]
+pub enum Docs {
+    /// Write the pages of all codes into a directory, as a site that needs no server
+    Build {
+        /// Where to; made if it is not there
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
 }
 
 /// `tenure up`.

@@ -15,7 +15,6 @@ pub mod lines;
 pub mod name;
 pub mod profile;
 
-pub use catalogue::page;
 pub use classify::{
     Answer, ApiVerdict, Finding, Grant, Local, Place, Seen, Sent, TokenFailure, TransportFault,
     TransportKind, Verdict, classify_api, classify_token, judge, refresh_failed_because,

@@ -232,7 +232,7 @@ fn wordpress_403_and_401() {
             "",
             r#"{"code":"woocommerce_rest_cannot_view","message":"Sorry"}"#,
         ),
-        Code::InsufficientPermissions,
+        Code::UserNotAuthorized,
     );
     refused(
         api_as(

@@ -72,7 +72,12 @@ fn hit_json(hit: &Hit) -> Value {
 pub fn reason(hit: &Hit, lang: Lang) -> String {
     let en = lang == Lang::En;
     match hit {
-        Hit::Code => if en { "the code itself" } else { "de code zelf" }.to_owned(),
+        Hit::Code => if en {
+            "the code itself"
+        } else {
+            "de code zelf"
+        }
+        .to_owned(),
         Hit::Server(error) => {
             let at = match (error.place, en) {
                 (Some("token"), true) => " (when renewing)",

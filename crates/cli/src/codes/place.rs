@@ -40,7 +40,14 @@ impl Place {
 
     /// How another page is reached from here.
     pub fn link(self, lang: Lang, topic: Topic) -> String {
-        self.file(&Place { lang, topic, ..self }.path())
+        self.file(
+            &Place {
+                lang,
+                topic,
+                ..self
+            }
+            .path(),
+        )
     }
 
     /// How a file is reached from here, by its path from the root.

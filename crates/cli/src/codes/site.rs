@@ -26,9 +26,8 @@ pub fn codes_json() -> Value {
 /// # Errors
 /// When a page cannot be rendered or a file cannot be written.
 pub fn build(dir: &Path) -> Result<usize, CommandError> {
-    let files = files().map_err(|error| {
-        CommandError::failed(format!("a page cannot be rendered: {error}"))
-    })?;
+    let files = files()
+        .map_err(|error| CommandError::failed(format!("a page cannot be rendered: {error}")))?;
     for (path, text) in &files {
         let path = dir.join(path);
         let written = path
@@ -91,9 +90,11 @@ mod tests {
     #[test]
     fn every_link_of_the_site_leads_to_a_file_of_it() {
         let files = files().expect("rendered");
-        let known: std::collections::BTreeSet<_> = files.iter().map(|(path, _)| path.clone()).collect();
+        let known: std::collections::BTreeSet<_> =
+            files.iter().map(|(path, _)| path.clone()).collect();
         for (path, text) in files.iter().filter(|(path, _)| {
-            path.extension().is_some_and(|extension| extension == "html")
+            path.extension()
+                .is_some_and(|extension| extension == "html")
         }) {
             for link in text.split("href=\"").skip(1) {
                 let link = link.split('"').next().expect("a part");

@@ -122,7 +122,13 @@ fn inline(line: &str, paint: Paint) -> String {
     let bold: String = line
         .split("**")
         .enumerate()
-        .map(|(at, part)| if at % 2 == 1 { paint.bold(part) } else { part.to_owned() })
+        .map(|(at, part)| {
+            if at % 2 == 1 {
+                paint.bold(part)
+            } else {
+                part.to_owned()
+            }
+        })
         .collect();
     if paint.0 {
         bold.split('`')
@@ -144,7 +150,10 @@ fn inline(line: &str, paint: Paint) -> String {
 pub fn found(query: &str, found: &[Found], lang: Lang, paint: Paint) -> Vec<String> {
     let (can_mean, read) = match lang {
         Lang::En => ("can mean:", "Read on with `tenure explain CODE`."),
-        Lang::Nl => ("kan betekenen:", "Lees verder met `tenure explain CODE --lang nl`."),
+        Lang::Nl => (
+            "kan betekenen:",
+            "Lees verder met `tenure explain CODE --lang nl`.",
+        ),
     };
     let mut lines = vec![format!("{} {can_mean}", paint.bold(query))];
     for one in found {
@@ -156,7 +165,11 @@ pub fn found(query: &str, found: &[Found], lang: Lang, paint: Paint) -> Vec<Stri
         ));
         lines.push(format!("  {}", catalogue::summary(one.code, lang)));
         for hit in &one.hits {
-            lines.extend(wrap(&format!("  - {}", reason(hit, lang)), 4));
+            let reason = wrap(&reason(hit, lang), 2);
+            let mark = |(at, line): (usize, String)| {
+                format!("  {} {line}", if at == 0 { "-" } else { " " })
+            };
+            lines.extend(reason.into_iter().enumerate().map(mark));
         }
     }
     lines.push(String::new());
@@ -187,7 +200,10 @@ mod tests {
         let text = "word ".repeat(60);
         let lines = wrap(text.trim(), 3);
         assert!(lines.iter().all(|line| line.chars().count() <= WIDTH));
-        let words: usize = lines.iter().map(|line| line.split_whitespace().count()).sum();
+        let words: usize = lines
+            .iter()
+            .map(|line| line.split_whitespace().count())
+            .sum();
         assert_eq!(words, 60);
     }
 }

@@ -143,7 +143,7 @@ fn show(finding: &Finding, out: Output) -> Outcome {
         failure.who
     ))?;
     out.line(format_args!("{} {}", paint.dim("rule:"), failure.rule))?;
-    for line in failure::block(failure, paint) {
+    for line in failure::block(failure, paint, None) {
         out.line(line)?;
     }
     Ok(())

@@ -2,7 +2,9 @@
 
 mod classify;
 mod completions;
+mod docs;
 pub mod events;
+mod explain;
 mod init;
 
 mod input;
@@ -28,6 +30,8 @@ pub fn run(cli: Cli, out: Output) -> Outcome {
         Command::Completions { shell } => completions::run(shell, out),
         Command::Man => man::run(out),
         Command::Classify(args) => classify::run(&args, out),
+        Command::Explain(args) => explain::run(&args, out),
+        Command::Docs(args) => docs::run(&args, out),
         command => runtime()?.block_on(run_async(command, &cli.global, out)),
     }
 }
@@ -61,6 +65,8 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         Command::Completions { shell } => completions::run(shell, out),
         Command::Man => man::run(out),
         Command::Classify(args) => classify::run(&args, out),
+        Command::Explain(args) => explain::run(&args, out),
+        Command::Docs(args) => docs::run(&args, out),
     }
 }
 

@@ -64,7 +64,10 @@ impl Symptom {
 static SYMPTOMS: LazyLock<Vec<Symptom>> = LazyLock::new(|| {
     toml::from_str::<Symptoms>(include_str!("../../../../catalogue/codes/symptoms.toml"))
         // A test reads the same text, so this cannot be reached in a build that passed it.
-        .map_or_else(|error| panic!("catalogue/codes/symptoms.toml: {error}"), |all| all.symptom)
+        .map_or_else(
+            |error| panic!("catalogue/codes/symptoms.toml: {error}"),
+            |all| all.symptom,
+        )
 });
 
 /// The codes a query can mean, the likeliest first. Empty when nothing is known of it.
@@ -102,7 +105,7 @@ struct Finder(Vec<Found>);
 impl Finder {
     fn add(&mut self, code: Code, score: u32, hit: Hit) {
         if let Some(found) = self.0.iter_mut().find(|found| found.code == code) {
-            found.score = found.score.max(score) + 1;
+            found.score = found.score.max(score);
             found.hits.push(hit);
         } else {
             self.0.push(Found {
@@ -124,6 +127,8 @@ impl Finder {
                 phrase == asked || (phrase.len() >= PHRASE_MIN && asked.contains(&phrase))
             });
             let score = match (by_code, by_text) {
+                // Some profiles give a code a meaning of its own.
+                (true, _) if !rule.profiles().is_empty() => 65,
                 (true, _) => 80,
                 (false, true) => 60,
                 (false, false) => continue,
@@ -154,7 +159,7 @@ impl Finder {
             let failure = judge(&answer, &local, None).failure;
             if !matches!(failure.class, Class::Unknown | Class::NotAuth) {
                 // As an API's message it is met most often.
-                let score = if name == "resource" { 55 } else { 50 };
+                let score = if name == "resource" { 75 } else { 58 };
                 self.add(failure.code, score, Hit::Read(name));
             }
         }
@@ -165,8 +170,9 @@ impl Finder {
         for symptom in SYMPTOMS.iter() {
             let known = words(symptom.text(lang));
             let both = asked.iter().filter(|word| known.contains(word)).count();
+            let least = asked.len().min(known.len());
             // Most of what was asked, or most of what is known, must be there.
-            if both < 2 || both * 2 < asked.len().min(known.len()) {
+            if both == 0 || both < least.min(2) || both * 2 < least {
                 continue;
             }
             let share = (both * 40 / asked.len().max(known.len())) as u32;
@@ -180,8 +186,11 @@ impl Finder {
     fn pages(&mut self, query: &str, lang: Lang) {
         let asked = query.to_lowercase();
         for code in Code::ALL {
-            if title(*code, lang).to_lowercase().contains(&asked) {
-                self.add(*code, 45, Hit::Page);
+            let title = title(*code, lang).to_lowercase();
+            if title == asked {
+                self.add(*code, 100, Hit::Page);
+            } else if title.contains(&asked) {
+                self.add(*code, 76, Hit::Page);
             } else if written(*code, lang).to_lowercase().contains(&asked) {
                 self.add(*code, 10, Hit::Page);
             }
@@ -200,10 +209,13 @@ impl Finder {
 
 /// Words that tell something, in lower case.
 fn words(text: &str) -> Vec<String> {
-    text.split(|letter: char| !letter.is_alphanumeric())
-        .filter(|word| word.len() > 2)
+    const EMPTY: [&str; 20] = [
+        "", "a", "an", "and", "de", "een", "en", "for", "het", "in", "is", "of", "on", "op", "te",
+        "the", "to", "van", "with", "it",
+    ];
+    text.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
         .map(str::to_lowercase)
-        .filter(|word| !matches!(word.as_str(), "the" | "and" | "een" | "het" | "van" | "for" | "with"))
+        .filter(|word| !EMPTY.contains(&word.as_str()))
         .collect()
 }
 
@@ -236,9 +248,12 @@ mod tests {
 
     #[test]
     fn a_message_is_enough() {
-        assert_eq!(codes("Signature verification failed")[0], Code::SigningKeyChanged);
+        assert_eq!(
+            codes("Signature verification failed")[0],
+            Code::SigningKeyChanged
+        );
         assert_eq!(codes("jwt expired")[0], Code::TokenExpired);
-        assert!(codes("AADSTS700082")[..2].contains(&Code::RefreshExpired));
+        assert_eq!(codes("AADSTS700082"), [Code::RefreshExpired]);
     }
 
     #[test]

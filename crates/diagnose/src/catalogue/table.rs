@@ -79,27 +79,42 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// Codes where the rule asks for some, phrases where it asks for those, else its example.
-pub(super) fn answer(rule: &Rule) -> String {
-    let status = rule.example.status;
-    let mut parts = Vec::new();
+/// The statuses the rule asks for, and codes where it asks for some, phrases where it asks for those. What it
+/// asks of words for people besides is shown by its example.
+fn answer(rule: &Rule) -> String {
+    let mut parts = rule.statuses();
     if !rule.codes.is_empty() {
         parts.push(listed(&rule.codes, "`"));
     }
     if !rule.texts.is_empty() {
         parts.push(listed(&rule.texts, "\""));
+    } else if let Some(said) = said(rule) {
+        parts.push(said);
     }
+    if rule.codes.is_empty() && rule.texts.is_empty() {
+        parts.push(example(rule));
+    }
+    if !rule.profiles().is_empty() {
+        parts.push(format!("(provider {})", rule.profiles().join(", ")));
+    }
+    parts.retain(|part| !part.is_empty());
     if parts.is_empty() {
-        let example = example(rule);
-        if !example.is_empty() {
-            parts.push(example);
-        }
+        // Not even an example body: the status says it all.
+        parts.push(rule.example.status.to_string());
     }
-    if parts.is_empty() {
-        status.to_string()
-    } else {
-        format!("{status} {}", parts.join(" "))
+    parts.join(" ")
+}
+
+/// The message of a rule's example, where the rule asks for a code and for words beside it.
+fn said(rule: &Rule) -> Option<String> {
+    if rule.codes.is_empty() || !rule.asks_for_words() {
+        return None;
     }
+    let body: serde_json::Value = serde_json::from_str(&rule.example.body).ok()?;
+    let message = ["message", "error_description", "detail"]
+        .iter()
+        .find_map(|key| body.get(key)?.as_str())?;
+    Some(format!("\"{}\"", cut(message)))
 }
 
 fn listed(all: &[String], quote: &str) -> String {
@@ -128,9 +143,13 @@ fn example(rule: &Rule) -> String {
     if said.is_empty() {
         return said;
     }
-    let mut cut: String = said.chars().take(EXAMPLE_MAX).collect();
-    if cut.len() < said.len() {
+    format!("`{}`", cut(&said).replace('`', "'"))
+}
+
+fn cut(text: &str) -> String {
+    let mut cut: String = text.chars().take(EXAMPLE_MAX).collect();
+    if cut.len() < text.len() {
         cut.push('…');
     }
-    format!("`{}`", cut.replace('`', "'"))
+    cut
 }

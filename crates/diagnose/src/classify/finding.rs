@@ -55,7 +55,7 @@ impl Found {
             detail = format!("{detail} The server said: \"{said}\".");
         }
         let mut failure = Failure::new(
-            code(self.class, self.cause),
+            code_of(self.class, self.cause),
             self.class,
             self.cause,
             heal,
@@ -137,8 +137,8 @@ pub(crate) fn unproven(specific: Failure) -> Failure {
     failure
 }
 
-/// The code of a class (DESIGN §7).
-fn code(class: Class, cause: &str) -> Code {
+/// The code of a class (DESIGN §7), refined by the cause where two codes share a class.
+pub(crate) fn code_of(class: Class, cause: &str) -> Code {
     match class {
         Class::AccessExpired => Code::TokenExpired,
         Class::AccessInvalid => Code::TokenInvalid,
@@ -146,6 +146,7 @@ fn code(class: Class, cause: &str) -> Code {
         Class::AccessMissing if cause == "token_lost_on_the_way" => Code::HeaderLost,
         Class::AccessMissing => Code::AuthRequired,
         Class::NotYetValid => Code::NotYetValid,
+        Class::InsufficientScope if cause.starts_with("user_may_not") => Code::UserNotAuthorized,
         Class::InsufficientScope => Code::InsufficientPermissions,
         Class::UserNotAuthorized => Code::UserNotAuthorized,
         Class::StepUpRequired => Code::StrongerSignIn,

@@ -21,9 +21,12 @@ use tenure_wire::{Refusal, Unusable};
 
 pub use answer::{Answer, BODY_MAX, Place};
 pub use api::{ApiVerdict, Seen, classify_api};
+pub(crate) use finding::code_of;
 pub use finding::refresh_failed_because;
 pub use judge::{Finding, judge};
 pub use local::{Grant, Local};
+pub(crate) use read::words::normal;
+pub(crate) use rules::{Rule, rules};
 pub use token::classify_token;
 pub use transport::{TransportFault, TransportKind};
 

@@ -210,7 +210,10 @@ pub(super) fn pages() -> Vec<Route> {
     vec![
         ("get", "/", get(page::status)),
         ("get", "/style.css", get(page::style)),
-        ("get", "/error-codes/{code}", get(page::error_code)),
+        ("get", "/error-codes", get(page::codes_en)),
+        ("get", "/error-codes/{code}", get(page::code_en)),
+        ("get", "/nl/error-codes", get(page::codes_nl)),
+        ("get", "/nl/error-codes/{code}", get(page::code_nl)),
     ]
 }
 

@@ -2,7 +2,6 @@
 
 mod admin;
 mod announce;
-mod codes;
 mod example;
 mod listen;
 pub mod lock;

@@ -44,6 +44,28 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// The statuses it asks for, as people write them; none when it takes any.
+    pub fn statuses(&self) -> Vec<String> {
+        let written = |(from, to): &(u16, u16)| match (from, to) {
+            (from, to) if from == to => from.to_string(),
+            (from, to) if from % 100 == 0 && to % 100 == 99 && from / 100 == to / 100 => {
+                format!("{}xx", from / 100)
+            }
+            (from, to) => format!("{from}-{to}"),
+        };
+        self.test.status.iter().map(written).collect()
+    }
+
+    /// Whether it asks for words beside codes and phrases.
+    pub fn asks_for_words(&self) -> bool {
+        !self.test.needs.is_empty()
+    }
+
+    /// The profiles it is for; none when it is for all.
+    pub fn profiles(&self) -> &[String] {
+        &self.test.profile
+    }
+
     /// `token` or `resource` when it is about one of them only.
     pub fn place(&self) -> Option<&'static str> {
         self.test.place.map(|place| match place {
