@@ -97,7 +97,7 @@ proptest! {
 
     #[test]
     fn what_is_no_answer_never_ends_a_session(profile in any_profile(), status in 100u16..600, body in ".{0,80}") {
-        let unusable = Unusable { status, why: "html", retry_after: None, body_start: body };
+        let unusable = Unusable { status, why: "html", retry_after: None, location: None, body_start: body };
         let verdict = classify_token(profile, TokenFailure::Unusable(&unusable), &Local::default());
         prop_assert!(!verdict.is_final());
     }

@@ -31,6 +31,9 @@ pub struct ApiVerdict {
     pub refused: bool,
 }
 
+/// The rule for a 401 to a request with a token whose challenge names no error.
+const SILENT_CHALLENGE: &str = "rfc6750.no_error.lost";
+
 /// A success may be somebody else's page.
 fn is_page(seen: &Seen<'_>) -> bool {
     seen.status == 200 && seen.body_start.trim_ascii_start().starts_with(b"<")
@@ -51,8 +54,12 @@ pub fn classify_api(profile: &Profile, seen: &Seen<'_>, local: &Local) -> Option
     let finding = judge(&answer, local, Some(profile));
     let nothing = finding.failure.class == Class::NotAuth
         || finding.failure.class == Class::Unknown && seen.status != 401;
+    // RFC 6750 §3.1 asks servers to name an error where they saw a token; not all do (Quarkus says no more of an
+    // invalid one). One refresh tells which it was, and refusals of its fruit are bounded (I13).
+    let silent =
+        finding.failure.rule == SILENT_CHALLENGE && local.token_sent && local.can_refresh();
     (!nothing).then_some(ApiVerdict {
-        refused: finding.refused,
+        refused: finding.refused || silent,
         failure: finding.failure,
     })
 }

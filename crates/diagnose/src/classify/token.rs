@@ -7,7 +7,7 @@ use tenure_core::{Class, Failure, Heal};
 use tenure_wire::{Refusal, RetryAfter, Unusable};
 
 use super::answer::{Answer, Place};
-use super::finding::{Found, fact, unproven};
+use super::finding::{Found, fact, masked_fact, unproven};
 use super::judge::{Finding, of_reading};
 use super::local::{Grant, Local};
 use super::read::Reading;
@@ -43,6 +43,10 @@ fn unusable(profile: &Profile, unusable: &Unusable, local: &Local) -> Verdict {
     if unusable.why == "html" {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
     }
+    let location = unusable.location.as_deref().map(HeaderValue::from_str);
+    if let Some(Ok(location)) = location {
+        headers.insert(header::LOCATION, location);
+    }
     let answer = Answer {
         place: Place::Token,
         status: unusable.status,
@@ -55,6 +59,10 @@ fn unusable(profile: &Profile, unusable: &Unusable, local: &Local) -> Verdict {
         .failure
         .evidence
         .push(fact("body", unusable.why, "token endpoint"));
+    if let Some(location) = &unusable.location {
+        let led = masked_fact("location", location, "token endpoint");
+        finding.failure.evidence.push(led);
+    }
     verdict(
         finding,
         profile,
