@@ -219,7 +219,7 @@ fn body(markdown: &str, place: Place) -> String {
     out
 }
 
-fn target<'a>(dest: CowStr<'a>, place: Place) -> CowStr<'a> {
+fn target(dest: CowStr<'_>, place: Place) -> CowStr<'_> {
     match dest.strip_suffix(".md").and_then(Code::parse) {
         Some(code) => place.link(place.lang, Topic::Code(code)).into(),
         None => dest,

@@ -81,18 +81,15 @@ fn plain_links(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('[') {
         out.push_str(before);
-        match after
+        let link = after
             .split_once("](")
-            .and_then(|(label, tail)| Some((label, tail.split_once(')')?.1)))
-        {
-            Some((label, tail)) => {
-                out.push_str(label);
-                rest = tail;
-            }
-            None => {
-                out.push('[');
-                rest = after;
-            }
+            .and_then(|(label, tail)| Some((label, tail.split_once(')')?.1)));
+        if let Some((label, tail)) = link {
+            out.push_str(label);
+            rest = tail;
+        } else {
+            out.push('[');
+            rest = after;
         }
     }
     out + rest

@@ -17,6 +17,7 @@ files! {
     "rfc9449.toml",
     "rfc9470.toml",
     "wordpress.toml",
+    "wordpress-jwt.toml",
     "entra.toml",
     "microsoft.toml",
     "okta.toml",
