@@ -65,10 +65,10 @@ pub(super) fn markdown(code: Code, lang: Lang) -> String {
         // Writing to a string cannot fail.
         let _infallible = writeln!(
             out,
-            "| {} | {} | `{}` |",
+            "| {} | {} | {} |",
             cell(error.system),
             cell(&error.answer),
-            error.cause
+            error.cause.replace('_', " ")
         );
     }
     out.truncate(out.trim_end().len());
