@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Home, get};
+use common::{Home, get, request};
 
 #[test]
 fn a_code_is_explained_in_both_languages() {
@@ -149,5 +149,27 @@ fn pages_are_served_in_both_languages_and_can_be_searched() {
         Some(codes)
     );
     assert_eq!(page("/error-codes/API99999").status, 404);
+    up.stop("TERM");
+}
+
+#[test]
+fn the_local_api_classifies_as_the_command_does() {
+    let home = Home::new();
+    let up = home.up_example();
+    let url = format!("{}/api/v1/classify", up.url("admin"));
+    let line = r#"{"id":"a","where":"token","status":400,"body":"{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS700082\"}"}"#;
+    let one = request("POST", &url, &[], line);
+    assert_eq!(one.status, 200, "{one:?}");
+    let file = home.write("line.jsonl", line);
+    let ran = home.run(&["classify", file.to_str().expect("UTF-8")]).ok();
+    assert_eq!(one.json(), ran.json());
+    assert_eq!(one.json()["code"], "API02009");
+    let many = request("POST", &url, &[], &format!("{line}\nnonsense\n{line}\n"));
+    let answers: Vec<&str> = many.body.lines().collect();
+    assert_eq!(answers.len(), 3, "{many:?}");
+    assert!(answers[1].contains("\"error\""), "{}", answers[1]);
+    let bad = request("POST", &url, &[], r#"{"status":"no"}"#);
+    assert_eq!(bad.status, 400, "{bad:?}");
+    assert!(bad.body.contains("status"), "{}", bad.body);
     up.stop("TERM");
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::Home;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "up",
     "init",
     "login",
@@ -14,6 +14,8 @@ const COMMANDS: [&str; 13] = [
     "status",
     "events",
     "classify",
+    "explain",
+    "docs",
     "store",
     "completions",
     "man",
@@ -46,7 +48,7 @@ fn help_names_every_command_and_exit_code() {
 #[test]
 fn every_command_has_help() {
     let home = Home::new();
-    for command in &COMMANDS[..12] {
+    for command in &COMMANDS[..14] {
         let ran = home.run(&[command, "--help"]).ok();
         assert!(ran.out.contains("Usage: tenure"), "{command}: {}", ran.out);
         assert!(

@@ -2,6 +2,7 @@
 
 mod admin;
 mod announce;
+mod classify;
 mod example;
 mod listen;
 pub mod lock;
