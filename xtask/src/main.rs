@@ -1,6 +1,8 @@
-//! Development commands: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask licences`.
+//! Development commands: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask licences`,
+//! `cargo xtask corpus`.
 #![forbid(unsafe_code)]
 
+mod corpus;
 mod licences;
 mod test;
 mod tidy;
@@ -15,6 +17,7 @@ Usage: cargo xtask COMMAND
   tidy            check the layout, the purity of the pure crates and the house rules
   licences        check licences, bans and sources of all dependencies against deny.toml;
                   with --all, one line for every package
+  corpus [FILE]   measure the classifier on the corpus of failures; fails below its line
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
         ("tidy", []) => tidy::run(&root),
         ("licences" | "licenses", []) => licences::run(&root, false),
         ("licences" | "licenses", [flag]) if flag == "--all" => licences::run(&root, true),
+        ("corpus", []) => corpus::run(&root.join(corpus::SHIPPED)),
+        ("corpus", [file]) => corpus::run(Path::new(file)),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             ExitCode::SUCCESS

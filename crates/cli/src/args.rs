@@ -84,6 +84,13 @@ pub enum Command {
     Doctor(Doctor),
     /// Show what happened
     Events(Events),
+    /// Say what failure responses mean: JSON Lines in and out, or one response as it was pasted
+    Classify(Classify),
+    /// Say what a code means, or which codes a server's message or a symptom can mean
+    Explain(Explain),
+    /// Write the pages of the codes
+    #[command(subcommand)]
+    Docs(Docs),
     /// Look after the store
     #[command(subcommand)]
     Store(Store),
@@ -94,6 +101,49 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+/// `tenure explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A code (API02002), a server's code (jwt_auth_invalid_token), its message, or what you see
+    #[arg(required = true, value_name = "CODE|MESSAGE")]
+    pub query: Vec<String>,
+    /// Language of the page
+    #[arg(long, value_name = "LANG", default_value = "en")]
+    pub lang: Language,
+    /// Show every server error that means the code
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Languages of the pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// English.
+    En,
+    /// Nederlands.
+    Nl,
+}
+
+impl From<Language> for tenure_diagnose::catalogue::Lang {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::En => Self::En,
+            Language::Nl => Self::Nl,
+        }
+    }
+}
+
+/// `tenure docs`.
+#[derive(Debug, Subcommand)]
+pub enum Docs {
+    /// Write the pages of all codes into a directory, as a site that needs no server
+    Build {
+        /// Where to; made if it is not there
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
 }
 
 /// `tenure up`.
@@ -108,6 +158,29 @@ pub struct Up {
     /// Address of the built-in issuer and its sample API, without a configuration only [default: 127.0.0.1:7880]
     #[arg(long, value_name = "ADDR", value_parser = value::address)]
     pub issuer_listen: Option<SocketAddr>,
+}
+
+/// `tenure classify`.
+#[derive(Debug, Args)]
+pub struct Classify {
+    /// JSON Lines of responses; `-` is stdin
+    #[arg(default_value = "-", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// One raw HTTP response instead, as `curl -i` or `curl -v` shows it; `-` is stdin. Tokens in it are masked
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "file")]
+    pub http: Option<PathBuf>,
+    /// The response came from a token endpoint, not from an API
+    #[arg(long, requires = "http")]
+    pub token: bool,
+    /// What the token request was for, e.g. authorization_code [default: refresh_token]
+    #[arg(long, value_name = "GRANT", requires = "token")]
+    pub grant: Option<String>,
+    /// The request carried no token
+    #[arg(long, requires = "http")]
+    pub anonymous: bool,
+    /// The profile of the server, e.g. wcpos
+    #[arg(long, value_name = "PROFILE", requires = "http")]
+    pub provider: Option<String>,
 }
 
 /// `tenure init`.

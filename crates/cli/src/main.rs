@@ -4,6 +4,7 @@
 mod app;
 mod args;
 mod builtin;
+mod codes;
 mod commands;
 mod config;
 mod error;

@@ -214,6 +214,8 @@ fn people_are_shown_pages_they_can_open() {
             "a path that leads nowhere: {text}"
         );
     }
+    let command = "tenure explain API02010";
+    assert!(alone[0].contains(command), "{}", alone[0]);
     let json = home.run(&["token", "till", "--json"]).json();
     let path = "/error-codes/API02010";
     assert_eq!(json["error"]["failure"]["page"], path);

@@ -4,7 +4,7 @@ mod common;
 
 use common::Home;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 15] = [
     "up",
     "init",
     "login",
@@ -13,6 +13,9 @@ const COMMANDS: [&str; 12] = [
     "request",
     "status",
     "events",
+    "classify",
+    "explain",
+    "docs",
     "store",
     "completions",
     "man",
@@ -45,7 +48,7 @@ fn help_names_every_command_and_exit_code() {
 #[test]
 fn every_command_has_help() {
     let home = Home::new();
-    for command in &COMMANDS[..11] {
+    for command in &COMMANDS[..14] {
         let ran = home.run(&[command, "--help"]).ok();
         assert!(ran.out.contains("Usage: tenure"), "{command}: {}", ran.out);
         assert!(

@@ -9,13 +9,15 @@
 
 pub mod catalogue;
 pub mod classify;
+pub mod corpus;
 pub mod doctor;
+pub mod http_text;
+pub mod lines;
 pub mod name;
 pub mod profile;
 
-pub use catalogue::page;
 pub use classify::{
-    ApiVerdict, Grant, Local, Seen, Sent, TokenFailure, TransportFault, TransportKind, Verdict,
-    classify_api, classify_token, refresh_failed_because,
+    Answer, ApiVerdict, Finding, Grant, Local, Place, Seen, Sent, TokenFailure, TransportFault,
+    TransportKind, Verdict, classify_api, classify_token, judge, refresh_failed_because,
 };
 pub use profile::{Profile, ProfileError, Rotation, parse_profile, profile, profile_names};

@@ -135,8 +135,8 @@ fn a_bare_401_is_judged_by_what_is_known_locally() {
         api_as("oauth2", 401, "", "", &with(false, None)),
         Code::AuthRequired,
     );
-    // A Bearer challenge without an error: the server saw no token (RFC 6750 §3.1).
-    failed(
+    // A Bearer challenge without an error: the server saw no token (RFC 6750 §3.1), or is short of words.
+    refused(
         api_as("oauth2", 401, "Bearer", "", &with(true, Some(false))),
         Code::HeaderLost,
     );
@@ -232,7 +232,7 @@ fn wordpress_403_and_401() {
             "",
             r#"{"code":"woocommerce_rest_cannot_view","message":"Sorry"}"#,
         ),
-        Code::InsufficientPermissions,
+        Code::UserNotAuthorized,
     );
     refused(
         api_as(
@@ -340,4 +340,18 @@ fn secrets_in_answers_are_never_shown() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn a_challenge_that_names_no_error_is_worth_one_refresh() {
+    let bare = api(401, "Bearer realm=\"orders\"", "");
+    let verdict = bare.expect("about the token");
+    assert_eq!(verdict.failure.code, Code::HeaderLost);
+    assert!(verdict.refused, "the server may just be short of words");
+    let without = Local {
+        has_refresh: false,
+        ..local()
+    };
+    let verdict = api_as("oauth2", 401, "Bearer", "", &without).expect("about the token");
+    assert!(!verdict.refused, "there is nothing to refresh with");
 }

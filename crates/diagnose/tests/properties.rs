@@ -6,12 +6,57 @@ use proptest::prelude::*;
 use tenure_core::Heal;
 use tenure_diagnose::profile::profiles;
 use tenure_diagnose::{
-    Grant, Local, Profile, Seen, TokenFailure, classify_api, classify_token, parse_profile,
+    Answer, Grant, Local, Place, Profile, Seen, TokenFailure, classify_api, classify_token, judge,
+    parse_profile,
 };
 use tenure_wire::{Refusal, Unusable};
 
 fn any_profile() -> impl Strategy<Value = &'static Profile> {
     prop::sample::select(profiles().collect::<Vec<_>>())
+}
+
+/// Pieces of which hostile bodies are made.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let real = prop::sample::select(vec![
+        "{\"error\":",
+        "\"invalid_grant\"",
+        "{",
+        "[",
+        "}",
+        "]",
+        ",",
+        ":",
+        "\"",
+        "\\",
+        "\\u12",
+        "\\ud800",
+        "<",
+        "<html",
+        "</",
+        "<?xml ",
+        "<Code>",
+        "error=",
+        "&",
+        "\u{feff}",
+        "expired or ",
+        "Token ",
+        "刷新令牌已过期",
+        "ungültig oder ",
+        "AADSTS50173",
+        "HTTP/1.1 401",
+        "-9",
+        "1e9",
+        "true",
+        "<script>",
+        "&#39;",
+        "://",
+        "_",
+        "%",
+    ]);
+    prop_oneof![
+        4 => real.prop_map(|text| text.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..20),
+    ]
 }
 
 /// Words of real refusals, mixed with noise.
@@ -52,7 +97,7 @@ proptest! {
 
     #[test]
     fn what_is_no_answer_never_ends_a_session(profile in any_profile(), status in 100u16..600, body in ".{0,80}") {
-        let unusable = Unusable { status, why: "html", retry_after: None, body_start: body };
+        let unusable = Unusable { status, why: "html", retry_after: None, location: None, body_start: body };
         let verdict = classify_token(profile, TokenFailure::Unusable(&unusable), &Local::default());
         prop_assert!(!verdict.is_final());
     }
@@ -87,6 +132,29 @@ proptest! {
             prop_assert!(!verdict.refused || token_sent);
             prop_assert!(!verdict.failure.rule.is_empty());
         }
+    }
+
+    #[test]
+    fn no_raw_answer_upsets_the_judge(
+        token: bool,
+        status in 100u16..1000,
+        pieces in prop::collection::vec(piece(), 0..40),
+    ) {
+        let body = pieces.concat();
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("text/html"));
+        let place = if token { Place::Token } else { Place::Resource };
+        let answer = Answer { place, status, headers: &headers, body: &body };
+        let finding = judge(&answer, &Local::default(), None);
+        prop_assert!(!finding.failure.rule.is_empty());
+        prop_assert!(!finding.proven || token && matches!(status, 200 | 400 | 401 | 403));
+        prop_assert!(!finding.refused);
+    }
+
+    #[test]
+    fn no_pasted_text_upsets_the_reader(text in "(HTTP/1.1 |401|\\{|\"|: |\r|\n|<|> |é|a){0,60}") {
+        let _ = tenure_diagnose::http_text::parse(&text);
+        let _ = tenure_diagnose::lines::classify_line(&text);
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn invalid_grant_by_its_description() {
     );
     assert_eq!((failure.heal, failure.who), (Heal::Relogin, Who::User));
     assert_eq!(failure.command.as_deref(), Some("tenure login shop"));
-    assert!(failure.rule.starts_with("rfc6749."));
+    assert!(failure.rule.starts_with("text."));
     ends(
         token("oauth2", 400, "invalid_grant", "Token was revoked"),
         Code::RefreshRevoked,
@@ -375,6 +375,7 @@ fn nothing_that_can_pass_is_final() {
                 status,
                 why,
                 retry_after: None,
+                location: None,
                 body_start: "<html>invalid_grant</html>".to_owned(),
             };
             let (failure, _, sent) = passes(classify_token(
@@ -592,4 +593,27 @@ fn plain_refresh_apis_refuse_by_their_code_alone() {
         &local,
     );
     ends(verdict, Code::InvalidCredentials);
+}
+
+#[test]
+fn a_redirect_says_where_it_leads() {
+    let led = |location: &str| {
+        let unusable = Unusable {
+            status: 302,
+            why: "redirect",
+            retry_after: None,
+            location: Some(location.to_owned()),
+            body_start: String::new(),
+        };
+        let answer = TokenFailure::Unusable(&unusable);
+        let (failure, ..) = passes(classify_token(profile("oauth2").unwrap(), answer, &local()));
+        assert!(
+            failure.evidence.iter().any(|fact| fact.kind == "location"),
+            "{failure:?}"
+        );
+        failure.root().cause.clone()
+    };
+    assert_eq!(led("http://portal.hotel.example/welcome"), "captive_portal");
+    assert_eq!(led("https://id.example/login"), "redirect_to_login");
+    assert_eq!(led("https://elsewhere.example/"), "redirected");
 }

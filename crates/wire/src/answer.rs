@@ -113,6 +113,8 @@ pub struct Unusable {
     pub why: &'static str,
     /// When to ask again.
     pub retry_after: Option<RetryAfter>,
+    /// Where a redirect leads: without query and fragment, which may hold secrets, masked and cut.
+    pub location: Option<String>,
     /// The first [`BODY_SHOWN`] bytes of the body, secrets masked.
     pub body_start: String,
 }
@@ -241,8 +243,15 @@ pub(crate) fn unusable(response: &Response, why: &'static str, known: &Known) ->
         status: response.status().as_u16(),
         why,
         retry_after: retry_after(response.headers()),
+        location: location(response, known),
         body_start: shown_body(response, known),
     }
+}
+
+fn location(response: &Response, known: &Known) -> Option<String> {
+    let value = response.headers().get(http::header::LOCATION)?;
+    let address = value.to_str().ok()?.split(['?', '#']).next()?;
+    Some(cut(&known.mask(address), BODY_SHOWN).to_owned())
 }
 
 /// The start of the body as it may be shown. Masked as a whole before it is cut, so that no token is cut

@@ -19,7 +19,11 @@ const RANDOM_FROM: usize = 20;
 /// Masks JWTs, values named as secrets and long random-looking strings. Error codes, addresses, UUIDs and
 /// prose stay readable.
 pub fn mask(text: &str) -> String {
-    mask_looks(&mask_named(text))
+    // Values stand after `=` or in a JSON string: most texts have neither.
+    if text.contains(['=', '"']) {
+        return mask_looks(&mask_named(text));
+    }
+    mask_looks(text)
 }
 
 /// Secrets that were sent and might be echoed.
@@ -126,8 +130,9 @@ fn next_named(text: &str) -> Option<(usize, std::ops::Range<usize>)> {
             + text[start..]
                 .find(|c| !is_name_char(c))
                 .unwrap_or(text.len() - start);
-        if is_secret_name(&text[start..end])
-            && let Some(value) = value_after(text, end)
+        // Few names are followed by a value, so that is asked first.
+        if let Some(value) = value_after(text, end)
+            && is_secret_name(&text[start..end])
         {
             return Some((end, value));
         }

@@ -37,7 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("lab", &["core", "jose"]),
     ("sim", &["core"]),
-    ("xtask", &[]),
+    ("xtask", &["diagnose"]),
 ];
 
 /// Not shipped; the tests of every crate may use them.

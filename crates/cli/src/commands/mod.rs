@@ -1,8 +1,11 @@
 //! The commands, one file each.
 
+mod classify;
 mod completions;
+mod docs;
 mod doctor;
 pub mod events;
+mod explain;
 mod init;
 
 mod input;
@@ -27,6 +30,9 @@ pub fn run(cli: Cli, out: Output) -> Outcome {
     match cli.command {
         Command::Completions { shell } => completions::run(shell, out),
         Command::Man => man::run(out),
+        Command::Classify(args) => classify::run(&args, out),
+        Command::Explain(args) => explain::run(&args, out),
+        Command::Docs(args) => docs::run(&args, out),
         command => runtime()?.block_on(run_async(command, &cli.global, out)),
     }
 }
@@ -60,6 +66,9 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         // Handled before there is a runtime.
         Command::Completions { shell } => completions::run(shell, out),
         Command::Man => man::run(out),
+        Command::Classify(args) => classify::run(&args, out),
+        Command::Explain(args) => explain::run(&args, out),
+        Command::Docs(args) => docs::run(&args, out),
     }
 }
 

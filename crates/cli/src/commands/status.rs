@@ -99,7 +99,7 @@ fn lines(statuses: &[Status], paint: Paint, pages: Option<&str>) -> Vec<String> 
             if let Some(command) = &failure.command {
                 lines.push(format!("  {} run `{command}`", paint.dim("fix:")));
             }
-            lines.extend(failure::page(failure, paint, pages).map(|page| format!("  {page}")));
+            lines.push(format!("  {}", failure::page(failure, paint, pages)));
         }
     }
     lines

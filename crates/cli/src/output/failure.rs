@@ -13,7 +13,6 @@ pub fn block(failure: &Failure, paint: Paint, pages: Option<&str>) -> Vec<String
         failure.code,
         failure.title
     )];
-    lines.extend(page(failure, paint, pages));
     let mut next = failure.because.as_deref();
     while let Some(cause) = next {
         lines.push(format!(
@@ -25,6 +24,7 @@ pub fn block(failure: &Failure, paint: Paint, pages: Option<&str>) -> Vec<String
         ));
         next = cause.because.as_deref();
     }
+    lines.push(page(failure, paint, pages));
     for fact in &failure.evidence {
         lines.push(format!(
             "{} {} = {} ({})",
@@ -37,10 +37,19 @@ pub fn block(failure: &Failure, paint: Paint, pages: Option<&str>) -> Vec<String
     lines
 }
 
-/// Where to read about the code; nothing where no page is served, for a path alone leads nowhere.
-pub fn page(failure: &Failure, paint: Paint, pages: Option<&str>) -> Option<String> {
-    let base = pages?.trim_end_matches('/');
-    Some(format!("{} {base}{}", paint.dim("page:"), failure.page))
+/// Where to read about the code (of the cause, which says more): the page that is served, else the command that
+/// shows it.
+pub fn page(failure: &Failure, paint: Paint, pages: Option<&str>) -> String {
+    let root = failure.root();
+    match pages {
+        Some(base) => format!(
+            "{} {}{}",
+            paint.dim("page:"),
+            base.trim_end_matches('/'),
+            root.page
+        ),
+        None => format!("{} tenure explain {}", paint.dim("more:"), root.code),
+    }
 }
 
 /// One line: `API02008 Refresh Token Invalid`.

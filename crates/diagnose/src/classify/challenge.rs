@@ -4,6 +4,11 @@
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
+/// So many fields, so much of each and so many challenges in all are looked at.
+const FIELDS: usize = 8;
+const FIELD_MAX: usize = 8 * 1024;
+const CHALLENGES: usize = 16;
+
 /// One challenge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Challenge {
@@ -36,7 +41,14 @@ pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
     headers
         .get_all(WWW_AUTHENTICATE)
         .iter()
-        .flat_map(|value| parse(&String::from_utf8_lossy(value.as_bytes())))
+        .take(FIELDS)
+        .flat_map(|value| {
+            let bytes = value.as_bytes();
+            parse(&String::from_utf8_lossy(
+                &bytes[..bytes.len().min(FIELD_MAX)],
+            ))
+        })
+        .take(CHALLENGES)
         .collect()
 }
 

@@ -10,7 +10,7 @@ const SAID_MAX: usize = 240;
 
 /// What one rule found.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Finding {
+pub(crate) struct Found {
     pub class: Class,
     /// Finer cause, snake case.
     pub cause: &'static str,
@@ -22,7 +22,7 @@ pub(crate) struct Finding {
     pub proven: bool,
 }
 
-impl Finding {
+impl Found {
     /// A finding that proves nothing final.
     pub fn passing(class: Class, cause: &'static str, rule: &'static str) -> Self {
         Self {
@@ -34,12 +34,9 @@ impl Finding {
         }
     }
 
-    /// A finding that ends the session.
-    pub fn proven(class: Class, cause: &'static str, rule: &'static str) -> Self {
-        Self {
-            proven: true,
-            ..Self::passing(class, cause, rule)
-        }
+    /// The same evidence means something else in the light of what is known locally.
+    pub fn become_(self, class: Class, cause: &'static str, rule: &'static str) -> Self {
+        Self::passing(class, cause, rule)
     }
 
     /// Says who does what.
@@ -48,15 +45,17 @@ impl Finding {
         self
     }
 
-    /// The failure, with the facts it rests on and the server's own words.
+    /// The failure, with the facts it rests on and the server's own words, which are masked already.
     pub fn failure(&self, facts: Vec<Evidence>, said: Option<&str>, local: &Local) -> Failure {
-        let (heal, who) = self.heal.unwrap_or_else(|| usual_heal(self.class, local));
+        let (heal, who) = self
+            .heal
+            .unwrap_or_else(|| usual_heal(self.class, self.cause, local));
         let mut detail = sentence(self.class, local).to_owned();
-        if let Some(said) = said.map(shown).filter(|said| !said.is_empty()) {
+        if let Some(said) = said.filter(|said| !said.is_empty()) {
             detail = format!("{detail} The server said: \"{said}\".");
         }
         let mut failure = Failure::new(
-            code(self.class, self.cause),
+            code_of(self.class, self.cause),
             self.class,
             self.cause,
             heal,
@@ -81,8 +80,22 @@ pub(crate) fn fact(kind: &str, value: &str, source: &str) -> Evidence {
     }
 }
 
+/// One fact that was masked before.
+pub(crate) fn masked_fact(kind: &str, value: &str, source: &str) -> Evidence {
+    Evidence {
+        kind: kind.to_owned(),
+        value: value.to_owned(),
+        source: source.to_owned(),
+    }
+}
+
 /// A server's text as it may be shown: masked, on one line, cut.
 pub(crate) fn shown(text: &str) -> String {
+    /// No token is as short; a named value needs one of these signs.
+    const PLAIN_MAX: usize = 16;
+    if text.len() < PLAIN_MAX && !text.contains(['=', '"', ' ']) {
+        return text.to_owned();
+    }
     let masked = mask(text);
     let line = masked.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut cut = line.len().min(SAID_MAX);
@@ -124,8 +137,8 @@ pub(crate) fn unproven(specific: Failure) -> Failure {
     failure
 }
 
-/// The code of a class (DESIGN §7).
-fn code(class: Class, cause: &str) -> Code {
+/// The code of a class (DESIGN §7), refined by the cause where two codes share a class.
+pub(crate) fn code_of(class: Class, cause: &str) -> Code {
     match class {
         Class::AccessExpired => Code::TokenExpired,
         Class::AccessInvalid => Code::TokenInvalid,
@@ -133,6 +146,7 @@ fn code(class: Class, cause: &str) -> Code {
         Class::AccessMissing if cause == "token_lost_on_the_way" => Code::HeaderLost,
         Class::AccessMissing => Code::AuthRequired,
         Class::NotYetValid => Code::NotYetValid,
+        Class::InsufficientScope if cause.starts_with("user_may_not") => Code::UserNotAuthorized,
         Class::InsufficientScope => Code::InsufficientPermissions,
         Class::UserNotAuthorized => Code::UserNotAuthorized,
         Class::StepUpRequired => Code::StrongerSignIn,
@@ -170,8 +184,12 @@ fn code(class: Class, cause: &str) -> Code {
 }
 
 /// The first step for a class (DESIGN §7), and who takes it.
-fn usual_heal(class: Class, local: &Local) -> (Heal, Who) {
+pub(super) fn usual_heal(class: Class, cause: &str, local: &Local) -> (Heal, Who) {
     match class {
+        Class::AccessMissing if cause == "token_lost_on_the_way" => {
+            (Heal::FixConfig, Who::Operator)
+        }
+        Class::Unknown if cause.starts_with("bare_401") => super::judge::blind(local),
         Class::AccessExpired | Class::AccessInvalid | Class::AccessRevoked | Class::KeyMismatch => {
             if local.can_refresh() {
                 (Heal::Refresh, Who::Tenure)
@@ -179,7 +197,7 @@ fn usual_heal(class: Class, local: &Local) -> (Heal, Who) {
                 (Heal::Relogin, Who::User)
             }
         }
-        Class::AccessMissing if local.token_sent => (Heal::FixConfig, Who::Operator),
+        Class::AccessMissing if local.surely_sent() => (Heal::FixConfig, Who::Operator),
         Class::AccessMissing
         | Class::StepUpRequired
         | Class::RefreshExpired
@@ -221,7 +239,7 @@ fn sentence(class: Class, local: &Local) -> &'static str {
         Class::AccessExpired => "The access token is past its lifetime.",
         Class::AccessInvalid => "The API refused the access token.",
         Class::AccessRevoked => "The access token was revoked.",
-        Class::AccessMissing if local.token_sent => {
+        Class::AccessMissing if local.surely_sent() => {
             "The API saw no token although one was sent: it was lost on the way."
         }
         Class::AccessMissing => "The request carried no access token.",

@@ -1,21 +1,32 @@
 //! From an answer to a named failure.
 //!
-//! One module per kind of answer: [`token`] for token endpoints, [`api`] for resource servers, [`transport`]
-//! for exchanges that got no answer. Each is an ordered list of small rules, strongest evidence first; a rule
-//! names itself in [`Failure::rule`] and says no more than its evidence proves.
+//! [`judge`] is the one classifier: it reads a raw answer, asks the rules (data, `catalogue/rules`), and weighs
+//! what they say against what is known locally. [`classify_token`] and [`classify_api`] say what its finding
+//! means for a session; [`transport`] is for exchanges that got no answer.
 
+pub mod answer;
 pub mod api;
 pub mod challenge;
 mod finding;
-mod text;
+mod judge;
+mod local;
+mod read;
+pub mod rules;
+mod scene;
 pub mod token;
 pub mod transport;
 
 use tenure_core::Failure;
 use tenure_wire::{Refusal, Unusable};
 
+pub use answer::{Answer, BODY_MAX, Place};
 pub use api::{ApiVerdict, Seen, classify_api};
+pub(crate) use finding::code_of;
 pub use finding::refresh_failed_because;
+pub use judge::{Finding, judge};
+pub use local::{Grant, Local};
+pub(crate) use read::words::normal;
+pub(crate) use rules::{Rule, rules};
 pub use token::classify_token;
 pub use transport::{TransportFault, TransportKind};
 
@@ -74,70 +85,4 @@ pub enum TokenFailure<'a> {
     Unusable(&'a Unusable),
     /// Nothing answered.
     Transport(&'a TransportFault),
-}
-
-/// What the token request was for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Grant {
-    /// A refresh.
-    #[default]
-    RefreshToken,
-    /// An authorization code.
-    AuthorizationCode,
-    /// A device code (RFC 8628).
-    DeviceCode,
-    /// User name and password.
-    Password,
-    /// Client credentials.
-    ClientCredentials,
-    /// Any other, e.g. an assertion.
-    Other,
-}
-
-impl Grant {
-    /// Whether the grant spends an input that can be used once: a code.
-    fn is_one_time(self) -> bool {
-        matches!(self, Grant::AuthorizationCode | Grant::DeviceCode)
-    }
-}
-
-/// What is known without the answer. Everything may be left at its default when it is not known.
-#[derive(Clone, Debug, Default)]
-pub struct Local {
-    /// The request carried an access token.
-    pub token_sent: bool,
-    /// The access token's own time is over, by the best clock there is.
-    pub token_expired: Option<bool>,
-    /// Server time minus local time, as far as it is proven, in milliseconds.
-    pub clock_offset_ms: i64,
-    /// There is something to refresh with.
-    pub has_refresh: bool,
-    /// The refresh token's own time is over.
-    pub refresh_expired: bool,
-    /// The reply of an earlier exchange with this refresh token was lost (I10).
-    pub unknown_outcome: bool,
-    /// `iss` of the access token.
-    pub token_issuer: Option<String>,
-    /// The issuer that is configured.
-    pub issuer: Option<String>,
-    /// Name of the session, for the command to type.
-    pub session: String,
-    /// What the token request was for.
-    pub grant: Grant,
-    /// Server time if known, else local wall time, seconds since the epoch; needed to read a `Retry-After` date.
-    pub now_s: Option<i64>,
-}
-
-impl Local {
-    /// Whether a refresh has a chance.
-    fn can_refresh(&self) -> bool {
-        self.has_refresh && !self.refresh_expired
-    }
-
-    /// Whether the clocks are proven to differ by more than any leeway, and by how many seconds.
-    fn clock_is_off(&self) -> Option<i64> {
-        /// Servers forgive a minute, seldom more.
-        const LEEWAY_MS: i64 = 60_000;
-        (self.clock_offset_ms.abs() > LEEWAY_MS).then_some(self.clock_offset_ms / 1000)
-    }
 }

@@ -2,7 +2,7 @@
 
 use tenure_core::{Class, Heal, Who};
 
-use super::finding::{Finding, fact};
+use super::finding::{Found, fact};
 use super::{Local, Sent, Verdict};
 
 /// What went wrong below HTTP.
@@ -40,35 +40,35 @@ pub struct TransportFault {
 pub(super) fn classify(fault: &TransportFault, local: &Local) -> Verdict {
     let finding = match fault.kind {
         TransportKind::Timeout => {
-            Finding::passing(Class::Timeout, "no_answer_in_time", "transport.timeout")
+            Found::passing(Class::Timeout, "no_answer_in_time", "transport.timeout")
         }
-        TransportKind::Refused => Finding::passing(
+        TransportKind::Refused => Found::passing(
             Class::ConnectionRefused,
             "connection_refused",
             "transport.refused",
         ),
-        TransportKind::Reset => Finding::passing(
+        TransportKind::Reset => Found::passing(
             Class::ConnectionReset,
             "connection_reset",
             "transport.reset",
         ),
         TransportKind::Dns => {
-            Finding::passing(Class::DnsFailed, "name_not_resolved", "transport.dns")
+            Found::passing(Class::DnsFailed, "name_not_resolved", "transport.dns")
         }
-        TransportKind::Tls => Finding::passing(Class::TlsError, "tls_failed", "transport.tls"),
-        TransportKind::Unreachable => Finding::passing(
+        TransportKind::Tls => Found::passing(Class::TlsError, "tls_failed", "transport.tls"),
+        TransportKind::Unreachable => Found::passing(
             Class::NetworkUnreachable,
             "no_route",
             "transport.unreachable",
         ),
         // Its own code: nobody but the person at the device can plug the cable in.
-        TransportKind::Offline => Finding::passing(
+        TransportKind::Offline => Found::passing(
             Class::NetworkUnreachable,
             "device_offline",
             "transport.offline",
         )
         .heal(Heal::RetryLater, Who::User),
-        TransportKind::Other => Finding::passing(
+        TransportKind::Other => Found::passing(
             Class::ConnectionReset,
             "transport_failed",
             "transport.other",

@@ -28,7 +28,7 @@ use url::Url;
 
 use super::metrics::{self, Metrics};
 use super::socket::Peer;
-use super::{Urls, openapi, page};
+use super::{Urls, classify, openapi, page};
 use crate::commands::events::latest;
 use crate::config::value;
 
@@ -61,7 +61,7 @@ pub struct Admin {
 }
 
 /// A refusal as the gateway words it.
-struct Refused(Box<Problem>, Url);
+pub(super) struct Refused(Box<Problem>, Url);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -69,7 +69,7 @@ impl IntoResponse for Refused {
     }
 }
 
-type Answer = Result<Response, Refused>;
+pub(super) type Answer = Result<Response, Refused>;
 
 /// The query; one that cannot be read is refused like everything else.
 struct Asked<T>(T);
@@ -172,7 +172,7 @@ impl Admin {
         })
     }
 
-    fn refuse(&self, problem: Problem) -> Refused {
+    pub(super) fn refuse(&self, problem: Problem) -> Refused {
         Refused(Box::new(problem), self.pages.clone())
     }
 
@@ -198,6 +198,7 @@ pub(super) fn api() -> Vec<Route> {
         ("post", "/api/v1/sessions/{session}/login", post(login)),
         ("post", "/api/v1/sessions/{session}/logout", post(logout)),
         ("get", "/api/v1/events", get(events)),
+        ("post", "/api/v1/classify", post(classify::answer)),
         ("get", "/api/v1/openapi.json", get(openapi::show)),
         ("get", "/metrics", get(metrics::show)),
         ("get", "/healthz", get(|| async { "ok\n" })),
@@ -210,7 +211,10 @@ pub(super) fn pages() -> Vec<Route> {
     vec![
         ("get", "/", get(page::status)),
         ("get", "/style.css", get(page::style)),
-        ("get", "/error-codes/{code}", get(page::error_code)),
+        ("get", "/error-codes", get(page::codes_en)),
+        ("get", "/error-codes/{code}", get(page::code_en)),
+        ("get", "/nl/error-codes", get(page::codes_nl)),
+        ("get", "/nl/error-codes/{code}", get(page::code_nl)),
     ]
 }
 

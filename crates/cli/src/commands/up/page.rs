@@ -1,17 +1,22 @@
 //! The pages: status, and what a code means. Server-rendered, no script.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query as UriQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use serde::Deserialize;
 use tenure_core::Code;
+use tenure_diagnose::catalogue::{self, Lang};
 use tenure_keeper::{Session, Status};
 
 use super::admin::Admin;
-use super::codes;
+use crate::codes::place::{Place, Topic};
+use crate::codes::{self, site};
 use crate::commands::events::latest;
 use crate::output::time::{clock, relative};
 
+/// Longest query that is looked at, in characters.
+const QUERY_MAX: usize = 500;
 /// How many of the latest events the page shows.
 const EVENTS: usize = 20;
 
@@ -54,17 +59,6 @@ struct EventLine {
     text: String,
 }
 
-#[derive(Template)]
-#[template(path = "code.html")]
-struct CodePage {
-    code: &'static str,
-    title: &'static str,
-    class: &'static str,
-    heal: &'static str,
-    advice: &'static str,
-    text: Option<&'static str>,
-}
-
 /// `/`.
 pub async fn status(State(admin): State<Admin>) -> Response {
     let mut last = 0;
@@ -93,7 +87,7 @@ pub async fn status(State(admin): State<Admin>) -> Response {
         events: events.collect(),
         store_error,
     };
-    html(StatusCode::OK, &page)
+    html(page.render())
 }
 
 fn row(status: Status) -> SessionRow {
@@ -122,33 +116,78 @@ fn row(status: Status) -> SessionRow {
 pub async fn style() -> Response {
     (
         [(header::CONTENT_TYPE, "text/css; charset=utf-8")],
-        include_str!("../../../templates/style.css"),
+        site::STYLE,
     )
         .into_response()
 }
 
-/// `/error-codes/API02002`: the code's page, or what is known of the code.
-pub async fn error_code(Path(code): Path<String>) -> Response {
-    let Some(code) = Code::parse(&code) else {
-        return (StatusCode::NOT_FOUND, "there is no such code\n").into_response();
-    };
-    let (class, heal) = codes::meaning(code);
-    html(
-        StatusCode::OK,
-        &CodePage {
-            code: code.as_str(),
-            title: code.title(),
-            class: class.as_str(),
-            heal: heal.as_str(),
-            advice: codes::advice(heal),
-            text: tenure_diagnose::page(code.as_str(), "en"),
-        },
-    )
+/// What is searched for.
+#[derive(Deserialize)]
+pub struct Query {
+    #[serde(default)]
+    q: String,
 }
 
-fn html(status: StatusCode, page: &impl Template) -> Response {
-    match page.render() {
-        Ok(text) => (status, Html(text)).into_response(),
+/// `/error-codes?q=…`: all codes, and what was found.
+pub async fn codes_en(query: UriQuery<Query>) -> Response {
+    index(Lang::En, &query.q)
+}
+
+/// `/nl/error-codes?q=…`.
+pub async fn codes_nl(query: UriQuery<Query>) -> Response {
+    index(Lang::Nl, &query.q)
+}
+
+/// `/error-codes/API02002`, `/error-codes/API02002.md`, `/error-codes/codes.json`, `/error-codes/failure.schema.json`.
+pub async fn code_en(Path(name): Path<String>) -> Response {
+    code(Lang::En, &name)
+}
+
+/// `/nl/error-codes/API02002`, `/nl/error-codes/API02002.md`.
+pub async fn code_nl(Path(name): Path<String>) -> Response {
+    code(Lang::Nl, &name)
+}
+
+fn index(lang: Lang, query: &str) -> Response {
+    let place = Place {
+        lang,
+        topic: Topic::Index,
+        files: false,
+    };
+    // Longer than any message: it is cut, not refused.
+    let query: String = query.chars().take(QUERY_MAX).collect();
+    let found = catalogue::search(&query, lang);
+    html(codes::html::index(place, &query, &found))
+}
+
+fn code(lang: Lang, name: &str) -> Response {
+    match name {
+        "codes.json" => return axum::Json(site::codes_json()).into_response(),
+        "failure.schema.json" => return axum::Json(catalogue::failure_schema()).into_response(),
+        _ => {}
+    }
+    let (name, markdown) = match name.strip_suffix(".md") {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
+    let Some(code) = Code::parse(name) else {
+        return (StatusCode::NOT_FOUND, "there is no such code\n").into_response();
+    };
+    if markdown {
+        let kind = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
+        return (kind, catalogue::page(code, lang)).into_response();
+    }
+    let place = Place {
+        lang,
+        topic: Topic::Code(code),
+        files: false,
+    };
+    html(codes::html::code(place, code))
+}
+
+fn html(page: askama::Result<String>) -> Response {
+    match page {
+        Ok(text) => Html(text).into_response(),
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -1,0 +1,150 @@
+//! `tenure classify`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tenure_diagnose::classify::{Answer, Finding, Grant, Local, Place, judge};
+use tenure_diagnose::{Profile, http_text, lines, profile, profile_names};
+
+use super::input;
+use crate::args;
+use crate::error::{CommandError, Exit, Outcome, Problem};
+use crate::output::{Output, failure};
+
+/// Longest line that is read, in bytes.
+const LINE_MAX: u64 = 16 * 1024 * 1024;
+
+/// Classifies JSON Lines, or one response as it was pasted.
+pub fn run(args: &args::Classify, out: Output) -> Outcome {
+    if let Some(file) = &args.http {
+        return pasted(file, args, out);
+    }
+    if args.file.as_os_str() == "-" {
+        return every_line(io::stdin().lock());
+    }
+    let file = File::open(&args.file).map_err(|error| {
+        let problem = Problem::new(format!("cannot be read: {error}")).at(args.file.display());
+        CommandError::new(Exit::Failed, problem)
+    })?;
+    every_line(BufReader::new(file))
+}
+
+/// One line out for each line in, in the same order; a line that cannot be read says why.
+fn every_line(mut input: impl BufRead) -> Outcome {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut bad = 0_usize;
+    let mut text = Vec::new();
+    for number in 1_usize.. {
+        text.clear();
+        if input.by_ref().take(LINE_MAX).read_until(b'\n', &mut text)? == 0 {
+            break;
+        }
+        let line = String::from_utf8_lossy(&text);
+        if line.trim().is_empty() {
+            continue;
+        }
+        let value = lines::classify_line(line.trim()).unwrap_or_else(|error| {
+            bad += 1;
+            json!({ "id": id(&line), "line": number, "error": error.to_string() })
+        });
+        writeln!(out, "{value}")?;
+    }
+    out.flush()?;
+    match bad {
+        0 => Ok(()),
+        1 => Err(unreadable(
+            "1 line could not be read; it says why in its place",
+        )),
+        many => Err(unreadable(&format!(
+            "{many} lines could not be read; each says why in its place"
+        ))),
+    }
+}
+
+fn unreadable(what: &str) -> CommandError {
+    CommandError::new(
+        Exit::Failed,
+        Problem::new(what).fix(
+            "a line is a JSON object with `status`, `headers`, `body`, `where`, `request`, `local`",
+        ),
+    )
+}
+
+fn id(line: &str) -> Value {
+    serde_json::from_str::<Value>(line)
+        .ok()
+        .and_then(|value| value.get("id").cloned())
+        .unwrap_or(Value::Null)
+}
+
+fn pasted(file: &Path, args: &args::Classify, out: Output) -> Outcome {
+    let bytes = input::file(file)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let response = http_text::parse(&text).map_err(|error| {
+        CommandError::new(
+            Exit::Failed,
+            Problem::new(error.to_string()).at(file.display()),
+        )
+    })?;
+    let answer = Answer {
+        place: if args.token {
+            Place::Token
+        } else {
+            Place::Resource
+        },
+        status: response.status,
+        headers: &response.headers,
+        body: response.body.as_bytes(),
+    };
+    let local = Local {
+        token_sent: !args.anonymous,
+        token_sent_unknown: !args.anonymous,
+        has_refresh: true,
+        grant: args
+            .grant
+            .as_deref()
+            .map_or(Grant::RefreshToken, Grant::parse),
+        ..Local::default()
+    };
+    let finding = judge(&answer, &local, provider(args)?);
+    if out.json {
+        return out.json(&lines::shown(&Value::Null, &finding));
+    }
+    show(&finding, out)
+}
+
+fn provider(args: &args::Classify) -> Outcome<Option<&'static Profile>> {
+    let Some(name) = &args.provider else {
+        return Ok(None);
+    };
+    profile(name).map(Some).ok_or_else(|| {
+        CommandError::usage(
+            format!("no provider is called {name:?}"),
+            format!("known are: {}", profile_names().join(", ")),
+        )
+    })
+}
+
+fn show(finding: &Finding, out: Output) -> Outcome {
+    let (failure, paint) = (&finding.failure, out.out);
+    out.line(paint.bold(&failure.detail))?;
+    let class = lines::class_name(failure.class);
+    out.line(format_args!(
+        "{} {class}, {}",
+        paint.dim("class:"),
+        failure.cause
+    ))?;
+    out.line(format_args!(
+        "{} {} ({})",
+        paint.dim("heal:"),
+        failure.heal,
+        failure.who
+    ))?;
+    out.line(format_args!("{} {}", paint.dim("rule:"), failure.rule))?;
+    for line in failure::block(failure, paint, None) {
+        out.line(line)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! `tenure classify`: JSON Lines in and out, and a response as it was pasted.
+
+mod common;
+
+use common::Home;
+
+#[test]
+fn one_line_out_for_each_line_in() {
+    let home = Home::new();
+    let file = home.path().join("lines.jsonl");
+    std::fs::write(
+        &file,
+        "{\"id\":\"a\",\"where\":\"token\",\"status\":400,\"body\":\"{\\\"error\\\":\\\"invalid_grant\\\"}\"}\nnonsense\n\n{\"id\":\"b\",\"status\":429}\n",
+    )
+    .expect("a file");
+    let ran = home.run(&["classify", file.to_str().expect("a path")]);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!((ran.code, lines.len()), (1, 3), "{}", ran.out);
+    assert!(
+        lines[0].contains("\"class\":\"refresh_invalid\""),
+        "{}",
+        lines[0]
+    );
+    assert!(
+        lines[1].contains("\"line\":2") && lines[1].contains("not a JSON object"),
+        "{}",
+        lines[1]
+    );
+    assert!(
+        lines[2].contains("\"class\":\"rate_limited\""),
+        "{}",
+        lines[2]
+    );
+}
+
+#[test]
+fn a_pasted_response_is_explained_without_its_tokens() {
+    const CANARY: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeS0wMQ";
+    let home = Home::new();
+    let file = home.path().join("response.txt");
+    let text = format!(
+        "HTTP/2 401\r\ncontent-type: application/json\r\n\r\n{{\"message\":\"The token {CANARY} expired\"}}"
+    );
+    std::fs::write(&file, text).expect("a file");
+    let path = file.to_str().expect("a path");
+    for args in [
+        vec!["classify", "--http", path],
+        vec!["--json", "classify", "--http", path],
+    ] {
+        let ran = home.run(&args).ok();
+        assert!(
+            ran.out.contains("access_expired") && ran.out.contains("API02002"),
+            "{}",
+            ran.out
+        );
+        assert!(!ran.out.contains("eyJ"), "{}", ran.out);
+    }
+}

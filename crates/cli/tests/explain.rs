@@ -1,0 +1,175 @@
+//! `tenure explain`, `tenure docs build`, and the pages of codes on the admin address.
+
+mod common;
+
+use common::{Home, get, request};
+
+#[test]
+fn a_code_is_explained_in_both_languages() {
+    let home = Home::new();
+    let en = home.run(&["explain", "API02002"]).ok().out;
+    assert!(en.starts_with("API02002 Token Expired\n"), "{en}");
+    assert!(en.contains("How to fix"), "{en}");
+    assert!(en.contains("more: tenure explain API02002 --all"), "{en}");
+    let nl = home.run(&["explain", "2002", "--lang", "nl"]).ok().out;
+    assert!(nl.starts_with("API02002 Token verlopen\n"), "{nl}");
+    let all = home.run(&["explain", "API02002", "--all"]).ok().out;
+    assert!(all.len() > en.len());
+    let json = home.run(&["explain", "API02002", "--json"]).ok().json();
+    assert_eq!(json["title"]["nl"], "Token verlopen");
+    assert!(
+        json["server_errors"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty())
+    );
+    assert!(
+        json["markdown"]
+            .as_str()
+            .is_some_and(|page| page.starts_with("# API02002"))
+    );
+}
+
+#[test]
+fn a_message_or_a_server_s_code_lists_what_it_can_mean() {
+    let home = Home::new();
+    let said = home
+        .run(&["explain", "Signature", "verification", "failed"])
+        .ok()
+        .out;
+    assert!(said.contains("API02022 Signing Key Changed"), "{said}");
+    let json = home
+        .run(&["explain", "jwt_auth_invalid_token", "--json"])
+        .ok()
+        .json();
+    let found: Vec<&str> = json["found"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["code"].as_str().expect("a code"))
+        .collect();
+    for code in ["API02002", "API02022"] {
+        assert!(found.contains(&code), "{code}: {found:?}");
+    }
+    // What tells them apart stands beside each.
+    let because = &json["found"][0]["because"][0];
+    assert!(
+        because["answer"].is_string() && because["cause"].is_string(),
+        "{because}"
+    );
+}
+
+#[test]
+fn what_is_not_known_is_said() {
+    let home = Home::new();
+    let ran = home.run(&["explain", "purple elephants"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.err.contains("purple elephants") && ran.err.contains("fix:"),
+        "{}",
+        ran.err
+    );
+    let ran = home.run(&["explain"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+}
+
+#[test]
+fn the_site_is_written_and_reads_without_a_server() {
+    let home = Home::new();
+    let dir = home.path().join("site");
+    let ran = home
+        .run(&["docs", "build", dir.to_str().expect("UTF-8")])
+        .ok();
+    assert!(ran.out.contains("index.html"), "{}", ran.out);
+    let page =
+        std::fs::read_to_string(dir.join("nl/error-codes/API02009/index.html")).expect("a page");
+    assert!(
+        page.contains("<html lang=\"nl\">") && page.contains("<table>"),
+        "{page}"
+    );
+    let codes: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(dir.join("codes.json")).expect("the list"))
+            .expect("JSON");
+    assert!(codes["codes"].as_array().is_some_and(|all| all.len() > 30));
+    // Again, into what is there.
+    home.run(&["docs", "build", dir.to_str().expect("UTF-8")])
+        .ok();
+    let file = home.write("in-the-way", "");
+    let ran = home.run(&["docs", "build", file.to_str().expect("UTF-8")]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("in-the-way"), "{}", ran.err);
+}
+
+#[test]
+fn pages_are_served_in_both_languages_and_can_be_searched() {
+    let home = Home::new();
+    let up = home.up_example();
+    let base = up.url("admin");
+    let page = |path: &str| get(&format!("{base}{path}"));
+    let index = page("/error-codes");
+    assert_eq!(index.status, 200);
+    assert!(
+        index.body.contains("API02002 Token Expired"),
+        "{}",
+        index.body
+    );
+    assert!(!index.body.contains("<script"));
+    let found = page("/error-codes?q=Signature+verification+failed");
+    assert!(found.body.contains("It can mean"), "{}", found.body);
+    let hostile = page("/error-codes?q=%3Cscript%3Ealert(1)%3C/script%3E");
+    assert!(!hostile.body.contains("<script"), "{}", hostile.body);
+    let nl = page("/nl/error-codes/API02009");
+    assert!(
+        nl.body.contains("Vernieuwingstoken verlopen"),
+        "{}",
+        nl.body
+    );
+    assert!(
+        nl.body.contains("href=\"/nl/error-codes/API02007\""),
+        "{}",
+        nl.body
+    );
+    let markdown = page("/error-codes/API02009.md");
+    assert_eq!(
+        markdown.header("content-type"),
+        Some("text/markdown; charset=utf-8")
+    );
+    assert!(
+        markdown.body.contains("AADSTS700082"),
+        "the generated table"
+    );
+    let schema = page("/error-codes/failure.schema.json").json();
+    let codes = schema["properties"]["code"]["enum"]
+        .as_array()
+        .expect("codes")
+        .len();
+    assert_eq!(
+        page("/error-codes/codes.json").json()["codes"]
+            .as_array()
+            .map(Vec::len),
+        Some(codes)
+    );
+    assert_eq!(page("/error-codes/API99999").status, 404);
+    up.stop("TERM");
+}
+
+#[test]
+fn the_local_api_classifies_as_the_command_does() {
+    let home = Home::new();
+    let up = home.up_example();
+    let url = format!("{}/api/v1/classify", up.url("admin"));
+    let line = r#"{"id":"a","where":"token","status":400,"body":"{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS700082\"}"}"#;
+    let one = request("POST", &url, &[], line);
+    assert_eq!(one.status, 200, "{one:?}");
+    let file = home.write("line.jsonl", line);
+    let ran = home.run(&["classify", file.to_str().expect("UTF-8")]).ok();
+    assert_eq!(one.json(), ran.json());
+    assert_eq!(one.json()["code"], "API02009");
+    let many = request("POST", &url, &[], &format!("{line}\nnonsense\n{line}\n"));
+    let answers: Vec<&str> = many.body.lines().collect();
+    assert_eq!(answers.len(), 3, "{many:?}");
+    assert!(answers[1].contains("\"error\""), "{}", answers[1]);
+    let bad = request("POST", &url, &[], r#"{"status":"no"}"#);
+    assert_eq!(bad.status, 400, "{bad:?}");
+    assert!(bad.body.contains("status"), "{}", bad.body);
+    up.stop("TERM");
+}

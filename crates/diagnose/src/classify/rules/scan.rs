@@ -1,0 +1,256 @@
+//! One pass over an answer's words and codes.
+
+use std::collections::HashMap;
+
+use aho_corasick::Anchored;
+use aho_corasick::automaton::Automaton;
+
+use super::bits::{Bits, RuleSet};
+use super::compile::{Matcher, Means, Pattern, Test};
+use super::{Rank, Rule};
+use crate::classify::answer::Answer;
+use crate::classify::read::Reading;
+use crate::profile::Profile;
+
+/// Two causes further apart than this are not named in one breath, in bytes.
+const BREATH: usize = 60;
+
+/// So many causes and conjunctions of a text are looked at.
+const BREATHS: usize = 64;
+
+/// What was found in an answer.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// Words of the sentences.
+    text: Bits,
+    /// Words of the codes.
+    codes: Bits,
+    /// What the codes are about.
+    scene: Bits,
+    by_code: RuleSet,
+    by_text: RuleSet,
+}
+
+/// Words that play a part in reading a sentence.
+#[derive(Debug, Default)]
+pub(crate) struct Roles {
+    or: Option<u8>,
+    either: Option<u8>,
+    oauth_error: Option<u8>,
+    causes: Bits,
+}
+
+impl Roles {
+    pub fn of(names: &HashMap<String, u8>) -> Self {
+        let mut causes = Bits::default();
+        for name in [
+            "expired",
+            "invalid",
+            "revoked",
+            "used",
+            "malformed",
+            "absent",
+            "unknown_thing",
+        ] {
+            if let Some(at) = names.get(name) {
+                causes.set(*at);
+            }
+        }
+        Self {
+            or: names.get("or").copied(),
+            either: names.get("either").copied(),
+            oauth_error: names.get("oauth_error").copied(),
+            causes,
+        }
+    }
+}
+
+/// Scripts that put no blanks between words.
+pub(crate) fn is_wordless(c: char) -> bool {
+    matches!(u32::from(c), 0x0e00..=0x0e7f | 0x3040..=0x30ff | 0x3400..=0x9fff | 0xac00..=0xd7af)
+}
+
+impl Matcher {
+    pub fn scan(&self, reading: &Reading) -> Scan {
+        let mut scan = Scan {
+            text: Bits::default(),
+            codes: Bits::default(),
+            scene: Bits::default(),
+            by_code: RuleSet::default(),
+            by_text: RuleSet::default(),
+        };
+        scan.text = self.words(&reading.text, &mut scan.by_text);
+        scan.codes = self.words(&reading.code_words, &mut scan.by_text);
+        for code in &reading.codes {
+            for means in self.codes.get(code.plain.as_str()).into_iter().flatten() {
+                match means {
+                    Means::Word(at) => scan.scene.set(*at),
+                    Means::Rule(at) => scan.by_code.set(*at),
+                }
+            }
+        }
+        scan
+    }
+
+    fn words(&self, text: &str, rules: &mut RuleSet) -> Bits {
+        let mut found = Bits::default();
+        // Causes and what joins them, with where they end.
+        let mut breath: Vec<(usize, u8)> = Vec::new();
+        let mut hit = |pattern: &Pattern, start: usize, end: usize| {
+            if !fits(pattern, text, start, end) {
+                return;
+            }
+            for means in &pattern.means {
+                match *means {
+                    Means::Rule(at) => rules.set(at),
+                    Means::Word(at) => {
+                        found.set(at);
+                        if (self.roles.or == Some(at) || self.roles.causes.has(at))
+                            && breath.len() < BREATHS
+                        {
+                            breath.push((end, at));
+                        }
+                    }
+                }
+            }
+        };
+        each(&self.ascii, text, |pattern, start, end| {
+            hit(&self.patterns[pattern], start, end);
+        });
+        if !text.is_ascii() {
+            let offset = self.ascii.patterns_len();
+            each(&self.wide, text, |pattern, start, end| {
+                hit(&self.patterns[offset + pattern], start, end);
+            });
+            breath.sort_unstable();
+        }
+        if let Some(either) = self.roles.either.filter(|_| self.in_one_breath(&breath)) {
+            found.set(either);
+        }
+        found
+    }
+
+    /// Whether two different causes are named with an "or" between them.
+    fn in_one_breath(&self, breath: &[(usize, u8)]) -> bool {
+        let mut last: Option<(u8, usize, bool)> = None;
+        for &(end, at) in breath {
+            if self.roles.or == Some(at) {
+                if let Some((_, _, or)) = &mut last {
+                    *or = true;
+                }
+                continue;
+            }
+            if let Some((before, since, true)) = last
+                && before != at
+                && end - since <= BREATH
+            {
+                return true;
+            }
+            last = Some((at, end, false));
+        }
+        false
+    }
+
+    /// The first rule that holds for an answer.
+    pub fn first(
+        &self,
+        scan: &Scan,
+        answer: &Answer<'_>,
+        scene: &Bits,
+        profile: Option<&Profile>,
+    ) -> Option<&Rule> {
+        let scene = scene.join(&scan.scene);
+        let spoken = scene.join(&scan.text);
+        let all = spoken.join(&scan.codes);
+        let holds = |rule: &Rule, words: &Bits| {
+            let test = &rule.test;
+            (test.place.is_none() || test.place == Some(answer.place))
+                && (test.status.is_empty() || within(&test.status, answer.status))
+                && (!test.by_code || scan.by_code.has(rule.index))
+                && (!test.by_text || scan.by_text.has(rule.index))
+                && !words.meets(&test.without)
+                && test.needs.iter().all(|need| words.meets(need))
+                && by_header(test, answer)
+                && by_profile(test, profile)
+        };
+        let named = scan.by_code.join(&scan.by_text);
+        let of = |rank: Rank, words: &Bits| {
+            named
+                .join(&self.open)
+                .within(self.range_of(rank))
+                .map(|at| &self.rules[usize::from(at)])
+                .find(|rule| holds(rule, words))
+        };
+        of(Rank::First, &all)
+            .or_else(|| of(Rank::Exact, &all))
+            .or_else(|| of(Rank::Text, &spoken))
+            .or_else(|| of(Rank::Text, &all))
+            .or_else(|| of(Rank::Protocol, &all))
+            .or_else(|| of(Rank::Shape, &all))
+    }
+
+    /// Whether an answer carries an error code that a protocol defines.
+    pub fn speaks_protocol(&self, scan: &Scan) -> bool {
+        self.roles.oauth_error.is_some_and(|at| scan.scene.has(at))
+    }
+
+    fn range_of(&self, rank: Rank) -> std::ops::Range<u16> {
+        self.ranks[rank as usize]..self.ranks[rank as usize + 1]
+    }
+}
+
+/// Every occurrence of every pattern: its number, where it begins and where it ends.
+fn each(automaton: &impl Automaton, text: &str, mut hit: impl FnMut(usize, usize, usize)) {
+    let Ok(mut state) = automaton.start_state(Anchored::No) else {
+        return;
+    };
+    for (at, byte) in text.bytes().enumerate() {
+        state = automaton.next_state(Anchored::No, state, byte);
+        if automaton.is_special(state) && automaton.is_match(state) {
+            for index in 0..automaton.match_len(state) {
+                let pattern = automaton.match_pattern(state, index);
+                let end = at + 1;
+                hit(
+                    pattern.as_usize(),
+                    end - automaton.pattern_len(pattern),
+                    end,
+                );
+            }
+        }
+    }
+}
+
+fn fits(pattern: &Pattern, text: &str, start: usize, end: usize) -> bool {
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !is_wordless(c));
+    (!pattern.whole_start || !letter(text[..start].chars().next_back()))
+        && (!pattern.whole_end || !letter(text[end..].chars().next()))
+}
+
+fn within(ranges: &[(u16, u16)], status: u16) -> bool {
+    ranges
+        .iter()
+        .any(|(from, to)| (*from..=*to).contains(&status))
+}
+
+fn by_header(test: &Test, answer: &Answer<'_>) -> bool {
+    test.header.is_empty()
+        || test.header.iter().any(|(name, part)| {
+            answer
+                .headers
+                .get_all(name)
+                .iter()
+                .any(|value| part.is_empty() || contains(value.as_bytes(), part.as_bytes()))
+        })
+}
+
+/// Whether `part` (lower case) occurs, in the first kilobytes, whatever the case.
+fn contains(value: &[u8], part: &[u8]) -> bool {
+    let value = &value[..value.len().min(4096)];
+    value
+        .windows(part.len())
+        .any(|window| window.eq_ignore_ascii_case(part))
+}
+
+fn by_profile(test: &Test, profile: Option<&Profile>) -> bool {
+    test.profile.is_empty() || profile.is_some_and(|profile| test.profile.contains(&profile.name))
+}
