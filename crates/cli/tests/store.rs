@@ -89,7 +89,7 @@ fn a_damaged_store_is_named_and_left_as_it_is() {
     for command in [
         &["status"][..],
         &["token", "till"],
-        &["up"],
+        &["up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
         &["store", "check"],
     ] {
         let ran = home.run(command);

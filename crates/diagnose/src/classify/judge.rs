@@ -40,7 +40,9 @@ pub(super) fn of_reading(
     let (heal, who) = found
         .heal
         .unwrap_or_else(|| usual_heal(found.class, found.cause, local));
-    let refused = at_api && heal == Heal::Refresh && local.token_sent;
+    // Also where nothing can renew the token: it is refused all the same, and somebody must know.
+    let last_one = heal == Heal::Relogin && !local.can_refresh() && is_about_token(found.class);
+    let refused = at_api && local.token_sent && (heal == Heal::Refresh || last_one);
     let found = Found {
         heal: Some((heal, who)),
         ..found
@@ -101,6 +103,14 @@ fn is_success(answer: &Answer<'_>, reading: &Reading) -> bool {
         && !reading.denies
         && reading.shape != Shape::Html
         && !reading.codes.iter().any(|code| code.key == "grpc-status")
+}
+
+/// Whether an answer of this class says that the server looked at the token and refused it.
+fn is_about_token(class: Class) -> bool {
+    matches!(
+        class,
+        Class::AccessExpired | Class::AccessInvalid | Class::AccessRevoked | Class::KeyMismatch
+    )
 }
 
 /// Statuses with which token endpoints refuse: RFC 6749 §5.2 has 400 and 401; some use 403, some 200.
