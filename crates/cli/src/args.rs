@@ -82,6 +82,8 @@ pub enum Command {
     Status(Status),
     /// Find out what is wrong with a session or at an address, and what heals it
     Doctor(Doctor),
+    /// Take a token apart, offline: what it is, what is wrong with it, what will happen when
+    Inspect(Inspect),
     /// Show what happened
     Events(Events),
     /// Say what failure responses mean: JSON Lines in and out, or one response as it was pasted
@@ -312,6 +314,33 @@ pub struct Doctor {
     /// Write everything to a new file for support; it holds no secret
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub report: Option<PathBuf>,
+}
+
+/// `tenure inspect`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["token", "session"]))]
+pub struct Inspect {
+    /// The token; `-` or nothing reads it from stdin or asks for it, so that no process list shows it
+    #[arg(value_name = "TOKEN|-")]
+    pub token: Option<String>,
+    /// Take the access token this session holds now
+    #[arg(long, value_name = "SESSION")]
+    pub session: Option<String>,
+    /// Who should have issued it [default with --session: the session's issuer]
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<String>,
+    /// For whom it should be
+    #[arg(long, value_name = "NAME")]
+    pub audience: Option<String>,
+    /// File with the server's public keys (a JWK set), to check the signature
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub jwks: Option<PathBuf>,
+    /// Judge as of this time (RFC 3339, or seconds since 1970) instead of now
+    #[arg(long, value_name = "TIME", value_parser = value::instant)]
+    pub at: Option<i64>,
+    /// Hide names and other personal values
+    #[arg(long)]
+    pub redact: bool,
 }
 
 /// `tenure events`.

@@ -4,7 +4,7 @@ mod common;
 
 use common::Home;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "up",
     "init",
     "login",
@@ -16,6 +16,8 @@ const COMMANDS: [&str; 15] = [
     "classify",
     "explain",
     "docs",
+    "doctor",
+    "inspect",
     "store",
     "completions",
     "man",
@@ -48,7 +50,7 @@ fn help_names_every_command_and_exit_code() {
 #[test]
 fn every_command_has_help() {
     let home = Home::new();
-    for command in &COMMANDS[..14] {
+    for command in &COMMANDS[..16] {
         let ran = home.run(&[command, "--help"]).ok();
         assert!(ran.out.contains("Usage: tenure"), "{command}: {}", ran.out);
         assert!(
@@ -89,7 +91,7 @@ fn completions_and_man_say_something_for_every_command() {
     }
     let page = home.run(&["man"]).ok().out;
     assert!(page.contains(".TH"), "{page}");
-    for command in &COMMANDS[..11] {
+    for command in &COMMANDS[..16] {
         assert!(page.contains(command), "{command}");
     }
     assert!(!home.data().exists(), "nothing here needs a data directory");

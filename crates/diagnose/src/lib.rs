@@ -12,9 +12,11 @@ pub mod classify;
 pub mod corpus;
 pub mod doctor;
 pub mod http_text;
+pub mod inspect;
 pub mod lines;
 pub mod name;
 pub mod profile;
+pub mod words;
 
 pub use classify::{
     Answer, ApiVerdict, Finding, Grant, Local, Place, Seen, Sent, TokenFailure, TransportFault,

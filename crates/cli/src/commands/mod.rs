@@ -9,6 +9,7 @@ mod explain;
 mod init;
 
 mod input;
+mod inspect;
 mod login;
 mod logout;
 mod man;
@@ -61,6 +62,7 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         Command::Request(args) => request::run(&app(out)?, &args).await,
         Command::Status(args) => status::run(&app(out)?, &args).await,
         Command::Doctor(args) => doctor::run(global, &args, out).await,
+        Command::Inspect(args) => inspect::run(global, &args, out).await,
         Command::Events(args) => events::run(&app(out)?, &args).await,
         Command::Store(args) => store::run(&app(out)?, &args).await,
         // Handled before there is a runtime.

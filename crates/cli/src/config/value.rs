@@ -138,6 +138,16 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
     })
 }
 
+/// An instant in epoch seconds: RFC 3339, or the number itself.
+pub fn instant(text: &str) -> Result<i64, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    text.parse::<jiff::Timestamp>()
+        .map(jiff::Timestamp::as_second)
+        .map_err(|_| "write a time such as 2026-11-25T18:00:00Z, or seconds since 1970".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use super::issuer::differ;
 use super::{Check, CheckId, Fix};
+use crate::words::span;
 use tenure_core::{Class, Code, Failure, Heal, Who};
 use tenure_jose::{Malformed, Peek};
 
@@ -43,10 +44,15 @@ pub fn times(peek: &Result<Peek, Malformed>, around: &Around<'_>) -> Check {
     }
 }
 
+/// A length of time that is not negative where it is said.
+fn words(seconds: i64) -> String {
+    span(seconds.unsigned_abs())
+}
+
 fn opaque(around: &Around<'_>) -> Check {
     match around.left_s {
         Some(left) if left <= 0 => expired(-left, "store", around),
-        Some(left) => Check::ok(CheckId::Token, format!("opaque; ends in {left} s")),
+        Some(left) => Check::ok(CheckId::Token, format!("opaque; ends in {}", words(left))),
         None => Check::ok(
             CheckId::Token,
             "opaque; nobody says when it ends".to_owned(),
@@ -84,7 +90,10 @@ fn by_claims(peek: &Peek, around: &Around<'_>) -> Check {
             } else {
                 "this machine's"
             };
-            Check::ok(CheckId::Token, format!("ends in {left} s by {whose} clock"))
+            Check::ok(
+                CheckId::Token,
+                format!("ends in {} by {whose} clock", words(left)),
+            )
         }
         None => Check::ok(CheckId::Token, "it has no end of its own"),
     }
@@ -92,7 +101,7 @@ fn by_claims(peek: &Peek, around: &Around<'_>) -> Check {
 
 /// An access token that has ended is daily life where something renews it.
 fn expired(by_s: i64, source: &str, around: &Around<'_>) -> Check {
-    let says = format!("the access token ended {by_s} s ago");
+    let says = format!("the access token ended {} ago", words(by_s));
     if around.renewable {
         return Check::warn(
             CheckId::Token,
@@ -131,7 +140,7 @@ pub fn lifetime(life_s: Option<u64>) -> Check {
             Who::ServerAdmin,
             "Let access tokens live longer; five minutes are usual",
         )),
-        Some(life) => Check::ok(CheckId::Lifetime, format!("access tokens live {life} s"))
+        Some(life) => Check::ok(CheckId::Lifetime, format!("access tokens live {}", span(life)))
             .fact("lifetime_s", life, "token response"),
     }
 }
@@ -260,12 +269,15 @@ pub fn refresh_age(session: &str, age: RefreshAge) -> Check {
         Check::fail(CheckId::Refresh, failure)
     };
     match (age.left_s, age.idle_s) {
-        (Some(left), _) if left <= 0 => ended(format!("the refresh token ended {} s ago", -left)),
+        (Some(left), _) if left <= 0 => {
+            ended(format!("the refresh token ended {} ago", words(-left)))
+        }
         (_, Some(idle)) if age.age_s >= idle => Check::warn(
             CheckId::Refresh,
             format!(
-                "unused for {} s; such servers end it after {idle} s without use",
-                age.age_s
+                "unused for {}; such servers end it after {} without use",
+                span(age.age_s),
+                span(idle)
             ),
         )
         .fix(
@@ -274,15 +286,15 @@ pub fn refresh_age(session: &str, age: RefreshAge) -> Check {
         ),
         (Some(left), _) => Check::ok(
             CheckId::Refresh,
-            format!("{} s old, ends in {left} s", age.age_s),
+            format!("{} old, ends in {}", span(age.age_s), words(left)),
         ),
         (None, Some(idle)) => Check::ok(
             CheckId::Refresh,
-            format!("{} s old; kept {idle} s without use", age.age_s),
+            format!("{} old; kept {} without use", span(age.age_s), span(idle)),
         ),
         (None, None) => Check::ok(
             CheckId::Refresh,
-            format!("{} s old; no end is known", age.age_s),
+            format!("{} old; no end is known", span(age.age_s)),
         ),
     }
     .fact("age_s", age.age_s, "store")

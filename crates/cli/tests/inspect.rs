@@ -1,0 +1,124 @@
+//! `tenure inspect`, with the real binary.
+
+mod common;
+
+use common::Home;
+
+/// `{"alg":"HS256","typ":"JWT"}` . `{"sub":"7","iat":1795629257,"exp":1795629277,"iss":"https://shop.example"}` . junk
+const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI3IiwiaWF0IjoxNzk1NjI5MjU3LCJleHAiOjE3OTU2MjkyNzcsImlzcyI6Imh0dHBzOi8vc2hvcC5leGFtcGxlIn0.c2lnbmF0dXJlLWNhbmFyeS1zaWduYXR1cmUtY2FuYSE";
+const SIGNATURE: &str = "c2lnbmF0dXJlLWNhbmFyeS1zaWduYXR1cmUtY2FuYSE";
+
+#[test]
+fn a_valid_token_is_taken_apart() {
+    let home = Home::new();
+    let ran = home
+        .run_with(&["inspect", "-", "--at", "1795629260"], TOKEN)
+        .ok();
+    for said in [
+        "HS256",
+        "https://shop.example",
+        "2026-11-25",
+        "in 17 s",
+        "what happens when",
+    ] {
+        assert!(ran.out.contains(said), "{said} is missing: {}", ran.out);
+    }
+    assert!(!ran.out.contains(SIGNATURE) && !ran.err.contains(SIGNATURE));
+}
+
+#[test]
+fn what_is_wrong_is_named_and_makes_the_exit_code() {
+    let home = Home::new();
+    let late = home.run_with(
+        &["inspect", "--json", "--at", "2026-11-25T19:00:00Z"],
+        TOKEN,
+    );
+    assert_ne!(late.code, 0, "{late:?}");
+    assert_eq!(late.json()["failure"]["code"], "API02002");
+    let args = [
+        "inspect",
+        "--json",
+        "--at",
+        "1795629260",
+        "--issuer",
+        "http://shop.example/",
+    ];
+    let other = home.run_with(&args, TOKEN);
+    assert_eq!(other.code, 4, "{other:?}");
+    assert_eq!(other.json()["failure"]["code"], "API02021");
+    for ran in [late, other] {
+        assert!(
+            !ran.out.contains(SIGNATURE) && !ran.err.contains(SIGNATURE),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn mangled_tokens_are_recognised_as_what_they_are() {
+    let home = Home::new();
+    let cases = [
+        (format!("\"{TOKEN}\""), "quote"),
+        (format!("Bearer {TOKEN}"), "Bearer"),
+        (
+            TOKEN.rsplit_once('.').expect("parts").0.to_owned(),
+            "signature",
+        ),
+        ("undefined".to_owned(), "undefined"),
+        ("[object Object]".to_owned(), "object made into text"),
+        ("${TOKEN}".to_owned(), "TOKEN"),
+        (format!("{TOKEN}, {TOKEN}"), "2 times"),
+        (
+            "ghp_0123456789abcdefghijklmnopqrstuvwxyzAB".to_owned(),
+            "GitHub",
+        ),
+        (
+            format!("{{\"access_token\":\"{TOKEN}\",\"expires_in\":20}}"),
+            "access_token",
+        ),
+        (String::new(), "empty"),
+    ];
+    for (given, said) in cases {
+        let ran = home.run_with(&["inspect", "-", "--at", "1795629260"], &given);
+        assert_ne!(ran.code, 0, "{given:?}: {ran:?}");
+        let text = ran.out.to_lowercase();
+        assert!(text.contains(&said.to_lowercase()), "{said}: {}", ran.out);
+        assert!(ran.out.contains("API02003"), "{}", ran.out);
+        assert!(!ran.out.contains(SIGNATURE), "{}", ran.out);
+    }
+}
+
+#[test]
+fn a_token_on_the_command_line_is_warned_of() {
+    let home = Home::new();
+    let ran = home.run(&["inspect", TOKEN, "--at", "1795629260"]).ok();
+    assert!(ran.err.contains("process list"), "{}", ran.err);
+    let ran = home.run(&["inspect", "-", "--at", "soon"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("2026-11-25T18:00:00Z"), "{}", ran.err);
+}
+
+#[test]
+fn a_session_s_token_is_inspected_without_being_spent() {
+    let home = Home::new();
+    let up = home.up_example();
+    let ran = home.run(&["inspect", "--session", "shop", "--json"]).ok();
+    let report = ran.json();
+    assert_eq!(report["kind"], "access_token", "{report}");
+    let jwks = common::get(&format!("{}/jwks.json", up.url("issuer")));
+    let keys = home.write("keys.json", &jwks.body);
+    let ran = home
+        .run(&[
+            "inspect",
+            "--session",
+            "shop",
+            "--json",
+            "--jwks",
+            keys.to_str().expect("UTF-8"),
+        ])
+        .ok();
+    assert_eq!(ran.json()["signature"]["state"], "fits", "{}", ran.out);
+    let ran = home.run(&["inspect", "--session", "nosuch"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    up.stop("TERM");
+}
