@@ -122,3 +122,78 @@ fn a_session_s_token_is_inspected_without_being_spent() {
     assert_eq!(ran.code, 2, "{ran:?}");
     up.stop("TERM");
 }
+
+/// Every command that prints a token ends the line: `tenure token shop | tenure inspect -` must not call it damaged.
+#[test]
+fn the_line_end_of_a_pipe_is_no_damage() {
+    let home = Home::new();
+    for end in ["\n", "\r\n"] {
+        let ran = home.run_with(
+            &["inspect", "-", "--at", "1795629260"],
+            &format!("{TOKEN}{end}"),
+        );
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    let ran = home.run_with(
+        &["inspect", "-", "--json", "--at", "1795629260"],
+        &format!("{TOKEN}\n\n"),
+    );
+    assert_eq!(ran.json()["failure"]["cause"], "line_break_at_end");
+}
+
+#[test]
+fn a_wrong_command_line_is_said_before_the_token_is_read() {
+    let home = Home::new();
+    let keys = home.write("none.json", r#"{"keys":[]}"#);
+    let none = keys.to_str().expect("UTF-8");
+    for (args, said) in [
+        (
+            &["inspect", "--jwks", "https://id.example/jwks"][..],
+            "curl",
+        ),
+        (&["inspect", "-", "--jwks", "-"], "stdin"),
+        (&["inspect", "-", "--jwks", none], "no key"),
+        (&["inspect", "-", "--jwks", "nowhere.json"], "nowhere.json"),
+        (&["inspect", "x", "--session", "shop"], "--session"),
+    ] {
+        let ran = home.run_with(args, TOKEN);
+        assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
+        assert!(ran.err.contains(said), "{said}: {ran:?}");
+        assert!(!home.data().exists(), "{args:?} made a data directory");
+    }
+}
+
+/// The signature is in nothing that is shown, whatever is wrong with the token and however it is asked.
+#[test]
+fn the_signature_is_never_shown() {
+    let home = Home::new();
+    let (unsigned, _) = TOKEN.rsplit_once('.').expect("parts");
+    for given in [
+        TOKEN.to_owned(),
+        format!("Bearer {TOKEN}"),
+        format!("{SIGNATURE}: x"),
+        format!("{{\"token\":\"{TOKEN}\",\"refresh_token\":\"{SIGNATURE}\"}}"),
+        format!("{TOKEN},{unsigned}.{SIGNATURE}x"),
+        format!("{TOKEN}{TOKEN}"),
+        format!("x{TOKEN}"),
+        format!("${{{SIGNATURE}}}"),
+        SIGNATURE.to_owned(),
+    ] {
+        for more in [&[][..], &["--json"], &["--redact"], &["--json", "--redact"]] {
+            let args = [&["inspect", "-", "--issuer", "https://id.example"], more].concat();
+            let ran = home.run_with(&args, &given);
+            let shown = ran.out + &ran.err;
+            assert!(!shown.contains(&SIGNATURE[..20]), "{given}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_redacted_report_names_no_person() {
+    let home = Home::new();
+    let ran = home
+        .run_with(&["inspect", "-", "--redact", "--at", "1795629260"], TOKEN)
+        .ok();
+    assert!(ran.out.contains("[hidden: 1 character]"), "{}", ran.out);
+    assert!(ran.out.contains("https://shop.example"), "{}", ran.out);
+}

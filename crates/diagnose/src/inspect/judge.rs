@@ -16,6 +16,14 @@ const SHORT_S: i64 = 60;
 /// A key's name with so few characters looks like one that somebody typed.
 const SHORT_NAME: usize = 4;
 const MOST_SHOWN: usize = 5;
+/// Causes of [`kind`].
+const KINDS: [&str; 5] = [
+    "id_token",
+    "refresh_token",
+    "logout_token",
+    "dpop_proof",
+    "client_assertion",
+];
 
 pub(super) fn fail(
     code: Code,
@@ -309,12 +317,19 @@ pub(super) fn summary(kind: Kind, times: &Times, failures: &[Failure], now: i64)
         (_, Some(exp)) => format!("ends {}", relative(exp.saturating_sub(now))),
         (_, None) => "has no end".to_owned(),
     };
-    let other = failures
-        .iter()
-        .find(|failure| !matches!(failure.code, Code::TokenExpired | Code::NotYetValid));
+    // The kind is said already; so are the times.
+    let other = failures.iter().find(|failure| {
+        let times = matches!(failure.code, Code::TokenExpired | Code::NotYetValid);
+        !times && !KINDS.contains(&failure.cause.as_str())
+    });
+    let over = times.exp.is_some_and(|exp| exp <= now);
     match other {
+        Some(failure) if over => format!(
+            "{what} that {validity}, and fails for another reason ({})",
+            failure.cause
+        ),
         Some(failure) => format!(
-            "{what} that {validity} and fails for another reason too ({})",
+            "{what} that {validity}, but fails for another reason ({})",
             failure.cause
         ),
         None => format!("{what} that {validity}"),

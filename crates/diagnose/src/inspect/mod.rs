@@ -237,7 +237,7 @@ fn flaw_failures(flaws: &[Flaw], summary: Option<&str>) -> Vec<Failure> {
     let repairs: Vec<&str> = flaws.iter().filter_map(|flaw| flaw.repair).collect();
     let after = match summary {
         Some(summary) if !repairs.is_empty() => {
-            format!("After {} it is {summary}.", repairs.join(" and "))
+            format!("After {}, it is {summary}.", repairs.join(" and "))
         }
         _ => String::new(),
     };

@@ -166,7 +166,8 @@ fn quotes(text: &str) -> Option<Found> {
         '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}',
     ];
     let rest = text.trim_matches(marks);
-    (rest.len() < text.len() && !rest.is_empty())
+    // With its counterpart further in, the quote belongs to something larger, such as an assignment.
+    (rest.len() < text.len() && !rest.is_empty() && !rest.contains(marks))
         .then(|| {
             Found::repaired(
                 "quoted",
