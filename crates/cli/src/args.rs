@@ -324,7 +324,7 @@ pub struct Inspect {
     #[arg(value_name = "TOKEN|-")]
     pub token: Option<String>,
     /// Take the access token this session holds now
-    #[arg(long, value_name = "SESSION")]
+    #[arg(long, value_name = "SESSION", conflicts_with = "token")]
     pub session: Option<String>,
     /// Who should have issued it [default with --session: the session's issuer]
     #[arg(long, value_name = "URL")]

@@ -278,6 +278,7 @@ impl Inner {
                 Judged::Pass(response, code) => label(route, &newer, response, true, code),
                 Judged::Refused(response, failure) => {
                     replay.accept();
+                    route.session.observed(newer.generation, &failure);
                     label(route, &newer, response, true, Some(failure.code))
                 }
             },

@@ -60,7 +60,11 @@ impl Inner {
             )
             .of(route.session.name()));
         }
-        Err(Problem::upstream(route.session.name(), &fault))
+        let problem = Problem::upstream(route.session.name(), &fault);
+        if let Some((token, _)) = token {
+            route.session.observed(token.generation, &problem.failure);
+        }
+        Err(problem)
     }
 
     async fn send_once(

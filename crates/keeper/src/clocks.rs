@@ -39,7 +39,7 @@ fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-fn date_s(headers: &HeaderMap) -> Option<i64> {
+pub(crate) fn date_s(headers: &HeaderMap) -> Option<i64> {
     let text = headers.get(http::header::DATE)?.to_str().ok()?;
     let at = httpdate::parse_http_date(text).ok()?;
     i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()

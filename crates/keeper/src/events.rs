@@ -5,10 +5,11 @@ use tenure_core::{Failure, Generation, Wall};
 use tenure_store::{EventRow, Once};
 
 use crate::config::SessionConfig;
+use crate::failures;
 
 /// The event as a row; the store gives it its number.
 pub(crate) fn row(config: &SessionConfig, event: &Event, at: Wall, holder: &str) -> EventRow {
-    let (kind, generation, text, failure) = describe(&config.name, event);
+    let (kind, generation, text, failure) = describe(config, event);
     EventRow {
         id: 0,
         at,
@@ -31,7 +32,7 @@ pub(crate) fn once(kind: &str) -> Option<Once> {
 }
 
 fn describe(
-    name: &str,
+    config: &SessionConfig,
     event: &Event,
 ) -> (&'static str, Option<Generation>, String, Option<Failure>) {
     match event {
@@ -91,24 +92,37 @@ fn describe(
             format!("generation {g} is saved after all"),
             None,
         ),
-        Event::Refused(g) => (
+        Event::Refused(g, failure) => (
             "refused",
             Some(*g),
-            format!("the API refused the token of generation {g}"),
-            None,
+            match failure {
+                Some(failure) => format!(
+                    "the API refused the token of generation {g}: {failure}: {}",
+                    failure.detail
+                ),
+                None => format!("the API refused the token of generation {g}"),
+            },
+            failure.clone(),
         ),
-        Event::Expired(g) => (
+        Event::Observed(failure) => (
+            "observed",
+            None,
+            format!("the API answered: {failure}: {}", failure.detail),
+            Some(failure.clone()),
+        ),
+        Event::Expired(g, renewable) => (
             "expired",
             Some(*g),
             format!("the access token of generation {g} has ended"),
-            None,
+            (!renewable).then(|| failures::no_token(config, true)),
         ),
         Event::Ending(ms) => (
             "ending",
             None,
             format!(
-                "the session ends in {} and cannot be extended; log in again before: tenure login {name}",
-                span(*ms)
+                "the session ends in {} and cannot be extended; log in again before: tenure login {}",
+                span(*ms),
+                config.name
             ),
             None,
         ),

@@ -1,7 +1,7 @@
 //! What an API's answer says about the token it was asked with, and how much of it must be seen to know.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{AGE, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 use tenure_diagnose::{ApiVerdict, Local, Seen, classify_api};
@@ -9,6 +9,7 @@ use tenure_http::inflate;
 use tenure_http::peek::{Depth, PATIENCE, Resumed};
 
 use crate::clock;
+use crate::clocks;
 use crate::session::{Session, Token};
 
 impl Session {
@@ -43,19 +44,23 @@ impl Session {
             headers: &head.headers,
             body_start: &inflate::text(&head.headers, &start),
         };
-        let verdict = classify_api(&self.config().profile, &seen, &self.local(token));
-        if verdict.is_none() && head.status.as_u16() < 400 {
-            self.accepted(token.generation);
+        let local = self.local(token, &head.headers);
+        let verdict = classify_api(&self.config().profile, &seen, &local);
+        match &verdict {
+            None if head.status.as_u16() < 400 => self.accepted(token.generation),
+            Some(verdict) if !verdict.refused => self.observed(token.generation, &verdict.failure),
+            _ => {}
         }
         (Response::from_parts(head, body), verdict)
     }
 
-    fn local(&self, token: &Token) -> Local {
+    fn local(&self, token: &Token, answer: &HeaderMap) -> Local {
         let snapshot = self.snapshot();
         let now = clock::mono();
         Local {
             token_sent: true,
             token_expired: token.expires.map(|end| end <= now),
+            clock_offset_ms: offset_ms(answer),
             has_refresh: snapshot.renewable && !snapshot.ended,
             refresh_expired: snapshot.refresh_expires.is_some_and(|end| end <= now),
             issuer: self.config().endpoints.known().issuer.clone(),
@@ -64,6 +69,12 @@ impl Session {
             ..Local::default()
         }
     }
+}
+
+/// How far the answer's own clock is from ours, as far as whole seconds tell; 0 where an answer may be old.
+fn offset_ms(answer: &HeaderMap) -> i64 {
+    let date = clocks::date_s(answer).filter(|_| !answer.contains_key(AGE));
+    date.map_or(0, |date| date.saturating_mul(1_000) - clock::wall().0)
 }
 
 fn may_refuse(status: StatusCode, refused_statuses: &[u16]) -> bool {
@@ -80,19 +91,28 @@ fn depth(status: StatusCode, headers: &HeaderMap, refused_statuses: &[u16]) -> O
         // A redirect to a login page is no acceptance.
         return Some(Depth::Nothing);
     }
-    // Some APIs refuse with status 200 and a JSON object. Nothing else is held up for that.
-    (may_refuse && is_json(headers)).then_some(Depth::FirstFrame)
+    // Some APIs refuse with status 200 and a JSON object, and a web page may be that of a captive portal.
+    // Nothing else is held up for that.
+    let page = status == StatusCode::OK && is_page(headers);
+    (page || (may_refuse && is_json(headers))).then_some(Depth::FirstFrame)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
+    let essence = essence(headers);
+    essence == "application/json" || essence.ends_with("+json")
+}
+
+fn is_page(headers: &HeaderMap) -> bool {
+    essence(headers) == "text/html"
+}
+
+/// The content type without its parameters, lower case.
+fn essence(headers: &HeaderMap) -> String {
     let value = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
-    value.is_some_and(|value| {
-        let essence = value.split(';').next().unwrap_or_default();
-        let essence = essence.trim().to_ascii_lowercase();
-        essence == "application/json" || essence.ends_with("+json")
-    })
+    let essence = value.and_then(|value| value.split(';').next());
+    essence.unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 #[cfg(test)]

@@ -87,6 +87,10 @@ impl Keeper {
             events,
             live: broadcast::channel(LIVE_EVENTS).0,
         });
+        if options.warm {
+            // Compiled while the rest starts, so that the first failure does not wait for it.
+            std::thread::spawn(tenure_diagnose::classify::rules::prepare);
+        }
         let changes = options.store.changes();
         let endpoints: BTreeSet<_> = options
             .sessions
@@ -302,6 +306,7 @@ fn policy(config: &SessionConfig, warm: bool) -> Policy {
             .refresh_idle_s
             .map(|seconds| seconds.saturating_mul(1_000)),
         self_login: config.client_credentials,
+        second_try: warm,
     }
 }
 

@@ -6,6 +6,7 @@ use tenure_core::{
 };
 use tenure_jose::sha256;
 use tenure_store::{Record, StoredLogin};
+use tenure_wire::ClientAuth;
 
 use crate::config::SessionConfig;
 
@@ -28,10 +29,7 @@ pub(crate) fn stored(config: &SessionConfig, record: &Record, at: Reading) -> St
             .as_ref()
             .map(|pair| held(config, pair, &renewer, at)),
         intent: intent(record),
-        latch: record
-            .latch
-            .as_ref()
-            .map(|latch| (latch.fingerprint, latch.failure.clone())),
+        latch: latch(config, record, &renewer),
         trouble: record.trouble.as_ref().map(|trouble| Trouble {
             generation: record.generation,
             failures: trouble.failures,
@@ -44,6 +42,20 @@ pub(crate) fn stored(config: &SessionConfig, record: &Record, at: Reading) -> St
             .as_ref()
             .map(|why| unreadable(&config.name, why)),
     }
+}
+
+/// A refusal that is remembered. Without the client's secret its fingerprint cannot be compared; it is then shown as
+/// it stands, since nobody asks a server without that secret.
+fn latch(
+    config: &SessionConfig,
+    record: &Record,
+    renewer: &Renewer<'_>,
+) -> Option<(Fingerprint, Failure)> {
+    let latch = record.latch.as_ref()?;
+    let own = renewer
+        .fingerprint(config)
+        .filter(|_| secret_unread(config));
+    Some((own.unwrap_or(latch.fingerprint), latch.failure.clone()))
 }
 
 /// A session that has no row yet.
@@ -156,6 +168,12 @@ fn zeroize_text(parts: &[&str]) -> String {
         text.push_str(part);
     }
     text
+}
+
+/// Whether the client's secret was not read, as in commands that ask nothing of a server.
+fn secret_unread(config: &SessionConfig) -> bool {
+    let client = &config.client;
+    client.secret.is_none() && matches!(client.auth, ClientAuth::Basic | ClientAuth::Post)
 }
 
 fn unreadable(name: &str, why: &str) -> Failure {

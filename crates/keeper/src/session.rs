@@ -34,9 +34,11 @@ pub struct Snapshot {
     pub failure: Option<Failure>,
     /// Only a person can help.
     pub ended: bool,
-    /// The API refused this token and nothing can renew it. It is sent all the same, for want of another, but
+    /// The API refused this token and no refresh heals that. It is sent all the same, for want of another, but
     /// nobody who asks for a token is given it.
     pub doubted: bool,
+    /// An answer that accepts the token would prove what is shown wrong.
+    pub questioned: bool,
     /// Whether anything but a person can bring the next token.
     pub renewable: bool,
     /// When the refresh token ends.
@@ -286,10 +288,26 @@ impl Session {
         if !snapshot.accepted.load(Ordering::Relaxed) {
             snapshot.accepted.store(true, Ordering::Relaxed);
         }
-        if snapshot.doubted {
+        if snapshot.questioned {
             // A full queue loses nothing: the next answer tells the same.
             let _full_or_gone = self.0.shard.try_send(Command::Accepted { generation });
         }
+    }
+
+    /// Tells that an answer to a request with the token of `generation` named a failure no refresh heals, so that
+    /// people are shown it. Nothing is waited for, and what is shown already is not told again.
+    pub fn observed(&self, generation: Generation, failure: &Failure) {
+        let snapshot = self.0.snapshot.load();
+        let shown = snapshot.failure.as_ref();
+        if snapshot.generation != generation || shown.is_some_and(|it| it.code == failure.code) {
+            return;
+        }
+        let failure = Box::new(failure.clone());
+        // A full queue loses nothing: the next answer tells the same.
+        let _full_or_gone = self.0.shard.try_send(Command::Observed {
+            generation,
+            failure,
+        });
     }
 
     /// Refreshes now because a person wants it; pacing still holds.

@@ -36,6 +36,10 @@ pub(crate) enum Command {
     Accepted {
         generation: Generation,
     },
+    Observed {
+        generation: Generation,
+        failure: Box<Failure>,
+    },
     Refused {
         generation: Generation,
         failure: Option<Failure>,
@@ -205,6 +209,17 @@ impl Shard {
             Command::Accepted { generation } => {
                 self.input(index, now, Input::Accepted { generation });
             }
+            Command::Observed {
+                generation,
+                failure,
+            } => {
+                let failure = *failure;
+                let observed = Input::Observed {
+                    generation,
+                    failure,
+                };
+                self.input(index, now, observed);
+            }
             Command::Refused {
                 generation,
                 failure,
@@ -232,7 +247,7 @@ impl Shard {
     ) {
         let snapshot = self.entries[index].shared.snapshot.load_full();
         if snapshot.generation == generation && snapshot.accepted.load(Ordering::Relaxed) {
-            self.input(index, now, Input::Accepted { generation });
+            self.input(index, now, Input::AcceptedBefore { generation });
         }
         let entry = &mut self.entries[index];
         if entry.machine.heals_refusal(now.mono, generation) {
@@ -452,7 +467,7 @@ impl Shard {
         if self.starting && matches!(event, Event::Adopted(_)) {
             return;
         }
-        if let Event::Refused(_) = &event {
+        if let Event::Refused(..) = &event {
             self.entries[index].learn(now.mono);
         }
         let entry = &self.entries[index];

@@ -19,6 +19,7 @@
 
 pub mod clock;
 pub mod fault;
+pub mod front;
 pub mod gate;
 pub mod issuer;
 pub mod json_refresh;
@@ -36,8 +37,9 @@ mod reply;
 
 pub use clock::Clock;
 pub use fault::{Fault, FaultQueue};
+pub use front::Front;
 pub use gate::Gate;
-pub use issuer::{FaultyIssuer, IssuerConfig, Rotation};
+pub use issuer::{Deed, FaultyIssuer, IssuerConfig, Rotation};
 pub use json_refresh::JsonRefresh;
 pub use middleman::Middleman;
 pub use process::{Process, tenure_bin};

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::fault::{self, FaultQueue};
+use crate::front::Front;
 use crate::record::{Log, Recorded};
 use crate::reply::{self, Reply};
 
@@ -60,6 +61,7 @@ struct Shared {
     clock: Arc<Clock>,
     token_faults: FaultQueue,
     api_faults: FaultQueue,
+    front: Front,
     is_token: fn(&Uri) -> bool,
     connections: AtomicUsize,
     open: AtomicUsize,
@@ -87,6 +89,7 @@ impl Server {
             clock,
             token_faults: FaultQueue::default(),
             api_faults: FaultQueue::default(),
+            front: Front::default(),
             is_token,
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
@@ -160,6 +163,11 @@ impl Server {
         &self.shared.api_faults
     }
 
+    /// What stands in front of the application.
+    pub fn front(&self) -> &Front {
+        &self.shared.front
+    }
+
     /// Stops the server and waits, blocking, until it refuses connections.
     pub fn stop(&self) {
         self.shared.stop.cancel();
@@ -231,6 +239,7 @@ async fn answer(
     parts.extensions.insert(conn.clone());
     parts.extensions.insert(shared.stop.clone());
     let request = Request::from_parts(parts, entry.tee(body));
+    let request = shared.front.pass(request).await;
     let mut reply = match fault {
         None => app(request).await,
         Some(fault) => fault::show(fault, &conn, request, |request| app(request)).await,

@@ -1,6 +1,7 @@
 //! What both layers do with a session: where its token may go, what heals a refusal.
 
 use tenure_core::Failure;
+use tenure_diagnose::ApiVerdict;
 use tenure_keeper::{AfterRefusal, Session, Token};
 use url::Url;
 
@@ -75,6 +76,19 @@ impl Carrier {
         let (session, generation) = (self.session.clone(), token.generation);
         let refusal = refusal.clone();
         tokio::spawn(async move { drop(session.refused_because(generation, &refusal).await) });
+    }
+
+    /// What the answer to the second sending says; that the newer token was refused as well is told to people.
+    pub(crate) fn second_answer(
+        &self,
+        newer: &Token,
+        verdict: Option<ApiVerdict>,
+    ) -> Option<Failure> {
+        let verdict = verdict?;
+        if verdict.refused {
+            self.session.observed(newer.generation, &verdict.failure);
+        }
+        Some(verdict.failure)
     }
 
     /// What the caller is told.

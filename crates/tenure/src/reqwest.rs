@@ -144,12 +144,8 @@ impl Middleware for TenureMiddleware {
         drop(response);
         let response = next.run(authorised(again, &newer), extensions).await?;
         let (response, verdict) = self.judge(&newer, &url, response).await;
-        Ok(self.told(
-            response,
-            &newer,
-            true,
-            verdict.map(|verdict| verdict.failure),
-        ))
+        let failure = self.carrier.second_answer(&newer, verdict);
+        Ok(self.told(response, &newer, true, failure))
     }
 }
 

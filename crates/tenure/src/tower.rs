@@ -245,7 +245,7 @@ where
     let ready = inner.ready().await.map_err(Error::Service)?;
     let response = ready.call(authorised(again, &newer)).await;
     let (response, verdict) = judge(carrier, &newer, response.map_err(Error::Service)?).await;
-    let failure = verdict.map(|verdict| verdict.failure);
+    let failure = carrier.second_answer(&newer, verdict);
     Ok(told(carrier, response, &newer, true, failure))
 }
 

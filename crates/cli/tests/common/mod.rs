@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longest wait for anything; a slow machine needs some of it.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Longest wait for anything: a slow machine needs some of it, and the breaker of an endpoint waits a minute at most.
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A data directory and, if written, a configuration.
 pub struct Home {

@@ -4,6 +4,7 @@
 //! back as [`Input`]s; the simulator does the same with a world of its own. Single flight lives here: while a
 //! transaction runs, nothing that happens starts a second one.
 
+mod answers;
 mod others;
 mod policy;
 mod transaction;
@@ -12,10 +13,11 @@ mod transitions;
 mod types;
 mod window;
 
-use crate::failure::{Class, Failure, Heal};
-use crate::pair::Generation;
+use crate::failure::{Code, Failure, Heal};
+use crate::pair::{Fingerprint, Generation};
 use crate::time::{Mono, Now};
 
+use answers::REFUSED_AGAIN_MS;
 pub use policy::{Keep, Policy, RefreshAt};
 pub use types::{Action, Event, Held, Input, IntentSeen, Outcome, Sent, State, Stored, Trouble};
 pub use window::{ExchangeTimes, due};
@@ -37,10 +39,6 @@ enum Phase {
 const LEASE_POLL_MS: u64 = 1_000;
 /// How long before a session's certain end it is announced.
 const ANNOUNCE_MS: u64 = 24 * 3600 * 1000;
-/// A token that a 401 brought and that is refused again within this time is not refreshed again; doubled each time.
-const REFUSED_AGAIN_MS: u64 = 5_000;
-/// The same for a token that an API accepted before it was refused.
-const ACCEPTED_THEN_REFUSED_MS: u64 = 500;
 /// Nothing is sent under a lease that was asked for longer ago than this: after a pause (the process was
 /// stopped, the machine slept) somebody else may hold it by now. A lease lives for this long, the exchange's
 /// hard deadline and the time to save, so that it outlives the exchange even where it cannot be renewed.
@@ -59,6 +57,12 @@ pub struct Machine {
     /// The API refused a token that nothing can renew. It is the only one there is, so the gateway goes on
     /// sending it: another answer may prove the refusal wrong.
     doubt: Option<Failure>,
+    /// What an API said last that ends nothing and that no refresh heals; shown until then.
+    observed: Option<(Failure, Mono)>,
+    /// What the world was told about the present pair: each code once.
+    told: Vec<Code>,
+    /// A latch that is not heeded, because somebody acted on what it asked of others than the user.
+    forgiven: Option<Fingerprint>,
     phase: Phase,
     /// Whether we hold the lease in the present transaction.
     leased: bool,
@@ -102,6 +106,9 @@ impl Machine {
             refused: false,
             refused_plainly: false,
             doubt: None,
+            observed: None,
+            told: Vec::new(),
+            forgiven: None,
             phase: Phase::Idle,
             leased: false,
             intent: None,
@@ -145,8 +152,16 @@ impl Machine {
                 generation,
                 failure,
             } => self.refused_by_api(mono, generation, failure, &mut out),
+            Input::Observed {
+                generation,
+                failure,
+            } => self.observed_at_api(mono, generation, failure, &mut out),
             Input::Accepted { generation } => self.accepted_by_api(generation, &mut out),
-            Input::Forced => self.forced = true,
+            Input::AcceptedBefore { generation } => self.accepted = generation == self.generation,
+            Input::Forced => {
+                self.second_try();
+                self.forced = true;
+            }
             Input::LeaseGranted(stored) => self.leased(mono, stored, &mut out),
             Input::LeaseHeld { for_ms } => {
                 if self.phase == Phase::Claiming {
@@ -163,7 +178,7 @@ impl Machine {
             Input::SaveMoved(stored) => self.save_moved(mono, stored, &mut out),
             Input::SaveFailed(failure) => self.save_failed(mono, failure, &mut out),
             Input::Looked(stored) => self.looked(mono, stored, &mut out),
-            Input::Latched => self.latched(&mut out),
+            Input::Latched => self.latched(mono, &mut out),
             Input::Changed(stored) => self.changed(stored, &mut out),
         }
         self.run_timers(mono, &mut out);
@@ -194,6 +209,7 @@ impl Machine {
                 at(self.not_before.filter(|until| *until > now));
             }
         }
+        at(self.observed.as_ref().map(|(_, until)| *until));
         if let Some(held) = &self.held {
             at(held.expires.filter(|end| *end > now));
             at(held
@@ -226,8 +242,8 @@ impl Machine {
                 State::NeedsLogin
             };
         }
-        if self.doubt.is_some() {
-            return State::NeedsLogin;
+        if let Some(state) = self.state_by_answers() {
+            return state;
         }
         if self.failures > 0 {
             return State::Degraded;
@@ -274,6 +290,7 @@ impl Machine {
         self.final_failure()
             .or(self.doubt.as_ref())
             .or(self.failure.as_ref())
+            .or(self.observed.as_ref().map(|(failure, _)| failure))
     }
 
     fn final_failure(&self) -> Option<&Failure> {
@@ -283,7 +300,7 @@ impl Machine {
             .or(self.unreadable.as_ref())
     }
 
-    /// Whether the API refused a token that nothing can renew; it is sent all the same, for want of another.
+    /// Whether the API refused a token that no refresh heals; it is sent all the same, for want of another.
     pub fn doubted(&self) -> bool {
         self.doubt.is_some()
     }
@@ -387,86 +404,6 @@ impl Machine {
         }
     }
 
-    fn refused_by_api(
-        &mut self,
-        now: Mono,
-        generation: Generation,
-        failure: Option<Failure>,
-        out: &mut Vec<Action>,
-    ) {
-        if generation != self.generation || self.refused || self.ended() {
-            return;
-        }
-        let Some(held) = &self.held else { return };
-        let plainly = failure.filter(|failure| names_the_token(failure.class));
-        if !held.renewable {
-            if let Some(failure) = plainly
-                && self.doubt.is_none()
-            {
-                self.doubted_now(now, failure, out);
-            }
-            return;
-        }
-        if !self.refusal_may_heal(now, held) {
-            return;
-        }
-        self.refused = true;
-        self.refused_plainly = plainly.is_some();
-        self.refusals = self.refusals.saturating_add(1);
-        out.push(Action::Emit(Event::Refused(generation)));
-    }
-
-    fn doubted_now(&mut self, now: Mono, failure: Failure, out: &mut Vec<Action>) {
-        let trouble = Trouble {
-            generation: self.generation,
-            failures: 0,
-            not_before: now,
-            refused: true,
-            failure: failure.clone(),
-        };
-        self.doubt = Some(failure);
-        out.push(Action::Note(self.generation, Some(trouble)));
-        out.push(Action::Emit(Event::Refused(self.generation)));
-    }
-
-    fn accepted_by_api(&mut self, generation: Generation, out: &mut Vec<Action>) {
-        self.accepted = generation == self.generation;
-        if self.accepted && self.doubt.take().is_some() {
-            out.push(Action::Note(generation, None));
-        }
-    }
-
-    /// I13: a token that a refusal brought and that is refused again at once is not refreshed again: either no
-    /// refresh heals this answer, or the server is broken. The bound doubles with every such refusal.
-    fn refusal_may_heal(&self, now: Mono, held: &Held) -> bool {
-        if self.refusals == 0 {
-            return true;
-        }
-        now.since(held.issued) >= self.refusal_wait_ms()
-    }
-
-    /// How long a token must have lived before its refusal counts as news.
-    fn refusal_wait_ms(&self) -> u64 {
-        // One that was accepted in between was good: it was revoked since, or one path alone refuses it.
-        let first = if self.accepted {
-            ACCEPTED_THEN_REFUSED_MS
-        } else {
-            REFUSED_AGAIN_MS
-        };
-        first
-            .saturating_mul(1 << self.refusals.min(10))
-            .min(600_000)
-    }
-
-    /// Whether a refusal of this generation would start (or has started) an exchange.
-    pub fn heals_refusal(&self, now: Mono, generation: Generation) -> bool {
-        if generation != self.generation {
-            return self.held.is_some();
-        }
-        let Some(held) = &self.held else { return false };
-        !self.ended() && held.renewable && (self.refused || self.refusal_may_heal(now, held))
-    }
-
     fn run_timers(&mut self, now: Mono, out: &mut Vec<Action>) {
         if let Phase::Waiting(retry) = self.phase
             && retry <= now
@@ -474,6 +411,13 @@ impl Machine {
             self.claim(now, out);
         }
         self.announce(now, out);
+        if self
+            .observed
+            .as_ref()
+            .is_some_and(|(_, until)| *until <= now)
+        {
+            self.observed = None;
+        }
         if self.phase != Phase::Idle {
             return;
         }
@@ -499,7 +443,10 @@ impl Machine {
         let Some(held) = &self.held else { return };
         if !self.expiry_told && held.expires.is_some_and(|end| end <= now) {
             self.expiry_told = true;
-            out.push(Action::Emit(Event::Expired(held.generation)));
+            out.push(Action::Emit(Event::Expired(
+                held.generation,
+                held.renewable,
+            )));
         }
         if let Some(end) = held.session_ends
             && !self.announced
@@ -511,14 +458,8 @@ impl Machine {
     }
 }
 
-/// Whether an answer of this class is about the token itself, wherever it was sent.
-fn names_the_token(class: Class) -> bool {
-    matches!(
-        class,
-        Class::AccessExpired | Class::AccessInvalid | Class::AccessRevoked | Class::KeyMismatch
-    )
-}
-
+#[cfg(test)]
+mod answers_tests;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Action, Event, Held, Machine, Phase, Stored, Trouble};
 use crate::failure::Failure;
+use crate::time::Mono;
 
 impl Machine {
     pub(super) fn changed(&mut self, stored: Stored, out: &mut Vec<Action>) {
@@ -79,8 +80,12 @@ impl Machine {
         // Never unset here: only a login or a logout clears a latch, and a row without it may be an old reading.
         if let Some((fingerprint, failure)) = &stored.latch
             && Some(*fingerprint) == ours
+            && self.forgiven != ours
         {
             self.ended = Some(failure.clone());
+            if std::mem::replace(&mut self.policy.second_try, false) {
+                self.second_try();
+            }
         }
     }
 
@@ -89,22 +94,28 @@ impl Machine {
         let known = self.held.is_some() || self.logs_itself_in();
         let Some(trouble) = trouble.filter(|it| known && it.generation == self.generation) else {
             self.doubt = None;
+            if !self.refused {
+                self.observed = None;
+            }
             return;
         };
-        if self.held.as_ref().is_some_and(|held| !held.renewable) {
-            self.doubt = trouble.refused.then(|| trouble.failure.clone());
+        let renewable = self.held.as_ref().is_none_or(|held| held.renewable);
+        if !renewable || (trouble.failures == 0 && !trouble.refused) {
+            self.share_answer(trouble);
             return;
         }
         if trouble.refused && !self.refused {
             self.refused = true;
             self.refused_plainly = true;
             self.refusals = self.refusals.saturating_add(1);
+            self.observed = Some((trouble.failure.clone(), trouble.not_before));
         }
         if trouble.failures > self.failures {
             self.failures = trouble.failures;
             self.failure = Some(trouble.failure.clone());
         }
-        if self.failures > 0 {
+        // Without a failed exchange it is how long an API's answer is shown, and no pause.
+        if trouble.failures > 0 {
             self.not_before = self.not_before.max(Some(trouble.not_before));
         }
     }
@@ -131,6 +142,8 @@ impl Machine {
         self.unknown = false;
         self.announced = false;
         self.expiry_told = false;
+        self.told.clear();
+        self.forgiven = None;
         self.healthy();
     }
 
@@ -138,12 +151,15 @@ impl Machine {
         self.failures = 0;
         self.failure = None;
         self.doubt = None;
+        self.observed = None;
         self.ended = None;
         self.not_before = None;
     }
 
-    pub(super) fn end(&mut self, failure: Failure, out: &mut Vec<Action>) {
+    pub(super) fn end(&mut self, now: Mono, failure: Failure, out: &mut Vec<Action>) {
         self.ended = Some(failure.clone());
+        self.forgiven = None;
+        self.note_refused(now, &failure, out);
         out.push(Action::Emit(Event::Ended(failure)));
     }
 }

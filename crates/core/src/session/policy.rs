@@ -41,6 +41,9 @@ pub struct Policy {
     pub idle_ms: Option<u64>,
     /// Whether the session can log itself in without a pair (client credentials, a stored password).
     pub self_login: bool,
+    /// A refusal found at the start that others than the user were to put right is tried once more: whoever
+    /// started the keeper may have done so because it was put right.
+    pub second_try: bool,
 }
 
 impl Default for Policy {
@@ -54,6 +57,7 @@ impl Default for Policy {
             retry_unknown: true,
             idle_ms: None,
             self_login: false,
+            second_try: false,
         }
     }
 }

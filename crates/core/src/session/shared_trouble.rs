@@ -2,6 +2,7 @@
 
 use super::tests::{failure, fresh, held, mono, now, passing, row};
 use super::*;
+use crate::failure::Class;
 
 fn trouble(failures: u32, pause: u64, refused: bool) -> Trouble {
     Trouble {
@@ -159,4 +160,18 @@ fn a_failure_of_a_refresh_that_nobody_needs_is_forgotten() {
     assert_eq!(machine.handle(later, Input::Tick), vec![]);
     assert_eq!(machine.state(until), State::Fresh);
     assert_eq!(machine.failure(), None);
+}
+
+#[test]
+fn what_an_api_answered_is_no_pause() {
+    let mut machine = fresh(Policy::default());
+    machine.handle(now(10), expired_api(1));
+    machine.handle(now(10), Input::LeaseGranted(row(1, 0)));
+    machine.handle(now(10), Input::IntentWritten);
+    let failed = passing(Class::ServerError, Sent::Answered);
+    machine.handle(now(20), Input::Exchanged(failed));
+    let until = machine.not_before().expect("a pause");
+    // The note of the answer is read back after the exchange it caused has failed.
+    machine.handle(now(30), Input::Changed(troubled(trouble(0, 600_000, true))));
+    assert_eq!(machine.not_before(), Some(until));
 }

@@ -369,7 +369,7 @@ fn a_latch_of_another_process_ends_the_session_here() {
     latched.latch = Some((print(1), why));
     machine.handle(now(5), Input::Changed(latched));
     assert_eq!(machine.state(mono(5)), State::NeedsLogin);
-    let expired = Action::Emit(Event::Expired(Generation(1)));
+    let expired = Action::Emit(Event::Expired(Generation(1), true));
     assert_eq!(machine.handle(now(LIFE), Input::Forced), vec![expired]);
     let mut foreign = warm();
     let mut other = row(1, 0);

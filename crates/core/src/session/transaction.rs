@@ -357,13 +357,13 @@ impl Machine {
         }
     }
 
-    pub(super) fn latched(&mut self, out: &mut Vec<Action>) {
+    pub(super) fn latched(&mut self, now: Mono, out: &mut Vec<Action>) {
         let Phase::Latching(failure) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
         // A refusal counts only against the generation that was tried (I6).
         if !self.missed.as_ref().is_some_and(|row| self.differs(row)) {
-            self.end(failure, out);
+            self.end(now, failure, out);
         }
         self.finish(out);
     }

@@ -147,6 +147,18 @@ pub enum Input {
         /// How the answer was named, where it was.
         failure: Option<Failure>,
     },
+    /// An API's answer to this generation's token named a failure that no refresh heals.
+    Observed {
+        /// The generation that was sent.
+        generation: Generation,
+        /// How the answer was named.
+        failure: Failure,
+    },
+    /// An API accepted the access token of this generation at some time before; it was refused since.
+    AcceptedBefore {
+        /// The generation that was sent.
+        generation: Generation,
+    },
     /// An API accepted the access token of this generation.
     Accepted {
         /// The generation that was sent.
@@ -249,10 +261,12 @@ pub enum Event {
     Unsaved(Failure),
     /// It was saved after all.
     SavedLate(Generation),
-    /// An API refused the token.
-    Refused(Generation),
-    /// The access token ended without a successor.
-    Expired(Generation),
+    /// An API refused the token, and how the answer was named.
+    Refused(Generation, Option<Failure>),
+    /// An API said what no refresh heals; the session goes on.
+    Observed(Failure),
+    /// The access token ended without a successor; whether anything but a person can bring one.
+    Expired(Generation, bool),
     /// The session's end cannot be moved and is near; milliseconds left.
     Ending(u64),
     /// Logged out.

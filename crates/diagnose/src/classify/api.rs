@@ -56,10 +56,12 @@ pub fn classify_api(profile: &Profile, seen: &Seen<'_>, local: &Local) -> Option
         || finding.failure.class == Class::Unknown && seen.status != 401;
     // RFC 6750 §3.1 asks servers to name an error where they saw a token; not all do (Quarkus says no more of an
     // invalid one). One refresh tells which it was, and refusals of its fruit are bounded (I13).
-    let silent =
-        finding.failure.rule == SILENT_CHALLENGE && local.token_sent && local.can_refresh();
+    let silent = finding.failure.rule == SILENT_CHALLENGE;
+    // A server whose clock is ahead finds tokens old before their time; one of this moment may do.
+    let aged = finding.failure.class == Class::ClockSkew && local.clock_offset_ms > 0;
+    let worth_a_try = (silent || aged) && local.token_sent && local.can_refresh();
     (!nothing).then_some(ApiVerdict {
-        refused: finding.refused || silent,
+        refused: finding.refused || worth_a_try,
         failure: finding.failure,
     })
 }

@@ -54,15 +54,17 @@ impl Found {
         if let Some(said) = said.filter(|said| !said.is_empty()) {
             detail = format!("{detail} The server said: \"{said}\".");
         }
-        let mut failure = Failure::new(
-            code_of(self.class, self.cause),
-            self.class,
-            self.cause,
-            heal,
-            who,
-            detail,
-        )
-        .with_rule(self.rule);
+        let lost = self.class == Class::AccessMissing
+            && local.surely_sent()
+            && heal == Heal::FixConfig
+            && !self.cause.starts_with("api_key");
+        let code = if lost {
+            Code::HeaderLost
+        } else {
+            code_of(self.class, self.cause)
+        };
+        let mut failure =
+            Failure::new(code, self.class, self.cause, heal, who, detail).with_rule(self.rule);
         failure.evidence = facts;
         if heal == Heal::Relogin && !local.session.is_empty() {
             failure = failure.with_command(format!("tenure login {}", local.session));

@@ -8,6 +8,7 @@
 //! | `/api/always401` | 401 `invalid_token`, however good the token |
 //! | `/api/basic401` | 401 with a Basic challenge |
 //! | `/api/scope403` | 403 `insufficient_scope` |
+//! | `/api/reports` | a list; 403 `insufficient_scope` without the scope `reports` |
 //! | `/api/redirect` | 302 to where the test says |
 //! | `/api/echo` | method, path, headers and body as JSON |
 //! | `/api/stream?parts=3` | chunked parts, each but the first behind a gate, then the trailer `x-lab-parts` |
@@ -32,7 +33,7 @@ use http_body_util::{BodyExt, StreamBody};
 use serde_json::{Map, json};
 use tokio_util::sync::CancellationToken;
 
-use super::Inner;
+use super::{Access, Inner};
 use crate::gate::Gate;
 use crate::record::{form_field, lock};
 use crate::reply::{self, Reply};
@@ -43,9 +44,10 @@ pub(super) async fn basic401() -> Reply {
 }
 
 pub(super) async fn api(Shared(inner): Shared<Arc<Inner>>, request: Request<Body>) -> Reply {
-    if let Err(refused) = authorise(&inner, request.headers()) {
-        return *refused;
-    }
+    let access = match authorise(&inner, request.headers()) {
+        Ok(access) => access,
+        Err(refused) => return *refused,
+    };
     let path = request.uri().path().to_owned();
     match path.trim_start_matches("/api/") {
         "orders" => orders(&inner, request).await,
@@ -54,7 +56,11 @@ pub(super) async fn api(Shared(inner): Shared<Arc<Inner>>, request: Request<Body
             &json!({ "code": "order_locked", "message": "The order is locked." }),
         ),
         "always401" => invalid_token("The access token is not accepted here"),
-        "scope403" => scope403(),
+        "scope403" => scope403("orders:write"),
+        "reports" if !access.scope.split(' ').any(|scope| scope == "reports") => {
+            scope403("reports")
+        }
+        "reports" => reply::json(200, &json!({ "reports": [] })),
         "redirect" => reply::redirect(&lock(&inner.redirect_to)),
         "echo" => echo(request).await,
         "stream" => parts(&inner, &request, "text/plain", |n| format!("part {n}\n")),
@@ -78,7 +84,7 @@ pub(super) async fn api(Shared(inner): Shared<Arc<Inner>>, request: Request<Body
 }
 
 /// Judges the bearer token (RFC 6750 §3).
-fn authorise(inner: &Inner, headers: &HeaderMap) -> Result<(), Box<Reply>> {
+fn authorise(inner: &Inner, headers: &HeaderMap) -> Result<Access, Box<Reply>> {
     let header = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok())
@@ -87,7 +93,7 @@ fn authorise(inner: &Inner, headers: &HeaderMap) -> Result<(), Box<Reply>> {
         .split_once(' ')
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
     else {
-        let reply = reply::json(401, &json!({ "error": "unauthorized" }));
+        let reply = reply::reply(401, "text/plain", "");
         return Err(Box::new(reply::with(
             reply,
             "www-authenticate",
@@ -96,7 +102,6 @@ fn authorise(inner: &Inner, headers: &HeaderMap) -> Result<(), Box<Reply>> {
     };
     inner
         .access(token.1.trim())
-        .map(drop)
         .map_err(|why| Box::new(invalid_token(why)))
 }
 
@@ -110,12 +115,12 @@ fn invalid_token(why: &str) -> Reply {
     reply::with(reply, "www-authenticate", &challenge)
 }
 
-fn scope403() -> Reply {
-    let challenge = r#"Bearer realm="lab", error="insufficient_scope", scope="orders:write""#;
+fn scope403(scope: &str) -> Reply {
+    let challenge = format!(r#"Bearer realm="lab", error="insufficient_scope", scope="{scope}""#);
     reply::with(
         reply::json(403, &json!({ "error": "insufficient_scope" })),
         "www-authenticate",
-        challenge,
+        &challenge,
     )
 }
 
@@ -264,7 +269,7 @@ mod tests {
             r#"Bearer realm="lab", error="invalid_token", error_description="The access token expired""#
         );
         assert_eq!(reply.status(), 401);
-        let reply = scope403();
+        let reply = scope403("orders:write");
         let challenge = reply.headers()["www-authenticate"].to_str().expect("text");
         assert!(
             challenge.contains(r#"error="insufficient_scope""#),

@@ -9,6 +9,7 @@
 //! | `/api/…` | the protected API, see [`api`] |
 
 pub mod api;
+mod deeds;
 mod flows;
 mod rotation;
 mod token;
@@ -31,8 +32,10 @@ use crate::jwt;
 use crate::record::lock;
 use crate::server::{ANY_PORT, App, Server};
 
+pub use deeds::Deed;
 pub use rotation::{Exchanged, Outcome, Rotation};
 
+use deeds::Deeds;
 use flows::{Code, Device};
 use rotation::{Families, Pair};
 
@@ -210,6 +213,7 @@ struct State {
     codes: HashMap<String, Code>,
     devices: HashMap<String, Device>,
     deny_consent: bool,
+    deeds: Deeds,
 }
 
 /// An access token given.
@@ -220,6 +224,8 @@ pub(crate) struct Access {
     scope: String,
     expires_ms: i64,
     revoked: bool,
+    /// Signed with a key that is published no more.
+    old_key: bool,
 }
 
 impl FaultyIssuer {
@@ -236,6 +242,7 @@ impl FaultyIssuer {
                 codes: HashMap::new(),
                 devices: HashMap::new(),
                 deny_consent: false,
+                deeds: Deeds::default(),
             }),
             secret: jwt::random_hex(32),
             key: Mutex::new(jwt::PublishedKey::generate()),
@@ -467,6 +474,7 @@ impl Inner {
             scope: scope.to_owned(),
             expires_ms: now + ttl_ms,
             revoked: false,
+            old_key: false,
         };
         state.access.insert(token.clone(), access);
         let mut answer = json!({ "access_token": token, "token_type": "Bearer", "scope": scope });
@@ -511,11 +519,14 @@ impl Inner {
     fn access(&self, token: &str) -> Result<Access, &'static str> {
         let now = self.clock.now_ms();
         let mut state = lock(&self.state);
-        let access = state
-            .access
-            .get(token)
-            .cloned()
-            .ok_or("The access token is malformed or unknown")?;
+        let unknown = match state.config.format {
+            TokenFormat::Opaque => "The access token is malformed or unknown",
+            TokenFormat::Jwt | TokenFormat::SignedJwt => "The access token is malformed",
+        };
+        let access = state.access.get(token).cloned().ok_or(unknown)?;
+        if access.old_key {
+            return Err("The signature verification failed");
+        }
         let family_revoked = access
             .family
             .is_some_and(|family| state.families.is_revoked(family));

@@ -49,6 +49,9 @@ fn grant(inner: &Inner, state: &mut State, form: &Form, now: i64) -> Result<Valu
     match form.get("grant_type").map(String::as_str) {
         Some("refresh_token") => refresh(inner, state, form, &scope, now),
         Some("password") => {
+            if let Some(refusal) = state.deeds.refuses_login() {
+                return Err(refusal);
+            }
             let given = (parameter(form, "username")?, parameter(form, "password")?);
             if !state
                 .config
@@ -82,6 +85,10 @@ fn refresh(
     now: i64,
 ) -> Result<Value, Refused> {
     let token = parameter(form, "refresh_token")?;
+    let family = state.families.family_of(token);
+    if let Some(refusal) = family.and_then(|family| state.deeds.refuses(family)) {
+        return Err(refusal);
+    }
     let end = refresh_end(&state.config, now);
     let pair = state
         .families

@@ -143,6 +143,12 @@ impl Site {
         self.core(|core| core.secret = jwt::random_hex(32));
     }
 
+    /// Takes over the signing key of another site, as a copy of it (staging, a restored backup) has it.
+    pub fn share_secret_of(&self, other: &Site) {
+        let secret = other.core(|core| core.secret.clone());
+        self.core(|core| core.secret = secret);
+    }
+
     /// Moves the site to another URL: tokens given so far have the wrong `iss`.
     pub fn move_to(&self, url: &str) {
         self.core(|core| url.clone_into(&mut core.url));

@@ -62,8 +62,6 @@ pub struct Urls {
 
 /// Runs until SIGINT or SIGTERM.
 pub async fn run(mut app: App, args: &args::Up) -> Outcome {
-    // Compiled while the rest starts, so that the first refusal does not wait for it.
-    std::thread::spawn(tenure_diagnose::classify::rules::prepare);
     make_private_dir(&app.data.value)?;
     let lock = Lock::take(&app.data.value)?;
     if let Err(running) = &lock {

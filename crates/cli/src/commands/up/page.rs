@@ -5,7 +5,7 @@ use axum::extract::{Path, Query as UriQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
-use tenure_core::Code;
+use tenure_core::{Code, Failure};
 use tenure_diagnose::catalogue::{self, Lang};
 use tenure_keeper::{Session, Status};
 
@@ -45,11 +45,16 @@ struct SessionRow {
 }
 
 struct FailureLine {
+    /// What is shown, then what it comes from.
+    chain: Vec<CodeLink>,
+    detail: String,
+    command: Option<String>,
+}
+
+struct CodeLink {
     code: &'static str,
     page: String,
     title: String,
-    detail: String,
-    command: Option<String>,
 }
 
 struct EventLine {
@@ -103,13 +108,21 @@ fn row(status: Status) -> SessionRow {
         name: status.name,
         provider: status.provider,
         failure: status.failure.map(|failure| FailureLine {
-            code: failure.code.as_str(),
-            page: failure.page,
-            title: failure.title,
+            chain: chain(&failure),
             detail: failure.detail,
             command: failure.command,
         }),
     }
+}
+
+fn chain(failure: &Failure) -> Vec<CodeLink> {
+    std::iter::successors(Some(failure), |failure| failure.because.as_deref())
+        .map(|failure| CodeLink {
+            code: failure.code.as_str(),
+            page: failure.page.clone(),
+            title: failure.title.clone(),
+        })
+        .collect()
 }
 
 /// `/style.css`.
