@@ -5,6 +5,7 @@ use tenure_lab::wordpress::{Tmeister, Wcpos};
 use tenure_lab::{Fault, FaultyIssuer, Gate, IssuerConfig};
 
 use crate::case::{Case, heals_itself};
+use crate::common::wait_for;
 use crate::stage::{PUBLIC, Stage, oauth, wordpress};
 
 const ORDERS: &str = "/shop/orders";
@@ -249,4 +250,63 @@ fn a_missing_scope_is_asked_for_and_harms_nothing() {
         stage.log_in_with("admin", "secret");
     });
     assert_eq!(issuer.exchanges().len(), 0, "no refresh");
+}
+
+/// Code of each session's failure, as the command line shows it; `shop` first.
+fn told(stage: &Stage) -> [Option<String>; 2] {
+    let shown = stage.home.run(&["status", "--json"]).ok().json();
+    let code = |name: &str| {
+        let sessions = shown["sessions"].as_array().unwrap();
+        let session = sessions.iter().find(|session| session["name"] == name);
+        let code = &session.unwrap()["failure"]["code"];
+        code.as_str().map(str::to_owned)
+    };
+    [code("shop"), code("till")]
+}
+
+/// Asks with both sessions until the command line shows this.
+fn until_told(stage: &Stage, expected: [Option<&str>; 2]) {
+    wait_for("both sessions", || {
+        for name in ["shop", "till"] {
+            stage.up().get(&format!("/{name}/wc/v3/orders"));
+        }
+        let told = told(stage);
+        stage.remember(format!("{told:?}"));
+        (told.each_ref().map(Option::as_deref) == expected).then_some(())
+    });
+}
+
+#[test]
+fn one_user_with_an_old_signature_is_told_apart_from_a_secret_changed_for_all() {
+    let site = Tmeister::start();
+    let config = wordpress("wordpress-tmeister", &site.url(), &site.rest_url());
+    let till = config.replace("[sessions.shop]", "[sessions.till]");
+    let till = till.split("[keeper").next().unwrap();
+    let mut stage = Stage::new(&format!("{till}{config}"), WP_ORDERS);
+    let log_in = |stage: &Stage, name: &str, user: &str| {
+        let login = ["login", name, "--password", "--username", user];
+        stage.home.run_with(&login, "secret\n").ok();
+    };
+    let both = |stage: &Stage| {
+        log_in(stage, "shop", "cashier");
+        log_in(stage, "till", "admin");
+    };
+    both(&stage);
+    stage.start();
+    until_told(&stage, [None, None]);
+    let old = crate::support::token(&stage.home);
+
+    site.change_secret();
+    let changed = Some("API02022");
+    until_told(&stage, [changed, changed]);
+    log_in(&stage, "shop", "cashier");
+    until_told(&stage, [None, changed]);
+    log_in(&stage, "till", "admin");
+    until_told(&stage, [None, None]);
+
+    // One user alone: the token of before the change came back, from a backup of a device.
+    stage.log_in(&serde_json::json!({ "access_token": old }));
+    until_told(&stage, [changed, None]);
+    log_in(&stage, "shop", "cashier");
+    until_told(&stage, [None, None]);
 }
