@@ -146,7 +146,9 @@ impl Store {
             row.latch = None;
             row.trouble = None;
         }
-        row.pause = row.trouble.as_ref().map_or(0, |(until, _)| *until);
+        // Without a failed exchange it is an API's answer, and no pause.
+        let failed = row.trouble.as_ref().filter(|(_, it)| it.failures > 0);
+        row.pause = failed.map_or(0, |(until, _)| *until);
         let (lease, row) = (
             Lease {
                 holder,
