@@ -8,7 +8,8 @@ use crate::plan::Plan;
 
 pub(super) struct Cause {
     wishes: BTreeSet<((usize, u32), usize, u64)>,
-    refusals: BTreeSet<((usize, u32), usize, u64)>,
+    /// By session and generation: what one process met, it tells the others.
+    refusals: BTreeSet<(usize, u64)>,
     interrupted: BTreeMap<((usize, u32), usize), (u64, bool)>,
     by_refusal: BTreeMap<usize, VecDeque<u64>>,
     most: usize,
@@ -42,11 +43,11 @@ impl Oracle for Cause {
                 self.wishes.insert((process, session, generation.0));
             }
             Fact::Refused {
-                process,
                 session,
                 generation,
+                ..
             } => {
-                self.refusals.insert((process, session, generation.0));
+                self.refusals.insert((session, generation.0));
             }
             Fact::Leased {
                 process,
@@ -71,7 +72,7 @@ impl Oracle for Cause {
                     == Some(&(generation.0, true))
                     || unknown;
                 let due = age.is_some_and(|(age, life)| age >= life / 2);
-                let refused = self.refusals.contains(&key);
+                let refused = self.refusals.contains(&(session, generation.0));
                 if !(interrupted || due || refused || first || self.wishes.contains(&key)) {
                     return Err(format!(
                         "an exchange of session {session} generation {generation} without cause"
