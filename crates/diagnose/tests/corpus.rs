@@ -8,6 +8,8 @@ use tenure_diagnose::{Place, TokenFailure, classify_token, profile};
 use tenure_wire::{Client, Ctx, Exchange, Server, Step, TokenAnswer};
 
 const CORPUS: &str = include_str!("data/failures.jsonl");
+/// Answers that look like the end of a login and are none, and their neighbours that are.
+const HARMLESS: &str = include_str!("data/harmless.jsonl");
 
 #[test]
 fn the_line_is_held_and_no_verdict_does_harm() {
@@ -50,6 +52,16 @@ fn further_answers_stay_right() {
         "{total:?}"
     );
     assert_eq!(total.harmful, 0);
+}
+
+#[test]
+fn what_only_looks_like_the_end_of_a_login_is_told_apart() {
+    let report = measure(HARMLESS).unwrap();
+    let misses: Vec<String> = report
+        .misses()
+        .map(|miss| format!("{}: {} instead of {}", miss.id, miss.got, miss.wanted))
+        .collect();
+    assert!(misses.is_empty(), "{}", misses.join("\n"));
 }
 
 #[test]
@@ -115,7 +127,7 @@ fn slips_in_lines_are_named() {
 /// What the keeper makes of the same answers, through the wire crate: nothing that can pass may end a session.
 #[test]
 fn what_can_pass_never_ends_a_session() {
-    for text in CORPUS.lines() {
+    for text in CORPUS.lines().chain(HARMLESS.lines()) {
         let line = Line::parse(text).unwrap();
         let json: serde_json::Value = serde_json::from_str(text).unwrap();
         if line.place != Place::Token || line.local.grant != tenure_diagnose::Grant::RefreshToken {

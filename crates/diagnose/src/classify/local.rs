@@ -150,6 +150,17 @@ pub(super) fn weigh(found: Found, local: &Local, at_api: bool, status: u16) -> F
     if !at_api {
         return at_token(found, local);
     }
+    if found.class == Class::SessionEnded
+        && local.token_expired == Some(true)
+        && local.can_refresh()
+    {
+        // What an API calls its session is the access token; that one is over, and only the issuer can say more.
+        return found.become_(
+            Class::AccessExpired,
+            "access_token_expired",
+            "local.expired",
+        );
+    }
     let refused = matches!(
         found.class,
         Class::AccessInvalid
