@@ -93,6 +93,23 @@ fn the_site_is_written_and_reads_without_a_server() {
     // Again, into what is there.
     home.run(&["docs", "build", dir.to_str().expect("UTF-8")])
         .ok();
+    // Not into what is somebody else's.
+    let other = home.write("other/notes.txt", "mine");
+    let other = other.parent().expect("a directory");
+    let build = ["docs", "build", other.to_str().expect("UTF-8")];
+    let ran = home.run(&build);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.err.contains("not empty") && ran.err.contains("--force"),
+        "{}",
+        ran.err
+    );
+    assert!(!other.join("index.html").exists());
+    home.run(&[&build[..], &["--force"]].concat()).ok();
+    assert_eq!(
+        std::fs::read_to_string(other.join("notes.txt")).expect("still there"),
+        "mine"
+    );
     let file = home.write("in-the-way", "");
     let ran = home.run(&["docs", "build", file.to_str().expect("UTF-8")]);
     assert_eq!(ran.code, 1, "{ran:?}");
@@ -148,7 +165,86 @@ fn pages_are_served_in_both_languages_and_can_be_searched() {
             .map(Vec::len),
         Some(codes)
     );
-    assert_eq!(page("/error-codes/API99999").status, 404);
+    // The search is a form of the page: a browser asks this policy whether it may be sent.
+    for path in ["/error-codes", "/nl/error-codes", "/nl/error-codes?q=x"] {
+        let policy = page(path);
+        let policy = policy.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("form-action 'self'"), "{path}: {policy}");
+    }
+    let policy = page("/");
+    let policy = policy.header("content-security-policy").expect("a policy");
+    assert!(policy.contains("form-action 'none'"), "{policy}");
+    up.stop("TERM");
+}
+
+#[test]
+fn an_address_that_is_nearly_right_leads_to_its_page() {
+    let home = Home::new();
+    let up = home.up_example();
+    let base = up.url("admin");
+    for (asked, leads) in [
+        ("/error-codes/", "/error-codes"),
+        ("/error-codes/?q=jwt+expired", "/error-codes?q=jwt+expired"),
+        ("/nl/error-codes/", "/nl/error-codes"),
+        ("/error-codes/api02002", "/error-codes/API02002"),
+        ("/error-codes/Api02002.MD", "/error-codes/API02002.md"),
+        ("/error-codes/API02002/", "/error-codes/API02002"),
+        ("/nl/error-codes/api02002", "/nl/error-codes/API02002"),
+        ("/nl/error-codes/api02002.md", "/nl/error-codes/API02002.md"),
+    ] {
+        let answer = get(&format!("{base}{asked}"));
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (308, Some(leads)),
+            "{asked}"
+        );
+        assert_eq!(get(&format!("{base}{leads}")).status, 200, "{leads}");
+    }
+    for (path, says) in [
+        ("/error-codes/API02992", "There is no code"),
+        ("/nl/error-codes/API02992", "Er is geen code"),
+        ("/error-codes/API02992/more", "There is no code"),
+    ] {
+        let url = format!("{base}{path}");
+        let seen = request("GET", &url, &[("Accept", "text/html,*/*;q=0.8")], "");
+        assert_eq!(seen.status, 404, "{seen:?}");
+        for part in [says, "<form", "API02999"] {
+            assert!(seen.body.contains(part), "{path}: {part}: {}", seen.body);
+        }
+        let policy = seen.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("form-action 'self'"), "{policy}");
+        for accept in ["application/json", "application/problem+json", "*/*"] {
+            let told = request("GET", &url, &[("Accept", accept)], "");
+            assert_eq!(told.status, 404, "{told:?}");
+            assert_eq!(
+                told.header("content-type"),
+                Some("application/problem+json")
+            );
+            let detail = told.json()["detail"].to_string();
+            assert!(detail.contains("API02999"), "{detail}");
+        }
+    }
+    let hostile = format!("{base}/error-codes/%3Cscript%3Ealert(1)%3C/script%3E");
+    let hostile = request("GET", &hostile, &[("Accept", "text/html")], "");
+    assert_eq!(hostile.status, 404);
+    assert!(!hostile.body.contains("<script"), "{}", hostile.body);
+    up.stop("TERM");
+}
+
+#[test]
+fn links_of_markdown_pages_lead_to_markdown_pages() {
+    let home = Home::new();
+    let up = home.up_example();
+    for base in ["/error-codes", "/nl/error-codes"] {
+        let page = up.admin(&format!("{base}/API02009.md")).body;
+        for link in page.split("](").skip(1) {
+            let link = link.split(')').next().expect("a part");
+            if !link.starts_with("https://") {
+                let answer = up.admin(&format!("{base}/{link}"));
+                assert_eq!(answer.status, 200, "{base}: {link}");
+            }
+        }
+    }
     up.stop("TERM");
 }
 

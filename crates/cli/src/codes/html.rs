@@ -33,6 +33,8 @@ struct IndexPage<'a> {
     /// Where a search is sent; files cannot search.
     search: Option<String>,
     query: &'a str,
+    /// The query was an address, and there is no such code; what was found is close to it.
+    missing: bool,
     found: Vec<FoundLine>,
     groups: Vec<Group>,
 }
@@ -63,6 +65,8 @@ struct Text {
     search: &'static str,
     find: &'static str,
     nothing: &'static str,
+    no_code: &'static str,
+    closest: &'static str,
     can_mean: &'static str,
     all: &'static str,
     other: &'static str,
@@ -77,6 +81,8 @@ const EN: Text = Text {
     search: "A code, a server\u{2019}s message, or what you see",
     find: "Find",
     nothing: "Nothing is known of this. Try fewer words, or the server\u{2019}s own code.",
+    no_code: "There is no code",
+    closest: "Closest to it",
     can_mean: "It can mean",
     all: "All codes",
     other: "Nederlands",
@@ -91,6 +97,8 @@ const NL: Text = Text {
     search: "Een code, een melding van de server, of wat je ziet",
     find: "Zoek",
     nothing: "Hiervan is niets bekend. Probeer minder woorden, of de code van de server zelf.",
+    no_code: "Er is geen code",
+    closest: "Het dichtst daarbij",
     can_mean: "Het kan betekenen",
     all: "Alle codes",
     other: "English",
@@ -118,12 +126,6 @@ fn other(lang: Lang) -> Lang {
 /// # Errors
 /// When the template cannot be rendered.
 pub fn code(place: Place, code: Code) -> askama::Result<String> {
-    let markdown = if place.files {
-        // Beside the page's own directory's index.
-        format!("{code}.md")
-    } else {
-        format!("/{}.md", place.path())
-    };
     CodePage {
         text: text(place.lang),
         lang: place.lang.tag(),
@@ -131,7 +133,7 @@ pub fn code(place: Place, code: Code) -> askama::Result<String> {
         body: body(&catalogue::page(code, place.lang), place),
         style: place.file("style.css"),
         index: place.link(place.lang, Topic::Index),
-        markdown,
+        markdown: place.file(&place.markdown()),
         other: place.link(other(place.lang), place.topic),
         home: (!place.files).then_some("/"),
     }
@@ -144,6 +146,35 @@ pub fn code(place: Place, code: Code) -> askama::Result<String> {
 /// When the template cannot be rendered.
 pub fn index(place: Place, query: &str, found: &[Found]) -> askama::Result<String> {
     let lang = place.lang;
+    let reasons = |found: &Found| found.hits.iter().map(|hit| reason(hit, lang)).collect();
+    let lines = found
+        .iter()
+        .map(|found| found_line(place, found.code, reasons(found)))
+        .collect();
+    listing(place, query, lines).render()
+}
+
+/// The page for an address that names no code: the search, and the codes whose names are closest.
+///
+/// # Errors
+/// When the template cannot be rendered.
+pub fn unknown(place: Place, name: &str, close: &[Code]) -> askama::Result<String> {
+    let lines = close
+        .iter()
+        .map(|code| {
+            let summary = catalogue::summary(*code, place.lang).to_owned();
+            found_line(place, *code, vec![summary])
+        })
+        .collect();
+    IndexPage {
+        missing: true,
+        ..listing(place, name, lines)
+    }
+    .render()
+}
+
+fn listing(place: Place, query: &str, found: Vec<FoundLine>) -> IndexPage<'_> {
+    let lang = place.lang;
     IndexPage {
         text: text(lang),
         lang: lang.tag(),
@@ -152,18 +183,19 @@ pub fn index(place: Place, query: &str, found: &[Found]) -> askama::Result<Strin
         home: (!place.files).then_some("/"),
         search: (!place.files).then(|| place.link(lang, Topic::Index)),
         query,
-        found: found
-            .iter()
-            .map(|found| FoundLine {
-                href: place.link(lang, Topic::Code(found.code)),
-                code: found.code.as_str(),
-                title: catalogue::title(found.code, lang),
-                reasons: found.hits.iter().map(|hit| reason(hit, lang)).collect(),
-            })
-            .collect(),
+        missing: false,
+        found,
         groups: groups(place),
     }
-    .render()
+}
+
+fn found_line(place: Place, code: Code, reasons: Vec<String>) -> FoundLine {
+    FoundLine {
+        href: place.link(place.lang, Topic::Code(code)),
+        code: code.as_str(),
+        title: catalogue::title(code, place.lang),
+        reasons,
+    }
 }
 
 fn groups(place: Place) -> Vec<Group> {

@@ -38,6 +38,16 @@ impl Place {
         format!("{lang}error-codes{name}{file}")
     }
 
+    /// The path of the same page as Markdown: the same on the admin address and in files, so that links from one
+    /// such page to another hold in both.
+    pub fn markdown(self) -> String {
+        let page = Place {
+            files: false,
+            ..self
+        };
+        format!("{}.md", page.path())
+    }
+
     /// How another page is reached from here.
     pub fn link(self, lang: Lang, topic: Topic) -> String {
         self.file(
@@ -85,5 +95,6 @@ mod tests {
             "../../../error-codes/API02003/index.html"
         );
         assert_eq!(file.file("style.css"), "../../../style.css");
+        assert_eq!(file.markdown(), "nl/error-codes/API02002.md");
     }
 }

@@ -8,7 +8,7 @@ use tenure_diagnose::catalogue::{self, Lang};
 
 use super::place::{Place, Topic};
 use super::{describe, html};
-use crate::error::CommandError;
+use crate::error::{CommandError, Exit, Problem};
 
 /// The style sheet of every page.
 pub const STYLE: &str = include_str!("../../templates/style.css");
@@ -21,11 +21,20 @@ pub fn codes_json() -> Value {
     json!({ "codes": Code::ALL.iter().copied().map(describe).collect::<Vec<_>>() })
 }
 
-/// Writes the site; returns how many files there are. Files that are there already are replaced, others left alone.
+/// Writes the site; returns how many files there are. An earlier build is replaced; a directory with anything else
+/// is written into by `force` only, and its other files are left alone.
 ///
 /// # Errors
-/// When a page cannot be rendered or a file cannot be written.
-pub fn build(dir: &Path) -> Result<usize, CommandError> {
+/// When the directory holds something else, a page cannot be rendered, or a file cannot be written.
+pub fn build(dir: &Path, force: bool) -> Result<usize, CommandError> {
+    if !force && !is_empty(dir) && !is_build(dir) {
+        let problem = Problem::new("the directory is not empty and holds no earlier build")
+            .at(dir.display())
+            .fix(
+                "name an empty or new directory, or write into this one all the same with --force",
+            );
+        return Err(CommandError::new(Exit::Failed, problem));
+    }
     let files = files()
         .map_err(|error| CommandError::failed(format!("a page cannot be rendered: {error}")))?;
     for (path, text) in &files {
@@ -39,6 +48,23 @@ pub fn build(dir: &Path) -> Result<usize, CommandError> {
         })?;
     }
     Ok(files.len())
+}
+
+/// Also when it is not there, or no directory: then writing says what is wrong.
+fn is_empty(dir: &Path) -> bool {
+    std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none())
+}
+
+/// An earlier build is known by its list of codes.
+fn is_build(dir: &Path) -> bool {
+    std::fs::read_to_string(dir.join("codes.json"))
+        .ok()
+        .and_then(|text| serde_json::from_str::<Value>(&text).ok())
+        .is_some_and(|list| {
+            list["codes"][0]["code"]
+                .as_str()
+                .is_some_and(|code| Code::parse(code).is_some())
+        })
 }
 
 fn files() -> askama::Result<Vec<File>> {
@@ -63,12 +89,8 @@ fn files() -> askama::Result<Vec<File>> {
                 topic: Topic::Code(*code),
                 ..index
             };
-            let path = PathBuf::from(place.path());
-            files.push((
-                path.with_file_name(format!("{code}.md")),
-                catalogue::page(*code, lang),
-            ));
-            files.push((path, html::code(place, *code)?));
+            files.push((place.markdown().into(), catalogue::page(*code, lang)));
+            files.push((place.path().into(), html::code(place, *code)?));
         }
     }
     Ok(files)
@@ -87,20 +109,28 @@ const START: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"ut
 mod tests {
     use super::*;
 
+    /// Where the links of a file lead, as written.
+    fn links<'a>(path: &Path, text: &'a str) -> Vec<&'a str> {
+        let (begin, end) = match path.extension().and_then(std::ffi::OsStr::to_str) {
+            Some("html") => ("href=\"", '"'),
+            Some("md") => ("](", ')'),
+            _ => return Vec::new(),
+        };
+        let targets = text.split(begin).skip(1);
+        targets
+            .map(|rest| rest.split(end).next().expect("a part"))
+            .filter(|link| !link.starts_with("https://"))
+            .collect()
+    }
+
     #[test]
     fn every_link_of_the_site_leads_to_a_file_of_it() {
         let files = files().expect("rendered");
         let known: std::collections::BTreeSet<_> =
             files.iter().map(|(path, _)| path.clone()).collect();
-        for (path, text) in files.iter().filter(|(path, _)| {
-            path.extension()
-                .is_some_and(|extension| extension == "html")
-        }) {
-            for link in text.split("href=\"").skip(1) {
-                let link = link.split('"').next().expect("a part");
-                if link.starts_with("https://") {
-                    continue;
-                }
+        let mut looked_at = [0, 0];
+        for (path, text) in &files {
+            for link in links(path, text) {
                 let mut target = path.parent().expect("a directory").to_owned();
                 for part in link.split('/') {
                     match part {
@@ -109,9 +139,11 @@ mod tests {
                     }
                 }
                 assert!(known.contains(&target), "{}: {link}", path.display());
+                looked_at[usize::from(path.extension().is_some_and(|end| end == "md"))] += 1;
             }
             assert!(!text.contains("<script"), "{}", path.display());
         }
+        assert!(looked_at.iter().all(|many| *many > 200), "{looked_at:?}");
         assert_eq!(files.len(), 4 + 2 * (1 + 2 * Code::ALL.len()));
     }
 }

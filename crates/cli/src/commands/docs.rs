@@ -9,8 +9,8 @@ use crate::output::Output;
 
 /// Writes the pages of all codes as a static site.
 pub fn run(args: &args::Docs, out: Output) -> Outcome {
-    let args::Docs::Build { dir } = args;
-    let files = site::build(dir)?;
+    let args::Docs::Build { dir, force } = args;
+    let files = site::build(dir, *force)?;
     if out.json {
         return out.json(&json!({ "dir": dir, "files": files }));
     }

@@ -6,6 +6,8 @@ mod table;
 
 use tenure_core::Code;
 
+use crate::name::distance;
+
 pub use schema::failure_schema;
 pub use search::{Found, Hit, search};
 pub use table::{ServerError, server_errors};
@@ -79,6 +81,17 @@ pub fn title(code: Code, lang: Lang) -> &'static str {
         .strip_prefix("# ")
         .and_then(|title| title.strip_prefix(code.as_str()))
         .map_or(code.title(), str::trim)
+}
+
+/// The codes whose names are closest to what somebody wrote, the closest first; of those equally close, by number.
+pub fn closest(written: &str) -> Vec<Code> {
+    const MANY: usize = 5;
+    let upper = written.to_ascii_uppercase();
+    let wanted = upper.split('.').next().unwrap_or_default();
+    let mut codes = Code::ALL.to_vec();
+    codes.sort_by_cached_key(|code| (distance(wanted, code.as_str()), code.as_str()));
+    codes.truncate(MANY);
+    codes
 }
 
 /// The codes a page names as related.
@@ -206,6 +219,13 @@ mod tests {
                 assert!(said.ends_with('.') && said.len() > 20, "{code}: {said:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_closest_codes_are_those_with_few_letters_changed() {
+        assert_eq!(closest("api0202")[0], Code::TokenExpired);
+        assert_eq!(closest("API99999.md")[0], Code::Unrecognised);
+        assert_eq!(closest("").len(), 5);
     }
 
     #[test]

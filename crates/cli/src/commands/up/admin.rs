@@ -28,7 +28,7 @@ use url::Url;
 
 use super::metrics::{self, Metrics};
 use super::socket::Peer;
-use super::{Urls, classify, openapi, page};
+use super::{Urls, classify, code_pages, openapi, page};
 use crate::commands::events::latest;
 use crate::config::value;
 
@@ -211,10 +211,10 @@ pub(super) fn pages() -> Vec<Route> {
     vec![
         ("get", "/", get(page::status)),
         ("get", "/style.css", get(page::style)),
-        ("get", "/error-codes", get(page::codes_en)),
-        ("get", "/error-codes/{code}", get(page::code_en)),
-        ("get", "/nl/error-codes", get(page::codes_nl)),
-        ("get", "/nl/error-codes/{code}", get(page::code_nl)),
+        ("get", "/error-codes", get(code_pages::codes_en)),
+        ("get", "/error-codes/{code}", get(code_pages::code_en)),
+        ("get", "/nl/error-codes", get(code_pages::codes_nl)),
+        ("get", "/nl/error-codes/{code}", get(code_pages::code_nl)),
     ]
 }
 
@@ -283,21 +283,21 @@ async fn only_this_user(
     private(next.run(request).await)
 }
 
-/// Nothing here is to be kept by anybody, framed, or taken for something else.
+/// Nothing here is to be kept by anybody, framed, or taken for something else. A page with a form of its own says
+/// so itself.
 fn private(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let fields = [
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        ),
     ];
     for (name, value) in fields {
         headers.insert(name, header::HeaderValue::from_static(value));
     }
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(page::NO_FORMS);
     response
 }
 
@@ -457,13 +457,17 @@ async fn ready(State(admin): State<Admin>) -> Answer {
     }
 }
 
-async fn not_found(State(admin): State<Admin>) -> Refused {
-    admin.refuse(Problem::request(
+async fn not_found(State(admin): State<Admin>, request: Request) -> Response {
+    if let Some(answer) = code_pages::astray(&admin, request.uri(), request.headers()) {
+        return answer;
+    }
+    let problem = Problem::request(
         StatusCode::NOT_FOUND,
         "unknown_path",
         Who::User,
         "there is nothing at this address",
-    ))
+    );
+    admin.refuse(problem).into_response()
 }
 
 async fn wrong_method(State(admin): State<Admin>) -> Refused {

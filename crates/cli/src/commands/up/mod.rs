@@ -3,6 +3,7 @@
 mod admin;
 mod announce;
 mod classify;
+mod code_pages;
 mod example;
 mod listen;
 pub mod lock;

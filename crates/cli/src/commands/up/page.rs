@@ -1,22 +1,17 @@
-//! The pages: status, and what a code means. Server-rendered, no script.
+//! The status page, and what all pages share. Server-rendered, no script.
 
 use askama::Template;
-use axum::extract::{Path, Query as UriQuery, State};
-use axum::http::{StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use serde::Deserialize;
-use tenure_core::{Code, Failure};
-use tenure_diagnose::catalogue::{self, Lang};
+use tenure_core::Failure;
 use tenure_keeper::{Session, Status};
 
 use super::admin::Admin;
-use crate::codes::place::{Place, Topic};
-use crate::codes::{self, site};
+use crate::codes::site;
 use crate::commands::events::latest;
 use crate::output::time::{clock, relative};
 
-/// Longest query that is looked at, in characters.
-const QUERY_MAX: usize = 500;
 /// How many of the latest events the page shows.
 const EVENTS: usize = 20;
 
@@ -125,6 +120,11 @@ fn chain(failure: &Failure) -> Vec<CodeLink> {
         .collect()
 }
 
+/// What a page may do: nothing but look as it does.
+pub(super) const NO_FORMS: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
 /// `/style.css`.
 pub async fn style() -> Response {
     (
@@ -134,71 +134,8 @@ pub async fn style() -> Response {
         .into_response()
 }
 
-/// What is searched for.
-#[derive(Deserialize)]
-pub struct Query {
-    #[serde(default)]
-    q: String,
-}
-
-/// `/error-codes?q=…`: all codes, and what was found.
-pub async fn codes_en(query: UriQuery<Query>) -> Response {
-    index(Lang::En, &query.q)
-}
-
-/// `/nl/error-codes?q=…`.
-pub async fn codes_nl(query: UriQuery<Query>) -> Response {
-    index(Lang::Nl, &query.q)
-}
-
-/// `/error-codes/API02002`, `/error-codes/API02002.md`, `/error-codes/codes.json`, `/error-codes/failure.schema.json`.
-pub async fn code_en(Path(name): Path<String>) -> Response {
-    code(Lang::En, &name)
-}
-
-/// `/nl/error-codes/API02002`, `/nl/error-codes/API02002.md`.
-pub async fn code_nl(Path(name): Path<String>) -> Response {
-    code(Lang::Nl, &name)
-}
-
-fn index(lang: Lang, query: &str) -> Response {
-    let place = Place {
-        lang,
-        topic: Topic::Index,
-        files: false,
-    };
-    // Longer than any message: it is cut, not refused.
-    let query: String = query.chars().take(QUERY_MAX).collect();
-    let found = catalogue::search(&query, lang);
-    html(codes::html::index(place, &query, &found))
-}
-
-fn code(lang: Lang, name: &str) -> Response {
-    match name {
-        "codes.json" => return axum::Json(site::codes_json()).into_response(),
-        "failure.schema.json" => return axum::Json(catalogue::failure_schema()).into_response(),
-        _ => {}
-    }
-    let (name, markdown) = match name.strip_suffix(".md") {
-        Some(name) => (name, true),
-        None => (name, false),
-    };
-    let Some(code) = Code::parse(name) else {
-        return (StatusCode::NOT_FOUND, "there is no such code\n").into_response();
-    };
-    if markdown {
-        let kind = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
-        return (kind, catalogue::page(code, lang)).into_response();
-    }
-    let place = Place {
-        lang,
-        topic: Topic::Code(code),
-        files: false,
-    };
-    html(codes::html::code(place, code))
-}
-
-fn html(page: askama::Result<String>) -> Response {
+/// A page, or that it could not be made.
+pub(super) fn html(page: askama::Result<String>) -> Response {
     match page {
         Ok(text) => Html(text).into_response(),
         Err(error) => {
