@@ -56,3 +56,29 @@ fn a_pasted_response_is_explained_without_its_tokens() {
         assert!(!ran.out.contains("eyJ"), "{}", ran.out);
     }
 }
+
+#[test]
+fn a_secret_with_a_label_is_never_shown_however_short() {
+    let home = Home::new();
+    for said in [
+        "Bearer zq9 was refused, token expired",
+        "refused: X-Api-Key: zq9",
+        "refused: Set-Cookie: sid=zq9; Path=/",
+        "wrong password=zq9",
+        "Refresh token rt_Zq9 for mail a@b.example is not known",
+        "key AKIAZQ9IOSFODNN7EXAM is not known",
+    ] {
+        let body = serde_json::json!({ "error": "invalid_token", "error_description": said });
+        let file = home.write("response.txt", &format!("HTTP/1.1 401 No\r\n\r\n{body}"));
+        let path = file.to_str().expect("a path");
+        for args in [
+            &["classify", "--http", path][..],
+            &["--json", "classify", "--http", path],
+        ] {
+            let ran = home.run(args).ok();
+            assert!(ran.out.contains("[masked]"), "{said}: {}", ran.out);
+            let shown = ran.out.to_ascii_lowercase();
+            assert!(!shown.contains("zq9"), "{said}: {}", ran.out);
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! Takes secrets out of texts that servers wrote, before anybody sees them.
 //!
 //! Three nets, from the surest to the widest: what this exchange itself sent (`Known`), what is named as a
-//! secret (`"refresh_token":"…"`, `password=…`), and what looks like a token.
+//! secret (`"refresh_token":"…"`, `password=…`, `Cookie: …`), and what looks like a token.
+
+mod labels;
 
 use std::fmt::Write;
 
@@ -19,11 +21,12 @@ const RANDOM_FROM: usize = 20;
 /// Masks JWTs, values named as secrets and long random-looking strings. Error codes, addresses, UUIDs and
 /// prose stay readable.
 pub fn mask(text: &str) -> String {
+    let text = labels::mask_labelled(text);
     // Values stand after `=` or in a JSON string: most texts have neither.
     if text.contains(['=', '"']) {
-        return mask_looks(&mask_named(text));
+        return mask_looks(&mask_named(&text));
     }
-    mask_looks(text)
+    mask_looks(&text)
 }
 
 /// Secrets that were sent and might be echoed.
@@ -133,6 +136,7 @@ fn next_named(text: &str) -> Option<(usize, std::ops::Range<usize>)> {
         // Few names are followed by a value, so that is asked first.
         if let Some(value) = value_after(text, end)
             && is_secret_name(&text[start..end])
+            && !labels::is_state(&text[value.clone()])
         {
             return Some((end, value));
         }
@@ -163,6 +167,10 @@ fn is_secret_name(name: &str) -> bool {
         "devicecode",
         "cookie",
         "apikey",
+        "accesskey",
+        "secretkey",
+        "privatekey",
+        "authorization",
     ]
     .iter()
     .any(|ending| name.ends_with(ending))
@@ -182,9 +190,11 @@ fn value_after(text: &str, end: usize) -> Option<std::ops::Range<usize>> {
     }
     let after = after.strip_prefix('"')?.trim_start();
     let after = after.strip_prefix(':')?.trim_start();
-    let value = after.strip_prefix('"')?;
+    let (value, len) = match after.strip_prefix('"') {
+        Some(value) => (value, string_end(value)),
+        None => (after, after.bytes().take_while(u8::is_ascii_digit).count()),
+    };
     let start = text.len() - value.len();
-    let len = string_end(value);
     (len > 0).then_some(start..start + len)
 }
 

@@ -1,0 +1,341 @@
+//! Secrets that a label in plain text gives away, however short they are: `Bearer x`, `X-Api-Key: x`,
+//! `Set-Cookie: sid=x`, `password: x`, "Refresh token rt_x".
+
+use std::ops::Range;
+
+use super::{MASKED, is_name_char};
+
+/// What stands after a label and is the message, not the secret.
+const MESSAGE: [&str; 60] = [
+    "a",
+    "already",
+    "and",
+    "are",
+    "auth",
+    "authentication",
+    "authorization",
+    "bearer",
+    "basic",
+    "cannot",
+    "challenge",
+    "claim",
+    "credentials",
+    "does",
+    "empty",
+    "error",
+    "expired",
+    "false",
+    "field",
+    "for",
+    "format",
+    "from",
+    "has",
+    "header",
+    "in",
+    "incorrect",
+    "invalid",
+    "is",
+    "malformed",
+    "method",
+    "mismatch",
+    "missing",
+    "must",
+    "no",
+    "none",
+    "not",
+    "null",
+    "of",
+    "on",
+    "only",
+    "or",
+    "prefix",
+    "realm",
+    "rejected",
+    "required",
+    "revoked",
+    "scheme",
+    "the",
+    "this",
+    "to",
+    "token",
+    "tokens",
+    "too",
+    "true",
+    "type",
+    "undefined",
+    "unknown",
+    "was",
+    "with",
+    "wrong",
+];
+
+/// Attributes of a cookie, which are no secrets.
+const ATTRIBUTES: [&str; 8] = [
+    "path", "domain", "expires", "max-age", "samesite", "secure", "httponly", "priority",
+];
+
+/// Prefixes that say of themselves what follows.
+const PREFIXES: [&str; 16] = [
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "xoxa-",
+    "xoxe-",
+    "xoxe.",
+    "sk_live_",
+    "sk_test_",
+    "rk_live_",
+    "shpat_",
+];
+
+/// Whether a value is a word that people must read, such as `expired` or `null`.
+fn is_message(value: &str) -> bool {
+    let bare = value.trim_matches(|c: char| !c.is_alphanumeric());
+    bare.is_empty() || MESSAGE.iter().any(|word| bare.eq_ignore_ascii_case(word))
+}
+
+/// Whether a whole value says what is wrong with the secret instead of being it: no sentence follows, so that
+/// fewer words can be meant.
+pub(super) fn is_state(value: &str) -> bool {
+    const STATES: [&str; 14] = [
+        "bearer",
+        "empty",
+        "expired",
+        "false",
+        "incorrect",
+        "invalid",
+        "malformed",
+        "missing",
+        "none",
+        "null",
+        "required",
+        "revoked",
+        "true",
+        "undefined",
+    ];
+    STATES.iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// Masks what stands after a label, line by line.
+pub(super) fn mask_labelled(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let mut done = 0;
+        for secret in secrets(line) {
+            out.push_str(&line[done..secret.start]);
+            out.push_str(MASKED);
+            done = secret.end;
+        }
+        out.push_str(&line[done..]);
+    }
+    out
+}
+
+fn secrets(line: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(offset) = line[from..].find(is_name_char) {
+        let start = from + offset;
+        let end = line[start..]
+            .find(|c| !is_name_char(c))
+            .map_or(line.len(), |len| start + len);
+        from = end;
+        let label = line[start..end].to_ascii_lowercase();
+        if is_key(&line[start..end]) {
+            found.push(start..end);
+        } else if matches!(label.as_str(), "cookie" | "set-cookie") && line[end..].starts_with(':')
+        {
+            found.extend(cookies(line, end + 1));
+            break;
+        } else if let Some(secret) = after(line, &label, end) {
+            from = secret.end;
+            found.push(secret);
+        }
+    }
+    found
+}
+
+/// `AKIA…` and others that are recognised by how they begin.
+fn is_key(word: &str) -> bool {
+    let aws = word.len() == 20
+        && (word.starts_with("AKIA") || word.starts_with("ASIA"))
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    aws || PREFIXES
+        .iter()
+        .any(|prefix| word.len() > prefix.len() && word.starts_with(prefix))
+}
+
+/// The secret after a label that ends at `end`.
+fn after(line: &str, label: &str, end: usize) -> Option<Range<usize>> {
+    match label {
+        "bearer" | "dpop" => value(line, end, " ").filter(|at| is_credential(line, at)),
+        "basic" => value(line, end, " ")
+            .filter(|at| is_credential(line, at) && is_mixed(&line[at.clone()])),
+        "authorization" | "proxy-authorization" => {
+            let at = value(line, end, ":")?;
+            match line[at.clone()].to_ascii_lowercase().as_str() {
+                "bearer" | "basic" | "dpop" | "token" | "digest" => value(line, at.end, " "),
+                _ => Some(at),
+            }
+            .filter(|at| is_credential(line, at))
+        }
+        _ if is_certain(label) => value(line, end, ":").filter(|at| is_credential(line, at)),
+        "token" | "password" | "secret" | "key" | "cookie" | "jwt" => value(line, end, " :'\"")
+            .filter(|at| is_credential(line, at) && is_given(&line[at.clone()])),
+        _ => None,
+    }
+}
+
+/// Labels after whose colon nothing but the secret stands; a lone `token:` is prose as often.
+fn is_certain(label: &str) -> bool {
+    let ends = [
+        "password", "passwd", "pwd", "secret", "api-key", "apikey", "api_key",
+    ];
+    let compound = ["_token", "-token", "accesstoken", "refreshtoken"];
+    ends.iter().chain(&compound).any(|end| label.ends_with(end))
+}
+
+/// The run of characters after what separates it from its label.
+fn value(line: &str, end: usize, separators: &str) -> Option<Range<usize>> {
+    let rest = &line[end..];
+    let trimmed = rest.trim_start_matches(|c: char| separators.contains(c));
+    if trimmed.len() == rest.len() {
+        return None;
+    }
+    let trimmed = trimmed.trim_start_matches(' ');
+    let start = line.len() - trimmed.len();
+    let len = trimmed
+        .find(|c: char| c.is_whitespace() || "\"'`,;<>()&\\{}".contains(c))
+        .unwrap_or(trimmed.len());
+    let len = trimmed[..len].trim_end_matches(['.', ':', '!', '?']).len();
+    (len > 0).then_some(start..start + len)
+}
+
+/// Neither a word of the message, nor masked already, nor a parameter of a challenge (`realm="…"`).
+fn is_credential(line: &str, at: &Range<usize>) -> bool {
+    let run = &line[at.clone()];
+    let parameter = run.find('=').is_some_and(|sign| {
+        let name = &run[..sign];
+        let rest = line[at.start + sign + 1..].trim_start_matches('=');
+        name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+            && (rest.starts_with('"') || at.start + sign + 1 < at.end && !run.ends_with('='))
+    });
+    !is_message(run) && !run.contains(MASKED) && !parameter
+}
+
+fn is_mixed(run: &str) -> bool {
+    run.bytes().any(|b| b.is_ascii_digit() || b == b'=')
+        || run.bytes().skip(1).any(|b| b.is_ascii_uppercase())
+}
+
+/// In prose: letters with digits, mixed cases in one word, or a prefix that tokens have. Codes of errors and
+/// numbers have none of these.
+fn is_given(run: &str) -> bool {
+    let has = |test: fn(&u8) -> bool| run.bytes().any(|b| test(&b));
+    let prefixed = run.starts_with("rt_") || run.starts_with("at_");
+    let cases = has(u8::is_ascii_lowercase)
+        && run.bytes().skip(1).any(|b| b.is_ascii_uppercase())
+        && run.contains(['_', '-']);
+    let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && !run.contains("//");
+    run.len() > 2 && (prefixed || cases || mixed)
+}
+
+/// The values in a cookie field, up to the end of the line.
+fn cookies(line: &str, from: usize) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = from;
+    for part in line[from..].split(';') {
+        let (begin, end) = (start, start + part.trim_end().len());
+        start += part.len() + 1;
+        let (name, sign) = match part.find('=') {
+            Some(sign) => (part[..sign].trim(), sign + 1),
+            None => (part.trim(), part.len() - part.trim_start().len()),
+        };
+        let bare = !part.contains('=') && begin != from;
+        let attribute = ATTRIBUTES
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known));
+        let at = (begin + sign).min(end)..end;
+        if !bare && !attribute && !is_state(&line[at.clone()]) && !line[at.clone()].contains(MASKED)
+        {
+            found.push(at);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mask;
+
+    #[test]
+    fn a_labelled_secret_is_masked_whatever_its_length() {
+        for (text, shown) in [
+            (
+                "Authorization: Bearer abc",
+                "Authorization: Bearer [masked]",
+            ),
+            (
+                "the header was Bearer x1.",
+                "the header was Bearer [masked].",
+            ),
+            ("authorization: Basic YTpi", "authorization: Basic [masked]"),
+            ("got Basic YTpi here", "got Basic [masked] here"),
+            ("Authorization: hunter2", "Authorization: [masked]"),
+            ("X-Api-Key: k1", "X-Api-Key: [masked]"),
+            ("Cookie: a=1; b=two", "Cookie: a=[masked]; b=[masked]"),
+            (
+                "Set-Cookie: sid=ab; Path=/; HttpOnly",
+                "Set-Cookie: sid=[masked]; Path=/; HttpOnly",
+            ),
+            ("key AKIAIOSFODNN7EXAMPLE is gone", "key [masked] is gone"),
+            ("password=x", "password=[masked]"),
+            ("token=a&password=of", "token=[masked]&password=[masked]"),
+            ("password: hunter", "password: [masked]"),
+            ("client_secret: s", "client_secret: [masked]"),
+            (r#"{"password": "x"}"#, r#"{"password": "[masked]"}"#),
+            (r#"{"password": 1234}"#, r#"{"password": [masked]}"#),
+            (
+                r#"{"Authorization":"abc"}"#,
+                r#"{"Authorization":"[masked]"}"#,
+            ),
+            (
+                "Refresh token rt_X for mail a@b",
+                "Refresh token [masked] for mail a@b",
+            ),
+            ("glpat-short", "[masked]"),
+        ] {
+            assert_eq!(mask(text), shown);
+            assert_eq!(mask(shown), shown, "again");
+        }
+    }
+
+    #[test]
+    fn the_message_after_a_label_stays() {
+        for text in [
+            r#"Bearer realm="api", error="invalid_token""#,
+            "Bearer error=invalid_token",
+            "Bearer token is missing",
+            "Bearer authentication required",
+            "Basic plan",
+            "Authorization: Bearer null",
+            "Authorization: undefined",
+            "password: incorrect",
+            "password=null",
+            r#"{"token":"expired","cookie":"missing"}"#,
+            "Invalid Refresh Token: Already Used",
+            "Invalid password: too short",
+            "token invalid_grant, token ERR_JWT_EXPIRED",
+        ] {
+            assert_eq!(mask(text), text);
+        }
+    }
+}
