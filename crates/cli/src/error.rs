@@ -110,6 +110,17 @@ impl CommandError {
         Self::new(Exit::Usage, Problem::new(what).fix(fix))
     }
 
+    /// With something to do about a session's failure even where no command added what it knows.
+    #[must_use]
+    pub fn advised(mut self) -> Self {
+        if let (Some(failure), Some(problem)) = (&self.failure, self.problems.first_mut())
+            && problem.fix.is_none()
+        {
+            problem.fix = Some(advice(failure));
+        }
+        self
+    }
+
     /// The JSON object printed on stdout under `--json`.
     pub fn json(&self) -> Value {
         let first = self.problems.first().map_or(Value::Null, Problem::json);
@@ -136,6 +147,22 @@ pub fn exit_of(failure: &Failure) -> Exit {
         }
         Heal::Refresh | Heal::RetryLater => Exit::TryLater,
         Heal::None => Exit::Failed,
+    }
+}
+
+/// What a failure's heal amounts to, where nobody knew anything better.
+fn advice(failure: &Failure) -> String {
+    let code = failure.root().code;
+    match failure.heal {
+        Heal::Relogin => "log in again with `tenure login SESSION`".to_owned(),
+        Heal::Refresh | Heal::RetryLater => "try again later".to_owned(),
+        Heal::FixClock => "set the clock that is wrong; `tenure doctor` says which".to_owned(),
+        Heal::FixConfig => format!("put the configuration right; `tenure explain {code}` says how"),
+        Heal::RequestScope => "ask for the scope in `scopes`, then log in again".to_owned(),
+        Heal::ContactAdmin => {
+            format!("ask the server's administrator; `tenure explain {code}` says for what")
+        }
+        Heal::None => format!("see `tenure explain {code}`"),
     }
 }
 
@@ -227,6 +254,16 @@ mod tests {
         assert_eq!(code(Heal::ContactAdmin), 4);
         assert_eq!(code(Heal::RetryLater), 5);
         assert_eq!(code(Heal::None), 1);
+    }
+
+    #[test]
+    fn advice_is_given_where_there_is_no_better() {
+        let passing = || CommandError::from(failure(Heal::RetryLater));
+        let advised = passing().advised();
+        assert_eq!(advised.problems[0].fix.as_deref(), Some("try again later"));
+        let mut known = passing();
+        known.problems[0].fix = Some("start it".to_owned());
+        assert_eq!(known.advised().problems[0].fix.as_deref(), Some("start it"));
     }
 
     #[test]

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     match commands::run(cli, out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let error = error.advised();
             // Asked for only when there is something to read about.
             let pages = error
                 .failure

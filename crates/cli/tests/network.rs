@@ -123,7 +123,7 @@ fn servers_of_a_private_authority_are_trusted_by_ca_file() {
         .ok();
     let ran = home.run(&["request", "shop", "GET", "/orders"]);
     assert_ne!(ran.code, 0, "{ran:?}");
-    assert!(ran.out.contains("API01005"), "{ran:?}");
+    assert!(ran.err.contains("API01005"), "{ran:?}");
 
     home.write("tls/ca.pem", CA_PEM);
     home.write(

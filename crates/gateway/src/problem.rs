@@ -119,6 +119,7 @@ impl Problem {
     }
 
     /// The answer. `pages` is the address under which the code's page is served, when it is known.
+    /// The failure itself is among its extensions, for callers in the same process.
     pub fn response(&self, pages: Option<&Url>) -> Response<Body> {
         let failure = &*self.failure;
         let document = Document {
@@ -140,6 +141,7 @@ impl Problem {
         let text = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(Body::full(Bytes::from(text)));
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(self.failure.clone());
         let fields = response.headers_mut();
         fields.insert(
             CONTENT_TYPE,

@@ -1,64 +1,59 @@
 //! `tenure request S METHOD PATH`: one request, as the gateway would send it, with heal and one replay.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response};
+use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use serde_json::{Value, json};
-use tenure_core::Heal;
+use serde_json::json;
+use tenure_core::Failure;
 use tenure_gateway::{Body, Gateway, Options};
 use url::Url;
 
 use super::input;
-use super::up::lock;
 use crate::app::App;
 use crate::args;
 use crate::error::{CommandError, Exit, Outcome, Problem};
 use crate::output::spinner;
 
-/// Sends the request and prints the answer. An error status makes a failure of the command.
+/// Sends the request and prints the API's answer as it is. An error status makes a failure of the command; what
+/// keeps the request from being answered is an error like that of any other command.
 pub async fn run(app: &App, args: &args::Request) -> Outcome {
     let config = app.spec(&args.session)?.build_or_block();
-    let request = request(args)?;
+    let request = request(args, config.upstream.as_ref())?;
     let keeper = app.open_keeper(vec![config], false).await?;
     let mut routes = app.routes();
     routes.retain(|name, _| *name == args.session);
-    let pages = lock::running_admin(&app.data.value);
     let options = Options {
-        // People are shown pages they can open; JSON stays the same whether `up` runs or not.
-        pages_base: pages
-            .filter(|_| !app.out.json)
-            .and_then(|url| Url::parse(&url).ok()),
         routes,
         ..Options::default()
     };
     let gateway = Gateway::new(keeper.clone(), options)
         .map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))?;
     let response = spinner::during("waiting for the answer", gateway.handle(request)).await;
-    let done = if app.out.json {
-        print_json(app, response).await
-    } else {
-        print(args.include, response).await
+    let done = match response.extensions().get::<Box<Failure>>() {
+        Some(failure) => Err((**failure).clone().into()),
+        None if app.out.json => print_json(app, response).await,
+        None => print(app, args.include, response).await,
     };
     keeper.shutdown().await;
     done
 }
 
-fn request(args: &args::Request) -> Outcome<Request<Full<Bytes>>> {
+fn request(args: &args::Request, upstream: Option<&Url>) -> Outcome<Request<Full<Bytes>>> {
     let wrong = |what: String, fix: &str| CommandError::usage(what, fix);
+    let path = path(args, upstream)?;
     let method = Method::from_bytes(args.method.to_ascii_uppercase().as_bytes()).map_err(|_| {
         wrong(
             format!("{:?} is no method", args.method),
             "write GET, POST, PUT, PATCH, DELETE, …",
         )
     })?;
-    let slash = if args.path.starts_with('/') { "" } else { "/" };
-    let uri = format!("http://localhost/{}{slash}{}", args.session, args.path);
+    let uri = format!("http://localhost/{}{path}", args.session);
     let mut request = Request::new(Full::new(body(args.body.as_deref())?));
     *request.method_mut() = method;
     *request.uri_mut() = uri.parse().map_err(|_| {
@@ -91,6 +86,45 @@ fn request(args: &args::Request) -> Outcome<Request<Full<Bytes>>> {
     Ok(request)
 }
 
+/// Path and query below the upstream, with a slash before them. A whole address is taken when it leads there.
+fn path(args: &args::Request, upstream: Option<&Url>) -> Outcome<String> {
+    let given = &args.path;
+    let whole = Url::parse(given).ok().filter(Url::has_host);
+    let Some(whole) = whole.filter(|_| given.contains("://")) else {
+        let slash = if given.starts_with('/') { "" } else { "/" };
+        return Ok(format!("{slash}{given}"));
+    };
+    let below = |upstream: &Url| {
+        let rest = whole
+            .path()
+            .strip_prefix(upstream.path().trim_end_matches('/'))?;
+        let below = rest.is_empty() || rest.starts_with('/');
+        (whole.origin() == upstream.origin() && below).then(|| rest.to_owned())
+    };
+    let query = whole
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
+    if let Some(rest) = upstream.and_then(below) {
+        return Ok(format!("{rest}{query}"));
+    }
+    let goes_to = match upstream {
+        Some(upstream) => format!(", which is at {upstream}"),
+        None => String::new(),
+    };
+    Err(CommandError::usage(
+        format!(
+            "{}{} is not below the upstream of session {}{goes_to}",
+            whole.origin().ascii_serialization(),
+            whole.path(),
+            args.session
+        ),
+        format!(
+            "write the path and query below the upstream alone, e.g. {}{query}; the token goes nowhere else",
+            whole.path()
+        ),
+    ))
+}
+
 /// Text, `@FILE`, or `-` for stdin.
 fn body(given: Option<&str>) -> Outcome<Bytes> {
     Ok(match given {
@@ -103,8 +137,8 @@ fn body(given: Option<&str>) -> Outcome<Bytes> {
     })
 }
 
-/// The body as it comes.
-async fn print(include: bool, response: Response<Body>) -> Outcome {
+/// The body as it comes. An answer without one is not silent: its status is told.
+async fn print(app: &App, include: bool, response: Response<Body>) -> Outcome {
     let (head, mut body) = response.into_parts();
     let mut out = std::io::stdout();
     if include {
@@ -114,45 +148,26 @@ async fn print(include: bool, response: Response<Body>) -> Outcome {
         }
         writeln!(out)?;
     }
-    // A body that says how the gateway failed is needed for the exit code.
-    let mut kept = Vec::new();
-    let own = is_own(&head.headers);
+    let mut last = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            CommandError::new(
-                Exit::TryLater,
-                Problem::new(format!("the answer broke off: {error}")),
-            )
-        })?;
-        if let Ok(data) = frame.into_data() {
-            if own {
-                kept.extend_from_slice(&data);
-            } else {
-                out.write_all(&data)?;
-                out.flush()?;
-            }
+        if let Ok(data) = frame.map_err(|error| broke_off(&error))?.into_data() {
+            last = data.last().copied().or(last);
+            out.write_all(&data)?;
+            out.flush()?;
         }
     }
-    out.write_all(&for_people(&kept))?;
-    out.flush()?;
-    if std::io::IsTerminal::is_terminal(&out) {
-        writeln!(out)?;
+    match last {
+        None if !include => app.out.note(head.status),
+        Some(last) if last != b'\n' && out.is_terminal() => writeln!(out)?,
+        _ => {}
     }
-    ended(head.status, exit_of(head.status.as_u16(), own, &kept))
+    ended(head.status)
 }
 
 async fn print_json(app: &App, response: Response<Body>) -> Outcome {
     let (head, body) = response.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map_err(|error| {
-            CommandError::new(
-                Exit::TryLater,
-                Problem::new(format!("the answer broke off: {error}")),
-            )
-        })?
-        .to_bytes();
+    let body = body.collect().await.map_err(|error| broke_off(&error))?;
+    let body = body.to_bytes();
     let headers: Vec<_> = head
         .headers
         .iter()
@@ -163,116 +178,72 @@ async fn print_json(app: &App, response: Response<Body>) -> Outcome {
         Err(_) => (None, Some(STANDARD.encode(&body))),
     };
     app.out.json(&json!({ "status": head.status.as_u16(), "headers": headers, "body": text, "body_base64": encoded }))?;
-    ended(
-        head.status,
-        exit_of(head.status.as_u16(), is_own(&head.headers), &body),
-    )
+    ended(head.status)
 }
 
-/// The gateway's own answer without paths that lead nowhere: pages are served by a running `tenure up` only.
-fn for_people(body: &[u8]) -> Vec<u8> {
-    let Ok(mut problem) = serde_json::from_slice::<Value>(body) else {
-        return body.to_vec();
-    };
-    let base = problem["type"]
-        .as_str()
-        .and_then(|page| Url::parse(page).ok());
-    if base.is_none()
-        && let Some(fields) = problem.as_object_mut()
-    {
-        fields.remove("type");
-    }
-    let mut cause = problem.get_mut("because");
-    while let Some(Value::Object(fields)) = cause {
-        let page = fields.get("page").and_then(Value::as_str);
-        match base.as_ref().and_then(|base| base.join(page?).ok()) {
-            Some(page) => fields.insert("page".to_owned(), page.as_str().into()),
-            None => fields.remove("page"),
-        };
-        cause = fields.get_mut("because");
-    }
-    problem.to_string().into_bytes()
+fn broke_off(error: &dyn std::fmt::Display) -> CommandError {
+    let problem = Problem::new(format!("the answer broke off: {error}"))
+        .fix("send the request again, unless it must not be processed twice");
+    CommandError::new(Exit::TryLater, problem)
 }
 
-/// Whether the gateway answered itself: a forwarded answer names the generation it was got with.
-fn is_own(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind == "application/problem+json")
-        && headers.contains_key("tenure-code")
-        && !headers.contains_key("tenure-generation")
-}
-
-fn exit_of(status: u16, own: bool, body: &[u8]) -> Option<Exit> {
-    if status < 400 {
-        return None;
+/// The API's answer has been printed, whatever it says; the exit code is what is left to say.
+fn ended(status: StatusCode) -> Outcome {
+    if status.as_u16() < 400 {
+        return Ok(());
     }
-    let heal = if own {
-        serde_json::from_slice::<Value>(body)
-            .ok()
-            .and_then(|problem| serde_json::from_value(problem["heal"].clone()).ok())
-    } else {
-        None
-    };
-    Some(match heal {
-        Some(Heal::Relogin) => Exit::NeedsLogin,
-        Some(Heal::RetryLater | Heal::Refresh) => Exit::TryLater,
-        Some(Heal::None) | None => Exit::Failed,
-        Some(_) => Exit::NeedsOperator,
+    Err(CommandError {
+        silent: true,
+        ..CommandError::failed(format!("the answer is {status}"))
     })
-}
-
-/// The answer has been printed, whatever it says; the exit code is what is left to say.
-fn ended(status: http::StatusCode, exit: Option<Exit>) -> Outcome {
-    match exit {
-        None => Ok(()),
-        Some(exit) => Err(CommandError {
-            silent: true,
-            ..CommandError::new(exit, Problem::new(format!("the answer is {status}")))
-        }),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn people_are_shown_no_path_that_leads_nowhere() {
-        let shown = |kind: &str| {
-            let body = json!({ "type": kind, "code": "API02007", "because": { "page": "/error-codes/API02009" } });
-            serde_json::from_slice::<Value>(&for_people(body.to_string().as_bytes())).expect("JSON")
+    fn path_of(given: &str, upstream: &str) -> Outcome<String> {
+        let args = args::Request {
+            session: "shop".to_owned(),
+            method: "GET".to_owned(),
+            path: given.to_owned(),
+            body: None,
+            headers: Vec::new(),
+            include: false,
         };
-        let nowhere = shown("/error-codes/API02007");
-        assert_eq!(nowhere, json!({ "code": "API02007", "because": {} }));
-        let served = shown("http://127.0.0.1:7879/error-codes/API02007");
-        assert_eq!(served["type"], "http://127.0.0.1:7879/error-codes/API02007");
-        assert_eq!(
-            served["because"]["page"],
-            "http://127.0.0.1:7879/error-codes/API02009"
-        );
-        assert_eq!(for_people(b"plain"), b"plain");
-        assert_eq!(for_people(b""), b"");
+        path(&args, Some(&Url::parse(upstream).expect("a URL")))
     }
 
     #[test]
-    fn the_gateways_own_answers_decide_the_exit_code_by_their_heal() {
-        assert_eq!(exit_of(200, false, b""), None);
-        assert_eq!(
-            exit_of(404, false, br#"{"heal":"relogin"}"#),
-            Some(Exit::Failed)
-        );
-        assert_eq!(
-            exit_of(401, true, br#"{"heal":"relogin"}"#),
-            Some(Exit::NeedsLogin)
-        );
-        assert_eq!(
-            exit_of(503, true, br#"{"heal":"retry_later"}"#),
-            Some(Exit::TryLater)
-        );
-        assert_eq!(
-            exit_of(502, true, br#"{"heal":"fix_config"}"#),
-            Some(Exit::NeedsOperator)
-        );
+    fn a_whole_address_is_taken_when_it_leads_to_the_upstream() {
+        let upstream = "https://api.example/v1";
+        for (given, path) in [
+            ("orders?page=2", "/orders?page=2"),
+            (
+                "/see?url=https://else.example/",
+                "/see?url=https://else.example/",
+            ),
+            ("https://api.example/v1/orders?page=2", "/orders?page=2"),
+            ("HTTPS://API.example:443/v1/orders", "/orders"),
+            ("https://api.example/v1", ""),
+        ] {
+            assert_eq!(path_of(given, upstream).expect("a path"), path, "{given}");
+        }
+    }
+
+    #[test]
+    fn an_address_elsewhere_is_refused_and_the_path_named() {
+        let upstream = "https://api.example/v1";
+        for given in [
+            "https://else.example/orders?page=2",
+            "http://api.example/v1/orders?page=2",
+            "https://api.example/v12/orders?page=2",
+            "https://api.example:444/v1/orders?page=2",
+        ] {
+            let error = path_of(given, upstream).expect_err("refused");
+            assert_eq!(error.exit, Exit::Usage);
+            let fix = error.problems[0].fix.as_deref().expect("a fix");
+            assert!(fix.contains("orders?page=2"), "{fix}");
+        }
     }
 }
