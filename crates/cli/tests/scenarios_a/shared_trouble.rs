@@ -112,3 +112,42 @@ fn a_refused_token_that_nothing_renews_asks_for_a_login_in_every_process() {
     });
     up.stop();
 }
+
+#[test]
+fn a_token_the_gateway_saw_refused_is_given_away_by_no_other_process() {
+    let stage = Setup::default().stage();
+    stage.log_in();
+    let up = stage.up();
+    assert_eq!(up.via("/orders").status, 200);
+    let refused = stage.home.run(&["token", "shop"]).ok().out;
+    let faults = stage.issuer.faults();
+    faults.until_cleared(Fault::RetryAfterSeconds(3_600));
+    stage.issuer.revoke_access_tokens();
+    // The refresh that could heal the refusal does not go through: the token is all there is.
+    assert!(up.via("/orders").status >= 400);
+    wait_for("the refusal in another process", || {
+        (stage.status()["state"] == "expired").then_some(())
+    });
+    for args in [
+        &["token", "shop"][..],
+        &["token", "shop", "--min-valid", "0s"],
+    ] {
+        let ran = stage.home.run(args);
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (5, ""),
+            "{args:?}: {}",
+            ran.err
+        );
+    }
+    let bearers = || {
+        let sent = stage.issuer.requests_to("/api/orders");
+        let old = |one: &&tenure_lab::Recorded| one.bearer() == Some(refused.trim());
+        sent.iter().filter(old).count()
+    };
+    let before = bearers();
+    let ran = stage.home.run(&["request", "shop", "GET", "/orders"]);
+    assert_eq!((ran.code, ran.out.as_str()), (5, ""), "{}", ran.err);
+    assert_eq!(bearers(), before, "the refused token is not sent again");
+    up.stop();
+}
