@@ -210,6 +210,26 @@ fn commands_work_beside_a_running_up() {
 }
 
 #[test]
+fn a_logout_says_whether_the_server_was_told() {
+    let home = Home::new();
+    let _up = home.up_example();
+    let before = home.run(&["logout", "shop"]).ok();
+    assert!(before.out.contains("may still accept"), "{before:?}");
+    // The tokens are gone: nobody can show them to the server any more.
+    let late = home.run(&["logout", "shop", "--everywhere"]);
+    assert_eq!(late.code, 4, "{late:?}");
+    for words in ["no token was left to revoke", "fix:", "at the server"] {
+        assert!(late.err.contains(words), "{words} in {late:?}");
+    }
+    let json = home.run(&["logout", "shop", "--everywhere", "--json"]);
+    assert_eq!(json.json()["error"]["exit_code"], 4, "{json:?}");
+    let other = Home::new();
+    other.write("tenure.toml", "[sessions.till]\ntoken_endpoint = \"http://127.0.0.1:1/token\"\nclient_id = \"x\"\nupstream = \"none\"\n");
+    let never = other.run(&["logout", "till"]).ok();
+    assert!(never.out.contains("never was logged in"), "{never:?}");
+}
+
+#[test]
 fn logout_and_login_reach_the_running_up() {
     let home = Home::new();
     let up = home.up_example();

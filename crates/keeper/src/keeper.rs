@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tenure_core::session::{Keep, Machine, Policy};
-use tenure_core::{Failure, Generation};
+use tenure_core::{Failure, Generation, TokenPair};
 use tenure_store::fault::FaultPlan;
 use tenure_store::{EventRow, Store, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -18,7 +18,7 @@ use crate::config::SessionConfig;
 use crate::context::{Context, Note};
 use crate::entry;
 use crate::events;
-use crate::login::NewLogin;
+use crate::login::{LoggedOut, NewLogin};
 use crate::pacing::Pacer;
 use crate::rows;
 use crate::servers::Servers;
@@ -184,32 +184,43 @@ impl Keeper {
     ///
     /// # Errors
     /// When the server refused or could not be asked to revoke (nothing is changed then), or the store failed.
-    pub async fn logout(&self, name: &str, everywhere: bool) -> Result<(), Failure> {
+    pub async fn logout(&self, name: &str, everywhere: bool) -> Result<LoggedOut, Failure> {
         let session = self.session(name).ok_or_else(|| unknown(name))?;
         let store = &self.0.ctx.store;
         if everywhere {
             session.config().usable()?;
         }
-        if everywhere
-            && let Some(record) = store.load(name).await.map_err(|error| error.failure())?
-        {
-            crate::login::revoke(
-                self.0.ctx.net(session.config()),
-                &self.0.ctx.servers,
-                session.config(),
-                &record,
-            )
-            .await?;
-        }
+        let record = store.load(name).await.map_err(|error| error.failure())?;
+        let record = record.unwrap_or_else(|| rows::empty(name));
+        let done = match &record.pair {
+            Some(pair) if everywhere => self.revoke(&session, pair).await?,
+            Some(_) => LoggedOut::Here,
+            None if record.generation == Generation::default() => LoggedOut::NeverIn,
+            // What cannot be opened is held all the same.
+            None if record.unreadable.is_some() && !everywhere => LoggedOut::Here,
+            None => LoggedOut::NothingLeft,
+        };
         store.logout(name).await.map_err(|error| error.failure())?;
         let generation = session.snapshot().generation;
-        let text = if everywhere {
-            "logged out here and at the server"
-        } else {
-            "logged out"
+        let text = match done {
+            LoggedOut::AtServer => "logged out here and at the server",
+            LoggedOut::NoRevocation => "logged out here; the server names no way to revoke",
+            _ => "logged out",
         };
         self.tell(name, "logged_out", generation, text.to_owned());
-        self.take_up(&session).await
+        self.take_up(&session).await?;
+        Ok(done)
+    }
+
+    async fn revoke(&self, session: &Session, pair: &TokenPair) -> Result<LoggedOut, Failure> {
+        let config = session.config();
+        let ctx = &self.0.ctx;
+        let revoked = crate::login::revoke(ctx.net(config), &ctx.servers, config, pair).await?;
+        Ok(if revoked {
+            LoggedOut::AtServer
+        } else {
+            LoggedOut::NoRevocation
+        })
     }
 
     /// Ends the keeper: no exchange is begun any more, those under way finish and are saved.

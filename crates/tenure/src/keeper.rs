@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tenure_core::{Failure, Generation, Secret};
-use tenure_keeper::login::{self, Import, NewLogin};
+use tenure_keeper::login::{self, Import, LoggedOut, NewLogin};
 use tenure_keeper::{Session, SessionConfig};
 use tenure_store::fault::FaultPlan;
 use tenure_store::keys::Surroundings;
@@ -143,7 +143,7 @@ impl Keeper {
     ///
     /// # Errors
     /// When the server could not be asked to revoke (nothing is changed then), or the store failed.
-    pub async fn logout(&self, name: &str, everywhere: bool) -> Result<(), Failure> {
+    pub async fn logout(&self, name: &str, everywhere: bool) -> Result<LoggedOut, Failure> {
         self.inner.logout(name, everywhere).await
     }
 

@@ -7,7 +7,7 @@ mod import;
 use tenure_core::{Failure, Secret, TokenPair};
 use tenure_diagnose::{Grant, Local, TokenFailure, classify_token};
 use tenure_http::Client;
-use tenure_store::{Info, Record, StoredLogin};
+use tenure_store::{Info, StoredLogin};
 use tenure_wire::{Ctx, Exchange, Granted, Request, Server, Step, TokenAnswer, WireError};
 
 pub use device::device;
@@ -91,16 +91,28 @@ pub async fn client_credentials(
     Ok(desk.login(&granted, None))
 }
 
-/// Revokes a session's tokens at its server, where the server has a way to.
+/// What a logout found and did. The session's tokens are gone from here in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoggedOut {
+    /// They were forgotten here; the server was not asked.
+    Here,
+    /// The server revoked them, too.
+    AtServer,
+    /// The server was to revoke them and names no way to.
+    NoRevocation,
+    /// An earlier logout had forgotten them, or they cannot be opened: nothing could be shown to the server.
+    NothingLeft,
+    /// The session never had any.
+    NeverIn,
+}
+
+/// Revokes a session's tokens at its server. `false` when the server has no way to.
 pub(crate) async fn revoke(
     net: Net<'_>,
     servers: &Servers,
     config: &SessionConfig,
-    record: &Record,
-) -> Result<(), Failure> {
-    let Some(pair) = &record.pair else {
-        return Ok(());
-    };
+    pair: &TokenPair,
+) -> Result<bool, Failure> {
     let server = servers.resolve(net, config).await?;
     let ctx = net.wire_ctx(&server.token_endpoint);
     let (token, hint) = match &pair.refresh {
@@ -110,7 +122,7 @@ pub(crate) async fn revoke(
     let request = tenure_wire::revocation(&server, &config.client, token, hint, &ctx)
         .map_err(|error| unbuildable(config, &error))?;
     let Some(request) = request else {
-        return Ok(());
+        return Ok(false);
     };
     let local = Local {
         session: config.name.clone(),
@@ -127,7 +139,8 @@ pub(crate) async fn revoke(
         .await
         .map_err(|fault| judge(TokenFailure::Transport(&transport(&fault))))?;
     tenure_wire::revocation_answer(&response)
-        .map_err(|refusal| judge(TokenFailure::Refused(&refusal)))
+        .map_err(|refusal| judge(TokenFailure::Refused(&refusal)))?;
+    Ok(true)
 }
 
 /// One login under way: the server found, its clock watched.
