@@ -2,8 +2,11 @@
 
 use std::io::{self, BufRead, IsTerminal, Read};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
+use rustix::termios::{self, OptionalActions, Termios};
 use tenure_core::Secret;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{CommandError, Exit, Outcome, Problem};
 
@@ -13,8 +16,16 @@ const MAX: u64 = 16 * 1024 * 1024;
 /// A secret: asked for on a terminal without echo, else one line of stdin.
 pub fn secret(prompt: &str) -> Outcome<Secret> {
     let text = if io::stdin().is_terminal() {
-        rpassword::prompt_password(format!("{prompt}: "))
-            .map_err(|error| unreadable("the terminal", &error))?
+        let echo = Echo::keep();
+        let typed = rpassword::prompt_password(format!("{prompt}: "));
+        drop(echo);
+        match typed {
+            // Ctrl-C reaches the prompt as a key before it becomes a signal.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                ended_by(SignalKind::interrupt().as_raw_value())
+            }
+            typed => typed.map_err(|error| unreadable("the terminal", &error))?,
+        }
     } else {
         line()?
     };
@@ -25,6 +36,54 @@ pub fn secret(prompt: &str) -> Outcome<Secret> {
         ));
     }
     Ok(Secret::new(text))
+}
+
+/// How the terminal was before a secret was asked for; put back by whatever ends the question.
+struct Echo;
+
+/// The terminal to put back, while a question stands.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+static WATCHED: Once = Once::new();
+
+impl Echo {
+    fn keep() -> Self {
+        *before() = termios::tcgetattr(io::stdin()).ok();
+        // Once a signal is caught it stays caught: the watch lasts as long as the program.
+        WATCHED.call_once(|| {
+            for kind in [
+                SignalKind::interrupt(),
+                SignalKind::terminate(),
+                SignalKind::hangup(),
+            ] {
+                if let Ok(mut caught) = signal(kind) {
+                    tokio::spawn(async move {
+                        caught.recv().await;
+                        drop(Echo);
+                        ended_by(kind.as_raw_value())
+                    });
+                }
+            }
+        });
+        Self
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        if let Some(terminal) = before().take() {
+            // A terminal that is gone needs nothing put back.
+            let _gone = termios::tcsetattr(io::stdin(), OptionalActions::Now, &terminal);
+        }
+    }
+}
+
+/// Ends the program with the code by which a shell names this signal.
+fn ended_by(signal: i32) -> ! {
+    std::process::exit(128 + signal)
+}
+
+fn before() -> MutexGuard<'static, Option<Termios>> {
+    BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A line that may be seen: asked for on a terminal, else one line of stdin.

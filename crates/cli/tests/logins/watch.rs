@@ -1,21 +1,26 @@
-//! `tenure status --watch` on a terminal: it ends when told to and leaves the terminal as it was.
+//! Commands on a terminal: they end when told to and leave the terminal as it was.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use tenure_lab::Process;
 
-use crate::common::Home;
+use crate::common::{Home, wait_for};
 
 /// Another screen, and back from it.
 const OWN_SCREEN: &str = "\u{1b}[?1049h";
 const BACK: &str = "\u{1b}[?1049l";
 
-/// Runs the live view under `script` (util-linux), ends it by `end`, and gives what the terminal showed.
+/// Runs the live view, ends it by `end`, and gives what the terminal showed.
 fn watched(home: &Home, end: impl FnOnce(&mut dyn Write)) -> String {
+    on_terminal(home, "status --watch", "shop", end)
+}
+
+/// The same with any command, under `script` (util-linux), ended once the terminal shows `ready`.
+fn on_terminal(home: &Home, args: &str, ready: &str, end: impl FnOnce(&mut dyn Write)) -> String {
     // The shell survives a Ctrl-C, which goes to all that run on the terminal.
     let shell = format!(
-        "trap : INT; stty -a >before; '{}' status --watch; echo \"code=$?\"; stty -a >after",
+        "trap : INT; stty -a >before; sh -c 'echo $$ >pid; exec \"$0\" {args}' '{}'; echo \"code=$?\"; stty -a >after",
         env!("CARGO_BIN_EXE_tenure")
     );
     let (reader, mut keys) = std::io::pipe().expect("a pipe");
@@ -31,7 +36,9 @@ fn watched(home: &Home, end: impl FnOnce(&mut dyn Write)) -> String {
         .env("SHELL", "/bin/sh")
         .args(["-qfec", &shell, "/dev/null"]);
     let mut process = Process::spawn_with(&mut command, Stdio::from(reader));
-    process.wait_for_line("shop");
+    wait_for("the terminal to show it", || {
+        process.stdout().contains(ready).then_some(())
+    });
     end(&mut keys);
     process.wait();
     let read = |name: &str| {
@@ -67,4 +74,32 @@ fn ctrl_c_ends_the_live_view() {
     check(&watched(&home, |keys| {
         keys.write_all(b"\x03").expect("typed");
     }));
+}
+
+#[test]
+fn ctrl_c_at_a_password_leaves_the_terminal_as_it_was() {
+    let home = Home::new();
+    let shown = on_terminal(
+        &home,
+        "login shop --password --username demo",
+        "Password:",
+        |keys| keys.write_all(b"\x03").expect("typed"),
+    );
+    assert!(shown.contains("code=130"), "{shown:?}");
+}
+
+#[test]
+fn a_signal_at_a_password_leaves_the_terminal_as_it_was() {
+    let home = Home::new();
+    let shown = on_terminal(
+        &home,
+        "login shop --password --username demo",
+        "Password:",
+        |_| {
+            let pid = std::fs::read_to_string(home.path().join("pid")).expect("a process");
+            let sent = Command::new("kill").args(["-TERM", pid.trim()]).status();
+            assert!(sent.expect("kill").success());
+        },
+    );
+    assert!(shown.contains("code=143"), "{shown:?}");
 }
