@@ -95,7 +95,7 @@ pub(crate) fn masked_fact(kind: &str, value: &str, source: &str) -> Evidence {
 pub(crate) fn shown(text: &str) -> String {
     /// No token is as short; a named value needs one of these signs.
     const PLAIN_MAX: usize = 16;
-    if text.len() < PLAIN_MAX && !text.contains(['=', '"', ' ']) {
+    if text.len() < PLAIN_MAX && !text.contains(['=', ':', '"', ' ']) {
         return text.to_owned();
     }
     let masked = mask(text);
@@ -283,5 +283,16 @@ fn sentence(class: Class, local: &Local) -> &'static str {
         Class::StoreUnavailable => "The session store cannot be read or written.",
         Class::NotAuth => "This is not about the token.",
         Class::Unknown => "The answer does not tell what is wrong.",
+    }
+}
+
+#[cfg(test)]
+mod shown_tests {
+    use super::shown;
+
+    #[test]
+    fn a_short_labelled_secret_is_masked_and_a_short_word_is_not() {
+        assert!(!shown("password:xq7").contains("xq7"));
+        assert_eq!(shown("invalid_grant"), "invalid_grant");
     }
 }
