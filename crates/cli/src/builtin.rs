@@ -1,6 +1,8 @@
 //! The example that runs when nothing is configured: one session `shop` at an embedded issuer, with a sample API.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -90,7 +92,7 @@ impl BuiltIn {
         .map_err(|error| CommandError::failed(error.to_string()))?;
         // In one step, so that a crash leaves the old file or the new one.
         let fresh = data.join(format!("{FILE}.new"));
-        std::fs::write(&fresh, text)
+        write_private(&fresh, &text)
             .and_then(|()| std::fs::rename(&fresh, &path))
             .map_err(|error| {
                 CommandError::new(
@@ -104,6 +106,18 @@ impl BuiltIn {
     pub fn issuer_port(&self) -> u16 {
         self.issuer.port_or_known_default().unwrap_or(ISSUER_PORT)
     }
+}
+
+/// A file for this user alone.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// `http://ADDRESS/`.

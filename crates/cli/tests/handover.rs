@@ -35,20 +35,131 @@ fn a_second_up_takes_over_the_socket_when_the_first_ends() {
         let told = running(&data)?;
         (told["pid"] == second.pid() && by_socket(&data, "till") == Some(200)).then_some(())
     });
-    // A newcomer meets the second now.
+    // A newcomer who wants the port of the second meets it now.
+    let taken = second.url("gateway").replace("http://", "");
+    home.write(
+        "tenure.toml",
+        &format!("[keeper]\nlisten = \"{taken}\"\n{TILL}"),
+    );
     let third = home.run(&["up"]);
     assert_eq!(third.code, 1, "{third:?}");
-    assert!(
-        third.err.contains(&format!("process {}", second.pid())),
-        "{third:?}"
-    );
+    for words in [format!("process {}", second.pid()), "--listen".to_owned()] {
+        assert!(third.err.contains(&words), "no {words:?} in {third:?}");
+    }
     let (code, said) = second.stop("TERM");
     assert_eq!(code, Some(0), "{said}");
     assert!(
         said.contains("took over") && said.contains("tenure.sock"),
         "{said}"
     );
-    assert!(!data.join("up.json").exists(), "a clean stop removes it");
+    for left in ["up.json", "tenure.sock"] {
+        assert!(!data.join(left).exists(), "a clean stop removes {left}");
+    }
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+#[test]
+fn a_plain_up_serves_where_the_first_no_longer_does() {
+    let home = Home::new();
+    let config = format!(
+        "[keeper]\nlisten = \"127.0.0.1:{}\"\nadmin = \"127.0.0.1:{}\"\n{TILL}",
+        free_port(),
+        free_port()
+    );
+    home.write("tenure.toml", &config);
+    let plain = || Up::start(home.command(&["up", "--json"]));
+    let first = plain();
+    let at = first.url("gateway");
+    let second = home.up(&[]);
+    first.stop("KILL");
+    wait_for("the handover", || {
+        (running(&home.data())?["pid"] == second.pid()).then_some(())
+    });
+    let third = plain();
+    assert_eq!(third.url("gateway"), at);
+    let (code, said) = third.stop("TERM");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains(&format!("process {}", second.pid())) && said.contains("same store"),
+        "{said}"
+    );
+    assert!(
+        home.data().join("tenure.sock").exists(),
+        "it is the second's"
+    );
+    assert_eq!(second.stop("TERM").0, Some(0));
+}
+
+#[test]
+fn the_built_in_issuer_is_taken_over_as_well() {
+    let home = Home::new();
+    let first = home.up_example();
+    let second = home.up(&["--issuer-listen", "127.0.0.1:0"]);
+    let issuer = first.url("issuer");
+    let renewed = || {
+        let url = format!("{}/api/v1/sessions/shop/refresh", second.url("admin"));
+        common::request("POST", &url, &[], "").status
+    };
+    assert_eq!(renewed(), 200);
+    first.stop("KILL");
+    wait_for("the handover", || {
+        (running(&home.data())?["issuer"] == issuer.as_str()).then_some(())
+    });
+    wait_for("a renewal", || (renewed() == 200).then_some(()));
+    assert_eq!(second.gateway("/shop/orders").status, 200);
+    let (code, said) = second.stop("TERM");
+    assert_eq!(code, Some(0), "{said}");
+    for words in ["--issuer-listen is not used", "took over", &issuer] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+}
+
+/// Whether the process handles the end of its terminal itself, by proc(5).
+fn catches_hangup(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let caught = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .expect("a mask");
+    u64::from_str_radix(caught.trim(), 16).expect("hexadecimal") & 1 == 1
+}
+
+#[test]
+fn the_end_of_the_terminal_is_a_clean_stop_unless_it_is_ignored() {
+    let home = Home::new();
+    home.write("tenure.toml", TILL);
+    let up = home.up(&[]);
+    assert!(catches_hangup(up.pid()));
+    let (code, said) = up.stop("HUP");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!home.data().join("up.json").exists(), "{said}");
+
+    let plain = home.command(&[]);
+    let mut command = std::process::Command::new("nohup");
+    command.env_clear().current_dir(home.path());
+    command.envs(
+        plain
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    command.arg(env!("CARGO_BIN_EXE_tenure")).args([
+        "up",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ]);
+    let up = Up::start(command);
+    assert!(!catches_hangup(up.pid()), "nohup asked for that");
+    up.signal("HUP");
+    assert_eq!(up.admin("/healthz").status, 200);
+    assert_eq!(up.stop("TERM").0, Some(0));
 }
 
 #[test]
@@ -111,6 +222,26 @@ fn a_secret_that_cannot_be_read_stops_its_own_session_only() {
         gateway.header("tenure-code"),
         Some("API02019"),
         "{gateway:?}"
+    );
+
+    // The command asks the one that keeps it, which knows more than the store.
+    let asked = home.run(&["status", "--json"]).ok().json();
+    assert_eq!(asked["sessions"][0]["state"], "needs_operator", "{asked}");
+    assert_eq!(asked["up"]["pid"], up.pid(), "{asked}");
+    let shown = home.run(&["status"]).ok().out;
+    for words in [
+        "needs_operator",
+        "API02019",
+        &format!("process {}", up.pid()),
+    ] {
+        assert!(shown.contains(words), "no {words:?} in:\n{shown}");
+    }
+    let config = format!("{TILL}{BOOKS}{}", BOOKS.replace("books", "later"));
+    home.write("tenure.toml", &config);
+    let shown = home.run(&["status"]).ok().out;
+    assert!(
+        shown.contains("later is not known to it"),
+        "what changed since the start is said:\n{shown}"
     );
 
     let alone = home.run(&["token", "books", "--json"]);

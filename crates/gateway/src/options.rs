@@ -133,7 +133,10 @@ const MIN_KEY: usize = 16;
 
 impl Options {
     /// Checks what can be checked before anything is opened.
-    pub(crate) fn check(&self) -> Result<(), SetupError> {
+    ///
+    /// # Errors
+    /// An address that other machines can reach without caller keys, a weak key, a key twice.
+    pub fn check(&self) -> Result<(), SetupError> {
         for (number, key) in self.caller_keys.iter().enumerate() {
             if key.secret.len() < MIN_KEY {
                 return Err(SetupError::WeakKey(key.name.clone()));

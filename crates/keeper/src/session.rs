@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tenure_core::session::State;
 use tenure_core::{Class, Code, Failure, Generation, Heal, Mono, Secret, Wall, Who};
 use tokio::sync::{oneshot, watch};
@@ -94,7 +94,7 @@ impl fmt::Debug for Token {
 }
 
 /// `tenure status --json`, one session. Seconds; `None` when unknown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
     /// Name.
     pub name: String,
@@ -118,6 +118,25 @@ pub struct Status {
     pub next_refresh_in: Option<i64>,
     /// What is wrong.
     pub failure: Option<Failure>,
+}
+
+impl Status {
+    /// A session nobody has logged in yet.
+    pub fn empty(config: &SessionConfig) -> Self {
+        Self {
+            name: config.name.clone(),
+            provider: config.profile.name.clone(),
+            state: State::Empty,
+            unsaved: false,
+            generation: Generation::default(),
+            access_expires_in: None,
+            refresh_expires_in: None,
+            session_ends_in: None,
+            last_refresh: None,
+            next_refresh_in: None,
+            failure: None,
+        }
+    }
 }
 
 /// What a caller learns after an API refused a token.

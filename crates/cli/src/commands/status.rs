@@ -1,17 +1,20 @@
 //! `tenure status`.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read, Write};
 use std::time::Duration;
 
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
+use serde::Deserialize;
 use serde_json::json;
 use tenure_keeper::{Keeper, Status};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::up::lock;
-use crate::app::App;
+use super::up::lock::{self, Running};
+use crate::app::{App, http_client};
 use crate::args;
+use crate::config::Spec;
 use crate::error::Outcome;
 use crate::output::table::Table;
 use crate::output::time::{relative, span};
@@ -20,52 +23,196 @@ use crate::output::{Paint, failure};
 /// How often the live view is drawn without a change.
 const REDRAW: Duration = Duration::from_secs(1);
 
+/// How long a running `tenure up` has to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Largest answer that is read, in bytes.
+const ANSWER_MAX: usize = 64 * 1024 * 1024;
+/// What is said where none runs.
+const NOBODY: &str =
+    "no `tenure up` runs with this data: tokens are renewed only when a command needs one";
+
 /// Shows the sessions, once or live.
 pub async fn run(app: &App, args: &args::Status) -> Outcome {
     if let Some(name) = &args.session {
         app.spec(name)?;
     }
-    // Nothing is asked of a server here, so no secret of the configuration is needed.
-    let sessions = app
-        .specs()
-        .iter()
-        .filter(|spec| args.session.as_ref().is_none_or(|name| *name == spec.name));
-    let keeper = app
-        .open_keeper(sessions.map(|spec| spec.config.clone()).collect(), false)
-        .await?;
-    let done = if args.watch {
-        watch(app, &keeper).await
-    } else {
-        show(app, &keeper)
+    let mut view = View {
+        app,
+        specs: app
+            .specs()
+            .iter()
+            .filter(|spec| args.session.as_ref().is_none_or(|name| *name == spec.name))
+            .collect(),
+        http: http_client()?,
+        keeper: None,
     };
-    keeper.shutdown().await;
+    let done = if args.watch {
+        watch(&mut view).await
+    } else {
+        match view.look().await {
+            Ok(seen) => show(app, &seen),
+            Err(error) => Err(error),
+        }
+    };
+    if let Some(keeper) = view.keeper {
+        keeper.shutdown().await;
+    }
     done
 }
 
-fn statuses(keeper: &Keeper) -> Vec<Status> {
-    keeper
-        .sessions()
-        .iter()
-        .map(tenure_keeper::Session::status)
-        .collect()
+/// Where the sessions are looked at: at the `tenure up` that keeps them, which knows more than the store; for what
+/// it does not tell, in the store.
+struct View<'a> {
+    app: &'a App,
+    specs: Vec<&'a Spec>,
+    http: tenure_http::Client,
+    /// Over the store, once that was needed.
+    keeper: Option<Keeper>,
 }
 
-fn show(app: &App, keeper: &Keeper) -> Outcome {
-    let statuses = statuses(keeper);
+/// What there was to see at one moment.
+struct Seen {
+    statuses: Vec<Status>,
+    running: Option<Running>,
+    /// Sessions that the `tenure up` that runs does not know: configured after it started.
+    unknown: Vec<String>,
+    /// Why it did not answer.
+    silent: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Sessions {
+    sessions: Vec<Status>,
+}
+
+impl View<'_> {
+    async fn look(&mut self) -> Outcome<Seen> {
+        let running = lock::running(&self.app.data.value);
+        let (told, silent) = match running.as_ref().and_then(Running::admin) {
+            None => (None, None),
+            Some(admin) => match self.ask(admin).await {
+                Ok(told) => (Some(told), None),
+                Err(why) => (None, Some(why)),
+            },
+        };
+        let asked = told.is_some();
+        let mut told: BTreeMap<String, Status> = told
+            .unwrap_or_default()
+            .into_iter()
+            .map(|status| (status.name.clone(), status))
+            .collect();
+        let (mut statuses, mut unknown) = (Vec::new(), Vec::new());
+        for spec in self.specs.clone() {
+            let status = match told.remove(&spec.name) {
+                Some(status) => status,
+                None => {
+                    if asked {
+                        unknown.push(spec.name.clone());
+                    }
+                    self.stored(spec).await?
+                }
+            };
+            statuses.push(status);
+        }
+        Ok(Seen {
+            statuses,
+            running,
+            unknown,
+            silent,
+        })
+    }
+
+    async fn ask(&self, admin: &str) -> Result<Vec<Status>, String> {
+        let request = http::Request::get(format!("{admin}/api/v1/sessions"))
+            .body(bytes::Bytes::new())
+            .map_err(|error| error.to_string())?;
+        let answer = self
+            .http
+            .send(request, ANSWER, ANSWER_MAX)
+            .await
+            .map_err(|fault| fault.detail)?;
+        if !answer.status().is_success() {
+            return Err(format!("it answered {}", answer.status()));
+        }
+        serde_json::from_slice::<Sessions>(answer.body())
+            .map(|answer| answer.sessions)
+            .map_err(|error| format!("its answer cannot be read: {error}"))
+    }
+
+    /// What the store says. Looking makes nothing: where no store is, nobody has logged in.
+    async fn stored(&mut self, spec: &Spec) -> Outcome<Status> {
+        if self.keeper.is_none() {
+            if !self.app.keeper_section().store.value.exists() {
+                return Ok(Status::empty(&spec.config));
+            }
+            // Nothing is asked of a server here, so no secret of the configuration is needed.
+            let configs = self.specs.iter().map(|spec| spec.config.clone()).collect();
+            self.keeper = Some(self.app.open_keeper(configs, false).await?);
+        }
+        Ok(self
+            .keeper
+            .as_ref()
+            .and_then(|keeper| keeper.session(&spec.name))
+            .map_or_else(|| Status::empty(&spec.config), |session| session.status()))
+    }
+}
+
+fn show(app: &App, seen: &Seen) -> Outcome {
     if app.out.json {
-        return app.out.json(&json!({ "sessions": statuses }));
+        return app.out.json(&json(seen));
     }
-    if statuses.is_empty() {
-        return app.out.line(format_args!(
-            "no sessions in {}; add one with `tenure init URL`",
-            app.source()
-        ));
-    }
-    let pages = lock::running_admin(&app.data.value);
-    for line in lines(&statuses, app.out.out, pages.as_deref()) {
+    for line in text(app, seen) {
         app.out.line(line)?;
     }
     Ok(())
+}
+
+/// `up` is null where none runs.
+fn json(seen: &Seen) -> serde_json::Value {
+    json!({ "sessions": seen.statuses, "up": seen.running })
+}
+
+fn text(app: &App, seen: &Seen) -> Vec<String> {
+    if seen.statuses.is_empty() {
+        return vec![format!(
+            "no sessions in {}; add one with `tenure init URL`",
+            app.source()
+        )];
+    }
+    let paint = app.out.out;
+    let pages = seen.running.as_ref().and_then(Running::admin);
+    let mut lines = lines(&seen.statuses, paint, pages);
+    lines.push(String::new());
+    lines.push(match &seen.running {
+        None => paint.dim(NOBODY),
+        Some(running) => paint.dim(format_args!("kept by tenure up: {running}")),
+    });
+    if let Some(why) = &seen.silent {
+        lines.push(format!(
+            "it did not answer ({why}); shown is what the store says"
+        ));
+    }
+    for name in &seen.unknown {
+        lines.push(format!(
+            "{} is not known to it: the configuration changed since it started; stop it and start it again",
+            paint.bold(name)
+        ));
+    }
+    lines
+}
+
+/// Columns that a narrow terminal does without, first to go first: provider, end of the session, last refresh, next
+/// refresh, generation.
+const LEAST: [usize; 5] = [7, 6, 5, 4, 2];
+
+/// Characters in a line of the terminal; `None` elsewhere.
+fn room() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let size = termios::tcgetwinsize(io::stdout()).ok()?;
+    // Terminals that do not know say 0.
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// The table, and below it what is wrong and what to type.
@@ -85,6 +232,9 @@ fn lines(statuses: &[Status], paint: Paint, pages: Option<&str>) -> Vec<String> 
     );
     for status in statuses {
         table.row(row(status, paint));
+    }
+    if let Some(room) = room() {
+        table.fit(room, &LEAST);
     }
     let mut lines = table.lines();
     for status in statuses {
@@ -126,8 +276,7 @@ fn row(status: &Status, paint: Paint) -> Vec<String> {
 }
 
 /// Draws every second and at every change, until q, Ctrl-C or the end of stdin.
-async fn watch(app: &App, keeper: &Keeper) -> Outcome {
-    let mut changes = keeper.store().changes();
+async fn watch(view: &mut View<'_>) -> Outcome {
     let keys = RawKeys::start();
     let (quit_tx, mut quit) = mpsc::channel(1);
     if keys.is_some() {
@@ -140,10 +289,11 @@ async fn watch(app: &App, keeper: &Keeper) -> Outcome {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
-        draw(app, keeper)?;
+        draw(view.app, &view.look().await?)?;
+        let mut changes = view.keeper.as_ref().map(|keeper| keeper.store().changes());
         tokio::select! {
             _ = ticks.tick() => {}
-            Ok(()) = changes.changed() => {}
+            Some(()) = changed(&mut changes) => {}
             Some(()) = quit.recv() => return Ok(()),
             _ = &mut interrupt => return Ok(()),
             _ = terminate.recv() => return Ok(()),
@@ -152,15 +302,18 @@ async fn watch(app: &App, keeper: &Keeper) -> Outcome {
     }
 }
 
+/// The next change of the store, where one is open.
+async fn changed(changes: &mut Option<tokio::sync::watch::Receiver<u64>>) -> Option<()> {
+    changes.as_mut()?.changed().await.ok()
+}
+
 /// A fresh screen on a terminal; elsewhere one table or JSON line after the other.
-fn draw(app: &App, keeper: &Keeper) -> Outcome {
+fn draw(app: &App, seen: &Seen) -> Outcome {
     let out = app.out;
-    let statuses = statuses(keeper);
     if out.json {
-        return out.json(&json!({ "sessions": statuses }));
+        return out.json(&json(seen));
     }
-    let pages = lock::running_admin(&app.data.value);
-    let mut text = lines(&statuses, out.out, pages.as_deref()).join("\n");
+    let mut text = text(app, seen).join("\n");
     if io::stdout().is_terminal() {
         // Home, then each line cleared to its end, then everything below: no flicker.
         text = format!(

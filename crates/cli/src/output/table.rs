@@ -21,6 +21,22 @@ impl Table {
         self.rows.push(cells);
     }
 
+    /// Takes columns away, in this order, until every line fits into `room` characters or none of them is left.
+    pub fn fit(&mut self, room: usize, least: &[usize]) {
+        let mut least = least.to_vec();
+        while !least.is_empty() && self.lines().iter().any(|line| width(line) > room) {
+            let gone = least.remove(0);
+            for row in &mut self.rows {
+                if gone < row.len() {
+                    row.remove(gone);
+                }
+            }
+            for index in &mut least {
+                *index -= usize::from(*index > gone);
+            }
+        }
+    }
+
     /// Every line, heading first, two spaces between columns and none at the end.
     pub fn lines(&self) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -65,6 +81,25 @@ fn width(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_matters_least_goes_first_where_there_is_little_room() {
+        let table = |room| {
+            let mut table = Table::new(&["A", "B", "C", "D"], Paint(true));
+            table.row(vec![
+                "aaaa".into(),
+                "bbbb".into(),
+                "cccc".into(),
+                "dddd".into(),
+            ]);
+            table.fit(room, &[1, 3, 2]);
+            table.lines()[1].clone()
+        };
+        assert_eq!(table(22), "aaaa  bbbb  cccc  dddd");
+        assert_eq!(table(21), "aaaa  cccc  dddd");
+        assert_eq!(table(10), "aaaa  cccc");
+        assert_eq!(table(1), "aaaa");
+    }
 
     #[test]
     fn columns_line_up_whatever_their_colours() {

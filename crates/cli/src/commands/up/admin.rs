@@ -444,10 +444,15 @@ fn seconds(text: &str) -> Result<Duration, value::Wrong> {
         .or_else(|_| value::duration(text))
 }
 
-/// Ready when the store answers: without it no session can be kept.
+/// Ready when the store can be read and written: without it no session can be kept.
 async fn ready(State(admin): State<Admin>) -> Answer {
-    match admin.keeper.store().list().await {
-        Ok(_) => Ok("ready\n".into_response()),
+    let store = admin.keeper.store();
+    let works = match store.list().await {
+        Ok(_) => store.probe().await,
+        Err(error) => Err(error),
+    };
+    match works {
+        Ok(()) => Ok("ready\n".into_response()),
         Err(error) => {
             let mut problem =
                 Problem::request(StatusCode::SERVICE_UNAVAILABLE, "store", Who::Operator, "");

@@ -1,6 +1,7 @@
 //! What `up` tells on its terminal.
 
 use tenure_core::session::State;
+use tenure_core::{Failure, Heal};
 use tenure_store::EventRow;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -54,6 +55,12 @@ pub fn ready(app: &App, up: &Up) -> Outcome {
     for session in up.keeper.sessions() {
         let status = session.status();
         let detail = match (&status.failure, status.access_expires_in) {
+            // The store remembers it of the last attempt; whether it still is so, the next one shows.
+            (Some(failure), _) if is_tried_again(status.state, failure) => format!(
+                "at the last attempt: {} {}; it is tried again by itself",
+                failure.code,
+                failure.detail.trim_end_matches('.')
+            ),
             (Some(failure), _) => format!("{} {}", failure.code, failure.detail),
             (None, Some(left)) if left > 0 => {
                 format!("access token ends in {}", time::span(left.unsigned_abs()))
@@ -86,6 +93,16 @@ pub fn ready(app: &App, up: &Up) -> Outcome {
     Ok(())
 }
 
+/// Whether the keeper goes on trying in this state.
+fn is_tried_again(state: State, failure: &Failure) -> bool {
+    let passing = matches!(failure.heal, Heal::Refresh | Heal::RetryLater);
+    passing
+        && match state {
+            State::Fresh | State::Due | State::Degraded | State::Expired => true,
+            State::Empty | State::NeedsLogin | State::NeedsOperator => false,
+        }
+}
+
 /// Tells what goes wrong, and when it is well again. Plain refreshes are not worth a line.
 pub async fn events(out: Output, mut events: broadcast::Receiver<EventRow>) {
     let mut troubled = std::collections::BTreeSet::new();
@@ -109,17 +126,55 @@ pub async fn events(out: Output, mut events: broadcast::Receiver<EventRow>) {
                 "ending" | "logged_out" | "unknown_outcome"
             )
         {
-            let code = event
-                .failure
-                .as_ref()
-                .map(|failure| format!("{} ", failure.code))
-                .unwrap_or_default();
-            out.note(format_args!(
-                "{}  {}: {code}{}",
-                time::clock(event.at),
-                event.session,
-                event.text
-            ));
+            out.note(told(&event));
+        }
+    }
+}
+
+/// The line for one event; the code once, where the text does not name it already.
+fn told(event: &EventRow) -> String {
+    let code = event
+        .failure
+        .as_ref()
+        .map(|failure| format!("{} ", failure.code))
+        .filter(|code| !event.text.contains(code.trim_end()))
+        .unwrap_or_default();
+    format!(
+        "{}  {}: {code}{}",
+        time::clock(event.at),
+        event.session,
+        event.text
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::{Class, Code, Wall, Who};
+
+    use super::*;
+
+    #[test]
+    fn a_code_is_told_once() {
+        let event = |text: &str| EventRow {
+            id: 1,
+            at: Wall(0),
+            session: "shop".to_owned(),
+            generation: tenure_core::Generation(1),
+            holder: String::new(),
+            kind: "failed".to_owned(),
+            text: text.to_owned(),
+            failure: Some(Failure::new(
+                Code::RefreshFailed,
+                Class::RefreshFailed,
+                "server_error",
+                Heal::RetryLater,
+                Who::Operator,
+                "it answered 500",
+            )),
+        };
+        for text in ["the refresh failed", "API02007: the refresh failed"] {
+            let line = told(&event(text));
+            assert_eq!(line.matches("API02007").count(), 1, "{line}");
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct Example {
     pub url: Url,
     /// The first user's password, if it was made just now.
     pub password: Option<Secret>,
+    /// Whether it was at another address at the last start, which the session's tokens name.
+    pub moved: bool,
     issuer: Arc<Issuer>,
     stop: CancellationToken,
     server: JoinHandle<()>,
@@ -55,6 +57,7 @@ impl Example {
     ) -> Outcome<Self> {
         let listener = bind(built_in, flag).await?;
         let url = address_url(listener.local_addr()?)?;
+        let moved = built_in.started_before && built_in.issuer != url;
         *built_in = BuiltIn::at(data, url.clone(), built_in.started_before)?;
         let audience = url
             .join(API_PATH)
@@ -86,6 +89,7 @@ impl Example {
         Ok(Self {
             url,
             password,
+            moved,
             issuer,
             stop,
             server,

@@ -36,6 +36,11 @@ pub async fn bind(at: &Sourced<SocketAddr>, what: &str, flag: &str) -> Outcome<T
     })
 }
 
+/// Whether somebody else listens there.
+pub async fn is_taken(at: SocketAddr) -> bool {
+    matches!(TcpListener::bind(at).await, Err(error) if error.kind() == ErrorKind::AddrInUse)
+}
+
 /// Where it listens.
 pub fn url(listener: &TcpListener) -> Outcome<Url> {
     super::url_of(listener.local_addr()?)

@@ -29,6 +29,13 @@ pub struct Running {
     issuer: Option<String>,
 }
 
+impl Running {
+    /// Where its status page and local API are; `None` while it is starting.
+    pub fn admin(&self) -> Option<&str> {
+        self.admin.as_deref()
+    }
+}
+
 impl fmt::Display for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The holder writes the file when it is ready; until then there is nothing to tell.
@@ -131,20 +138,6 @@ impl Lock {
         }
     }
 
-    /// Gives the lock back at a clean stop, and takes the file away if it is still this one.
-    pub fn release(self) {
-        let removed = self.is_ours().and_then(|ours| {
-            if ours {
-                std::fs::remove_file(&self.path)
-            } else {
-                Ok(())
-            }
-        });
-        if let Err(error) = removed {
-            tracing::warn!(path = %self.path.display(), %error, "could not be removed");
-        }
-    }
-
     /// Tells others who this is and where it listens.
     pub fn write(&mut self, urls: &Urls) -> Outcome {
         let running = Running {
@@ -159,6 +152,22 @@ impl Lock {
         self.file.rewind()?;
         self.file.write_all(&text)?;
         Ok(())
+    }
+}
+
+/// At every end but a kill the file goes, if it is still this one; what a kill leaves is known by its lock to be stale.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let removed = self.is_ours().and_then(|ours| {
+            if ours {
+                std::fs::remove_file(&self.path)
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(error) = removed {
+            tracing::warn!(path = %self.path.display(), %error, "could not be removed");
+        }
     }
 }
 
@@ -179,8 +188,8 @@ fn fault(path: &Path, error: &std::io::Error) -> CommandError {
     CommandError::new(Exit::NeedsOperator, problem)
 }
 
-/// Where the status page of the `tenure up` that runs on this data is; `None` when none runs.
-pub fn running_admin(data: &Path) -> Option<String> {
+/// The `tenure up` that runs on this data; `None` when none does.
+pub fn running(data: &Path) -> Option<Running> {
     let mut file = File::open(data.join(FILE)).ok()?;
     // Whoever can share the lock is alone: nobody holds it.
     match file.try_lock_shared() {
@@ -189,7 +198,12 @@ pub fn running_admin(data: &Path) -> Option<String> {
     }
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
-    serde_json::from_str::<Running>(&text).ok()?.admin
+    Some(serde_json::from_str(&text).unwrap_or_default())
+}
+
+/// Where the status page of the `tenure up` that runs on this data is; `None` when none runs.
+pub fn running_admin(data: &Path) -> Option<String> {
+    running(data)?.admin
 }
 
 #[cfg(test)]
@@ -227,7 +241,7 @@ mod tests {
         );
         let mut waiting = Lock::when_free(dir.path());
         assert!(waiting.try_recv().is_err());
-        first.release();
+        drop(first);
         let next = waiting
             .blocking_recv()
             .expect("the thread lives")
@@ -235,13 +249,13 @@ mod tests {
         // The first took its file away; the next one has made its own and holds that.
         assert!(dir.path().join(FILE).exists());
         assert!(Lock::take(dir.path()).expect("usable").is_err());
-        next.release();
+        drop(next);
         assert!(!dir.path().join(FILE).exists());
         assert_eq!(running_admin(dir.path()), None);
         let lock = Lock::take(dir.path()).expect("usable").expect("free");
         std::fs::write(dir.path().join("other"), "another's").expect("written");
         std::fs::rename(dir.path().join("other"), dir.path().join(FILE)).expect("renamed");
-        lock.release();
+        drop(lock);
         assert!(dir.path().join(FILE).exists(), "what is not ours stays");
     }
 }

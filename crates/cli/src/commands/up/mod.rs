@@ -14,7 +14,7 @@ mod page;
 mod socket;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -22,7 +22,7 @@ use tenure_core::{Generation, Secret};
 use tenure_gateway::Gateway;
 use tenure_keeper::Keeper;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -30,7 +30,7 @@ use url::Url;
 use crate::app::{App, Setup, http_client, make_private_dir};
 use crate::args;
 use crate::builtin::address_url;
-use crate::config::{Origin, Sourced};
+use crate::config::Sourced;
 use crate::error::{CommandError, Exit, Outcome, Problem};
 use admin::Admin;
 use example::Example;
@@ -49,8 +49,16 @@ struct Up {
     /// What serves them.
     servers: Vec<JoinHandle<()>>,
     example: Option<Example>,
-    /// Held by the `up` that has the socket; a second one takes it over when the first ends.
-    lock: Arc<Mutex<Option<Lock>>>,
+    held: Arc<Mutex<Held>>,
+}
+
+/// What one `up` on the data has and a second takes over when the first ends.
+#[derive(Default)]
+struct Held {
+    /// The lock, and with it the socket.
+    lock: Option<Lock>,
+    /// The built-in issuer, taken over.
+    example: Option<Example>,
 }
 
 /// Where everything can be reached.
@@ -61,22 +69,21 @@ pub struct Urls {
     issuer: Option<Url>,
 }
 
-/// Runs until SIGINT or SIGTERM.
+/// Runs until SIGINT, SIGTERM, or the terminal closes.
 pub async fn run(mut app: App, args: &args::Up) -> Outcome {
     make_private_dir(&app.data.value)?;
     let lock = Lock::take(&app.data.value)?;
-    if let Err(running) = &lock {
-        beside(&app, args, running)?;
-    }
     // Signals count from here on: what is begun is ended in order.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let up = start(&mut app, args, lock.ok()).await?;
+    let mut hangup = hangup()?;
+    let up = start(&mut app, args, lock).await?;
     announce::ready(&app, &up)?;
     let reporter = tokio::spawn(announce::events(app.out, up.keeper.events()));
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        Some(()) = recv(&mut hangup) => {}
     }
     if !app.out.json {
         app.out.note(
@@ -84,46 +91,98 @@ pub async fn run(mut app: App, args: &args::Up) -> Outcome {
         );
     }
     tokio::select! {
-        () = up.stop() => {}
+        () = up.stop(&app.data.value) => {}
         _ = interrupt.recv() => return Err(CommandError::failed("stopped without waiting; intents in the store tell the next start")),
     }
     reporter.abort();
     Ok(())
 }
 
-/// A second `up` on the same data: only if it was told where to listen.
-fn beside(app: &App, args: &args::Up, running: &Running) -> Outcome {
-    if args.listen.is_none() {
-        let problem = Problem::new(format!("tenure is already up with this data: {running}"))
-            .at(app.data.value.display())
-            .fix(
-                "use it there; or run a second one on the same store with --listen 127.0.0.1:PORT",
-            );
-        return Err(CommandError::new(Exit::Failed, problem));
-    }
-    app.out.note(format_args!(
-        "tenure is already up with this data: {running}; serving through the same store"
-    ));
-    Ok(())
+/// The end of the terminal, unless whoever started this had it ignored, as `nohup` does.
+fn hangup() -> Outcome<Option<Signal>> {
+    Ok(if ignores_hangup() {
+        None
+    } else {
+        Some(signal(SignalKind::hangup())?)
+    })
 }
 
-async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up> {
-    let second = lock.is_none();
+/// `SigIgn` of proc(5), a mask in hexadecimal. Where there is no /proc, nothing is known to be ignored.
+fn ignores_hangup() -> bool {
+    let mask = 1 << (SignalKind::hangup().as_raw_value() - 1);
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|text| {
+            let ignored = text.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+            u64::from_str_radix(ignored.trim(), 16).ok()
+        })
+        .is_some_and(|ignored| ignored & mask != 0)
+}
+
+async fn recv(signal: &mut Option<Signal>) -> Option<()> {
+    signal.as_mut()?.recv().await
+}
+
+/// What is not used is said: a flag without effect looks like one that had it.
+fn unused(app: &App, args: &args::Up, first: Option<&Running>) {
+    if args.issuer_listen.is_none() {
+        return;
+    }
+    match (&app.setup, first) {
+        (Setup::File(config), _) => app.out.warn(format_args!(
+            "--issuer-listen is for the built-in example and is not used: {} says which servers there are",
+            config.path.display()
+        )),
+        (Setup::BuiltIn(_), Some(_)) => app.out.warn(
+            "--issuer-listen is not used: the issuer runs in the other tenure up, and stays at its address",
+        ),
+        (Setup::BuiltIn(_), None) => {}
+    }
+}
+
+/// What a listener of a second `up` fails with where nobody chose an address for it: the first is meant then.
+fn beside(app: &App, error: CommandError, chosen: bool, first: Option<&Running>) -> CommandError {
+    let Some(running) = first.filter(|_| !chosen) else {
+        return error;
+    };
+    let problem = Problem::new(format!("tenure is already up with this data: {running}"))
+        .at(app.data.value.display())
+        .fix("use it there; or run a second one on the same store with --listen 127.0.0.1:PORT");
+    CommandError::new(Exit::Failed, problem)
+}
+
+async fn start(app: &mut App, args: &args::Up, lock: Result<Lock, Running>) -> Outcome<Up> {
+    let (lock, running) = match lock {
+        Ok(lock) => (Some(lock), None),
+        Err(running) => (None, Some(running)),
+    };
+    let second = running.is_some();
+    unused(app, args, running.as_ref());
     let section = app.keeper_section().clone();
     let gateway_at = section.listen.clone().or_flag(args.listen, "--listen");
     let mut admin_at = section.admin.clone().or_flag(args.admin, "--admin");
-    if second && admin_at.origin == Origin::Default {
-        // The usual port is taken by the first.
+    check_admin(&admin_at)?;
+    if second && args.admin.is_none() && listen::is_taken(admin_at.value).await {
+        // By the first, most likely; nobody chose this one.
         admin_at.value.set_port(0);
     }
-    check_admin(&admin_at)?;
-    let gateway_listener = listen::bind(&gateway_at, "the gateway", "--listen").await?;
+    let gateway_listener = listen::bind(&gateway_at, "the gateway", "--listen")
+        .await
+        .map_err(|error| beside(app, error, args.listen.is_some(), running.as_ref()))?;
     let admin_listener = listen::bind(&admin_at, "the status page", "--admin").await?;
     let mut urls = Urls {
         gateway: listen::url(&gateway_listener)?,
         admin: listen::url(&admin_listener)?,
         issuer: None,
     };
+    let gateway_options = gateway_options(app, &section, &gateway_listener, &urls)?;
+    // Before anything is made that a start refused here would leave behind.
+    gateway_options.check().map_err(|error| refused(&error))?;
+    if let Some(running) = &running {
+        app.out.note(format_args!(
+            "tenure is already up with this data: {running}; serving through the same store"
+        ));
+    }
     let example = match &mut app.setup {
         Setup::BuiltIn(built_in) if !second => {
             Some(Example::start(&app.data.value, built_in, args.issuer_listen, &urls.admin).await?)
@@ -142,11 +201,7 @@ async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up
     if let Some(example) = &example {
         first_login(&keeper, example).await?;
     }
-    let gateway = Gateway::new(
-        keeper.clone(),
-        gateway_options(app, &section, &gateway_listener, &urls)?,
-    )
-    .map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))?;
+    let gateway = Gateway::new(keeper.clone(), gateway_options).map_err(|error| refused(&error))?;
     let mut up = Up {
         keeper,
         gateway,
@@ -154,7 +209,7 @@ async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up
         stop: CancellationToken::new(),
         servers: Vec::new(),
         example,
-        lock: Arc::default(),
+        held: Arc::default(),
     };
     let admin = up.serve(app, http_client()?, gateway_listener, admin_listener);
     let first = match lock {
@@ -166,6 +221,10 @@ async fn start(app: &mut App, args: &args::Up, lock: Option<Lock>) -> Outcome<Up
     };
     up.serve_socket(app, &admin, first);
     Ok(up)
+}
+
+fn refused(error: &tenure_gateway::SetupError) -> CommandError {
+    CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string()))
 }
 
 /// The configuration is checked when it is read; a flag is checked here.
@@ -213,7 +272,8 @@ fn gateway_options(
     })
 }
 
-/// The example's session is logged in once, at the first start; after a logout it stays logged out.
+/// The example's session is logged in once, at the first start; after a logout it stays logged out. Where the issuer
+/// moved, the API knows it by its new name only, so the tokens are renewed.
 async fn first_login(keeper: &Keeper, example: &Example) -> Outcome {
     let Some(session) = keeper.session(crate::builtin::SESSION) else {
         return Ok(());
@@ -221,6 +281,12 @@ async fn first_login(keeper: &Keeper, example: &Example) -> Outcome {
     if session.snapshot().generation == Generation::default() {
         let login = example.login(session.config()).await?;
         keeper.login(session.name(), login).await?;
+    } else if example.moved
+        && session.snapshot().token.is_some()
+        && let Err(failure) = session.refresh().await
+    {
+        // The list of sessions shows it.
+        tracing::warn!(code = %failure.code, "the session could not be renewed at the issuer's new address");
     }
     Ok(())
 }
@@ -254,7 +320,8 @@ impl Up {
         admin
     }
 
-    /// The first `up` on this data has the socket; another waits until it can take it over.
+    /// The first `up` on this data has the socket; another waits until it can take it over, and the built-in issuer
+    /// with it.
     fn serve_socket(&mut self, app: &App, admin: &Admin, first: Option<Lock>) {
         let (out, data, stop) = (app.out, app.data.value.clone(), self.stop.clone());
         let router = admin.socket_router();
@@ -266,13 +333,17 @@ impl Up {
             }
         };
         if let Some(lock) = first {
-            hold(&self.lock, lock);
+            hold(&self.held).lock = Some(lock);
             if let Some(listener) = bound(&data) {
                 self.servers.push(socket::serve(listener, router, stop));
             }
             return;
         }
-        let (held, urls) = (Arc::clone(&self.lock), self.urls.clone());
+        let mut built_in = match &app.setup {
+            Setup::BuiltIn(built_in) => Some(built_in.clone()),
+            Setup::File(_) => None,
+        };
+        let (held, mut urls) = (Arc::clone(&self.held), self.urls.clone());
         self.servers.push(tokio::spawn(async move {
             let taken = tokio::select! {
                 taken = Lock::when_free(&data) => taken,
@@ -280,15 +351,33 @@ impl Up {
             };
             // The thread that waits answers before it ends.
             let Ok(taken) = taken else { return };
-            match taken.and_then(|lock| told(lock, &urls)) {
-                Ok(lock) => hold(&held, lock),
+            let mut lock = match taken {
+                Ok(lock) => lock,
                 // Everything but the socket goes on.
-                Err(error) => return out.warn(first_problem(&error)),
+                Err(error) => return out.warn(not_taken("the socket", &error)),
+            };
+            if let Some(built_in) = &mut built_in {
+                match Example::start(&data, built_in, None, &urls.admin).await {
+                    Ok(example) => {
+                        urls.issuer = Some(example.url.clone());
+                        hold(&held).example = Some(example);
+                    }
+                    Err(error) => out.warn(not_taken("the built-in issuer", &error)),
+                }
             }
+            if let Err(error) = lock.write(&urls) {
+                out.warn(not_taken("the socket", &error));
+            }
+            hold(&held).lock = Some(lock);
             let Some(listener) = bound(&data) else { return };
+            let issuer = urls
+                .issuer
+                .as_ref()
+                .map(|url| format!(" and the issuer {}", bare(url)));
             out.note(format_args!(
-                "the other tenure up has ended: this one took over {}",
-                socket::path(&data).display()
+                "the other tenure up has ended: this one took over {}{}",
+                socket::path(&data).display(),
+                issuer.unwrap_or_default()
             ));
             // A server that panicked has ended, too.
             let _ended = socket::serve(listener, router, stop).await;
@@ -296,40 +385,32 @@ impl Up {
     }
 
     /// Callers first, then the exchanges, then the issuer they need.
-    async fn stop(self) {
+    async fn stop(self, data: &Path) {
         self.stop.cancel();
         for server in self.servers {
             // A server that panicked has ended, too.
             let _ended = server.await;
         }
         self.keeper.shutdown().await;
-        if let Some(example) = self.example {
+        let Held { lock, example } = std::mem::take(&mut *hold(&self.held));
+        for example in [self.example, example].into_iter().flatten() {
             example.stop().await;
         }
-        let lock = self
-            .lock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(lock) = lock {
-            lock.release();
+        if lock.is_some() {
+            // Before the lock falls free: the next to hold it makes a socket of its own there.
+            socket::remove(data);
         }
+        drop(lock);
     }
 }
 
-fn hold(place: &Mutex<Option<Lock>>, lock: Lock) {
-    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+fn hold(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The lock, once it tells others who holds it.
-fn told(mut lock: Lock, urls: &Urls) -> Outcome<Lock> {
-    lock.write(urls)?;
-    Ok(lock)
-}
-
-fn first_problem(error: &CommandError) -> String {
-    let what = error.problems.first().map_or("", |problem| &problem.what);
-    format!("the socket cannot be taken over: {what}")
+fn not_taken(what: &str, error: &CommandError) -> String {
+    let why = error.problems.first().map_or("", |problem| &problem.what);
+    format!("{what} cannot be taken over: {why}")
 }
 
 /// The line of JSON that says that everything is ready.

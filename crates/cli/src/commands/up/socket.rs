@@ -58,6 +58,16 @@ pub fn bind(data: &Path) -> Result<UnixListener, Problem> {
     Ok(listener)
 }
 
+/// Takes it away at a clean stop. The caller still holds the lock on the data.
+pub fn remove(data: &Path) {
+    match std::fs::remove_file(path(data)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path(data).display(), %error, "could not be removed");
+        }
+        _ => {}
+    }
+}
+
 /// Serves until `stop`.
 pub fn serve(listener: UnixListener, router: Router, stop: CancellationToken) -> JoinHandle<()> {
     let service = router.into_make_service_with_connect_info::<Peer>();
