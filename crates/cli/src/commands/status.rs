@@ -103,14 +103,13 @@ impl View<'_> {
             .collect();
         let (mut statuses, mut unknown) = (Vec::new(), Vec::new());
         for spec in self.specs.clone() {
-            let status = match told.remove(&spec.name) {
-                Some(status) => status,
-                None => {
-                    if asked {
-                        unknown.push(spec.name.clone());
-                    }
-                    self.stored(spec).await?
+            let status = if let Some(status) = told.remove(&spec.name) {
+                status
+            } else {
+                if asked {
+                    unknown.push(spec.name.clone());
                 }
+                self.stored(spec).await?
             };
             statuses.push(status);
         }
