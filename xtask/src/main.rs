@@ -4,6 +4,7 @@
 
 mod corpus;
 mod licences;
+mod services;
 mod test;
 mod tidy;
 

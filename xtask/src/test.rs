@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 pub fn run(root: &Path, args: &[String]) -> ExitCode {
-    if let Err(problem) = compiler_present() {
+    if let Err(problem) = compiler_present().and_then(|()| crate::services::ensure()) {
         eprintln!("xtask test: {problem}");
         return ExitCode::FAILURE;
     }

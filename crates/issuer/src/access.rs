@@ -171,7 +171,7 @@ impl Issuer {
         self.sign("JWT", claims)
     }
 
-    fn sign<T: Serialize>(&self, typ: &str, claims: &T) -> Result<Secret, IssuerError> {
+    pub(crate) fn sign<T: Serialize>(&self, typ: &str, claims: &T) -> Result<Secret, IssuerError> {
         let key = self.signing_key();
         key.sign(Some(typ), claims)
             .map_err(|error| IssuerError::Key {
@@ -192,7 +192,10 @@ impl Issuer {
         let token = self
             .with_keys(|keys| verify(token, keys, &rules))
             .map_err(Refused::Invalid)?;
-        if self.revocations.is_revoked(token.jti(), token.text("sid")) {
+        if self
+            .revocations
+            .is_revoked(token.jti(), token.text("sid"), token.iat())
+        {
             return Err(Refused::Revoked);
         }
         Ok(token)

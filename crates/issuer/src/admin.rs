@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, PoisonError};
 
-use rusqlite::params;
 use tenure_core::family::Subtype;
 
+use crate::changes::Change;
 use crate::error::IssuerError;
-use crate::families::{self, SessionInfo, Which};
+use crate::families::{self, End, SessionInfo, Which};
 use crate::issuer::Issuer;
 use crate::keys::{self, KeyInfo};
 use crate::refresh_token::FamilyId;
@@ -62,17 +62,26 @@ impl Issuer {
     }
 
     pub(crate) async fn end(&self, which: Which, subtype: Subtype) -> Result<usize, IssuerError> {
-        let ended = families::revoke(&self.db, which, subtype, self.now()).await?;
+        let ended = families::revoke(&self.db, which, self.ending(subtype)).await?;
         for id in &ended {
             self.refuse_access_of(*id);
         }
         Ok(ended.len())
     }
 
+    pub(crate) fn ending(&self, subtype: Subtype) -> End {
+        End {
+            subtype,
+            now_ms: self.now(),
+            until_ms: self.access_gone_ms(),
+        }
+    }
+
     /// From now on the session's access tokens are refused.
     pub(crate) fn refuse_access_of(&self, id: FamilyId) {
         self.revocations
-            .revoke_session(&id.sid(), self.access_gone_ms());
+            .apply(&Change::session(id.sid(), self.access_gone_ms()));
+        self.nudge();
     }
 
     /// When every access token issued until now is expired.
@@ -85,16 +94,11 @@ impl Issuer {
     /// Refuses one access token until it expires.
     pub(crate) async fn refuse_access(&self, jti: &str, exp_s: i64) -> Result<(), IssuerError> {
         let until = exp_s.saturating_mul(1000).saturating_add(60_000);
-        let name = jti.to_owned();
-        self.db
-            .write(move |tx| {
-                tx.execute(
-                    "INSERT OR IGNORE INTO revoked_tokens (jti, expires_ms) VALUES (?1, ?2)",
-                    params![name, until],
-                )
-            })
-            .await?;
-        self.revocations.revoke_token(jti, until);
+        let change = Change::token(jti.to_owned(), until);
+        let stored = change.clone();
+        self.db.write(move |tx| stored.append(tx)).await?;
+        self.revocations.apply(&change);
+        self.nudge();
         Ok(())
     }
 

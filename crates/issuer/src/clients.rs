@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError};
 
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
-use rusqlite::params;
 use subtle::ConstantTimeEq;
 use tenure_core::Secret;
 use tenure_jose::{Rules, peek, verify};
 
+use crate::changes::{Change, Kind};
 use crate::client::{Client, ClientRegistration};
+use crate::db::{Db, values};
 use crate::error::{IssuerError, OAuthError};
 use crate::issuer::Issuer;
 use crate::params::{Params, printable};
@@ -21,19 +22,14 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 const LEEWAY_S: i64 = 60;
 /// Assertions must not live longer than this, in seconds; their `jti` is remembered for so long.
 const LONGEST_ASSERTION_S: i64 = 3_600;
-/// Assertions remembered at one time.
-const MOST_ASSERTIONS: usize = 50_000;
-
 pub(crate) type Registry = HashMap<String, Arc<Client>>;
 
-/// `jti`s of assertions that were accepted, with the second after which they are expired anyway.
-pub(crate) type SeenAssertions = HashMap<(String, String), i64>;
-
-pub(crate) async fn load(db: &tenure_store::sqlite::Db) -> Result<Registry, IssuerError> {
+pub(crate) async fn load(db: &Db) -> Result<Registry, IssuerError> {
     let rows: Vec<(String, String, Option<Vec<u8>>)> = db
-        .read(|conn| {
-            conn.prepare("SELECT id, registration, secret_mac FROM clients")?
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .read(|tx| {
+            tx.query("SELECT id, registration, secret_mac FROM clients", &[])?
+                .iter()
+                .map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
                 .collect()
         })
         .await?;
@@ -64,14 +60,15 @@ impl Issuer {
             name: "client",
             why: error.to_string(),
         })?;
-        let (row_id, row_mac) = (id.clone(), mac.clone());
+        let (row_id, row_mac, now) = (id.clone(), mac.clone(), self.now());
         self.db
             .write(move |tx| {
                 tx.execute(
                     "INSERT INTO clients (id, registration, secret_mac) VALUES (?1, ?2, ?3) \
                      ON CONFLICT (id) DO UPDATE SET registration = excluded.registration, secret_mac = excluded.secret_mac",
-                    params![row_id, json, row_mac],
-                )
+                    values![&row_id, &json, row_mac.as_ref()],
+                )?;
+                Change::reload(Kind::Clients, now).append(tx)
             })
             .await?;
         // What is held in memory must be what a restart would read.
@@ -101,7 +98,7 @@ impl Issuer {
     }
 
     /// Who the client of a request is, proven as its registration asks.
-    pub(crate) fn authenticate(
+    pub(crate) async fn authenticate(
         &self,
         headers: &HeaderMap,
         params: &Params,
@@ -135,7 +132,7 @@ impl Issuer {
                 }
                 Ok(client)
             }
-            Offered::Assertion(assertion) => self.asserted(&assertion),
+            Offered::Assertion(assertion) => self.asserted(&assertion).await,
         }
     }
 
@@ -149,7 +146,7 @@ impl Issuer {
     }
 
     /// RFC 7523 §3: issuer and subject are the client, the audience is this server, used once.
-    fn asserted(&self, assertion: &Secret) -> Result<Arc<Client>, OAuthError> {
+    async fn asserted(&self, assertion: &Secret) -> Result<Arc<Client>, OAuthError> {
         let refused = |why: &str| {
             OAuthError::invalid_client(format!("The client assertion is not accepted: {why}."))
         };
@@ -185,18 +182,9 @@ impl Issuer {
             return Err(refused("it lives longer than an hour"));
         }
         let jti = proven.jti().ok_or_else(|| refused("it has no jti"))?;
-        let mut seen = self
-            .assertions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, until| *until > now_s);
-        if seen.len() >= MOST_ASSERTIONS {
-            return Err(OAuthError::throttled(1));
-        }
-        if seen
-            .insert((client.id().to_owned(), jti.to_owned()), exp + LEEWAY_S)
-            .is_some()
-        {
+        let id = format!("assertion {} {jti}", client.id());
+        let until_ms = (exp + LEEWAY_S).saturating_mul(1000);
+        if !self.first_sight(&id, until_ms).await? {
             return Err(refused("it was used before"));
         }
         Ok(client)

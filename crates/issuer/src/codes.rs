@@ -1,13 +1,13 @@
 //! Authorization codes: random, kept as hashes, spent once (RFC 6749 §4.1.2, RFC 7636).
 
-use rusqlite::{OptionalExtension, Transaction, params};
 use subtle::ConstantTimeEq;
 use tenure_core::Secret;
-use tenure_core::family::{Family, Subtype};
+use tenure_core::family::Family;
 use tenure_jose::{b64url, random, sha256};
 use tenure_store::StoreError;
 
-use crate::families::{self, Login, Which};
+use crate::db::{SqlResult, Tx, values};
+use crate::families::{self, End, Login, Which};
 use crate::issuer::Issuer;
 use crate::refresh_token::FamilyId;
 
@@ -46,6 +46,8 @@ pub(crate) struct Redeem {
     pub(crate) client_id: String,
     pub(crate) redirect_uri: Option<String>,
     pub(crate) verifier: Secret,
+    /// What becomes of the session a code that comes again began.
+    pub(crate) end: End,
 }
 
 impl Issuer {
@@ -60,14 +62,14 @@ impl Issuer {
                 tx.execute(
                     "INSERT INTO codes (hash, client_id, user_id, redirect_uri, challenge, scope, nonce, auth_ms, expires_ms) \
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                    params![
-                        hash,
-                        code.client_id,
-                        code.user_id,
-                        code.redirect_uri,
-                        code.challenge,
-                        code.scope,
-                        code.nonce,
+                    values![
+                        &hash,
+                        &code.client_id,
+                        &code.user_id,
+                        &code.redirect_uri,
+                        &code.challenge,
+                        &code.scope,
+                        code.nonce.as_ref(),
                         code.auth_ms,
                         expires
                     ],
@@ -90,13 +92,15 @@ struct Row {
     family: Option<[u8; 16]>,
 }
 
-fn redeem_in(tx: &Transaction<'_>, ask: &Redeem, now: i64) -> rusqlite::Result<Redeemed> {
+fn redeem_in(tx: &mut dyn Tx, ask: &Redeem, now: i64) -> SqlResult<Redeemed> {
     let hash = sha256(ask.code.expose().as_bytes());
     let row = tx
-        .prepare_cached(
-            "SELECT client_id, user_id, redirect_uri, challenge, scope, nonce, auth_ms, expires_ms, family FROM codes WHERE hash = ?1",
+        .row(
+            "SELECT client_id, user_id, redirect_uri, challenge, scope, nonce, auth_ms, expires_ms, family FROM codes \
+             WHERE hash = ?1 FOR UPDATE",
+            values![&hash],
         )?
-        .query_row([hash.as_slice()], |row| {
+        .map(|row| -> SqlResult<Row> {
             let code = Code {
                 client_id: row.get(0)?,
                 user_id: row.get(1)?,
@@ -108,7 +112,7 @@ fn redeem_in(tx: &Transaction<'_>, ask: &Redeem, now: i64) -> rusqlite::Result<R
             };
             Ok(Row { code, expires_ms: row.get(7)?, family: row.get(8)? })
         })
-        .optional()?;
+        .transpose()?;
     let Some(Row {
         code,
         expires_ms,
@@ -133,7 +137,7 @@ fn redeem_in(tx: &Transaction<'_>, ask: &Redeem, now: i64) -> rusqlite::Result<R
         return Ok(Redeemed::WrongVerifier);
     }
     if let Some(begun) = family.map(FamilyId) {
-        let ended = families::revoke_in(tx, &Which::One(begun), Subtype::CodeReplayed, now)?;
+        let ended = families::revoke_in(tx, &Which::One(begun), &ask.end)?;
         return Ok(Redeemed::Replayed(ended.first().copied()));
     }
     if now > expires_ms {
@@ -148,7 +152,7 @@ fn redeem_in(tx: &Transaction<'_>, ask: &Redeem, now: i64) -> rusqlite::Result<R
     let family = families::begin(tx, &login, now)?;
     tx.execute(
         "UPDATE codes SET family = ?2 WHERE hash = ?1",
-        params![hash, login.family.0],
+        values![&hash, &login.family.0],
     )?;
     Ok(Redeemed::Granted {
         nonce: code.nonce,

@@ -1,11 +1,11 @@
 //! Device codes (RFC 8628): one end polls, the other end types a short code into a page.
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
 use tenure_core::Secret;
 use tenure_core::family::Family;
 use tenure_jose::{b64url, random, sha256};
 use tenure_store::StoreError;
 
+use crate::db::{Row, SqlResult, Tx, values};
 use crate::families::{self, Login};
 use crate::issuer::Issuer;
 use crate::refresh_token::FamilyId;
@@ -87,7 +87,7 @@ impl Issuer {
                 tx.execute(
                     "INSERT INTO device_codes (hash, user_code, client_id, scope, state, interval_s, expires_ms) \
                      VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6)",
-                    params![hash, code, client_id, scope, interval, expires],
+                    values![&hash, &code, &client_id, &scope, interval, expires],
                 )
             })
             .await?;
@@ -101,13 +101,13 @@ impl Issuer {
     pub(crate) async fn waiting(&self, user_code: &str) -> Result<Option<Waiting>, StoreError> {
         let (code, now) = (user_code.to_owned(), self.now());
         self.db
-            .read(move |conn| {
-                conn.query_row(
+            .read(move |tx| {
+                tx.row(
                     "SELECT client_id, scope FROM device_codes WHERE user_code = ?1 AND state = 'pending' AND expires_ms >= ?2",
-                    params![code, now],
-                    |row| Ok(Waiting { client_id: row.get(0)?, scope: row.get(1)? }),
-                )
-                .optional()
+                    values![&code, now],
+                )?
+                .map(|row| Ok(Waiting { client_id: row.get(0)?, scope: row.get(1)? }))
+                .transpose()
             })
             .await
     }
@@ -125,7 +125,7 @@ impl Issuer {
                 let changed = tx.execute(
                     "UPDATE device_codes SET state = ?3, user_id = ?4, auth_ms = ?2 \
                      WHERE user_code = ?1 AND state = 'pending' AND expires_ms >= ?2",
-                    params![code, now, state, user],
+                    values![&code, now, state, user.as_ref()],
                 )?;
                 Ok(changed == 1)
             })
@@ -155,7 +155,7 @@ struct Device {
     expires_ms: i64,
 }
 
-fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
+fn device(row: &Row) -> SqlResult<Device> {
     Ok(Device {
         client_id: row.get(0)?,
         scope: row.get(1)?,
@@ -167,21 +167,16 @@ fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
     })
 }
 
-fn poll_in(
-    tx: &Transaction<'_>,
-    hash: &[u8; 32],
-    client_id: &str,
-    now: i64,
-) -> rusqlite::Result<Polled> {
-    let found = tx
-        .prepare_cached(
-            "SELECT client_id, scope, state, user_id, interval_s, polled_ms, expires_ms FROM device_codes WHERE hash = ?1",
-        )?
-        .query_row([hash.as_slice()], device)
-        .optional()?;
-    let Some(device) = found else {
+fn poll_in(tx: &mut dyn Tx, hash: &[u8; 32], client_id: &str, now: i64) -> SqlResult<Polled> {
+    let found = tx.row(
+        "SELECT client_id, scope, state, user_id, interval_s, polled_ms, expires_ms FROM device_codes \
+         WHERE hash = ?1 FOR UPDATE",
+        values![hash],
+    )?;
+    let Some(row) = found else {
         return Ok(Polled::Unknown);
     };
+    let device = device(&row)?;
     if device.client_id != client_id {
         return Ok(Polled::WrongClient);
     }
@@ -199,7 +194,7 @@ fn poll_in(
             let family = families::begin(tx, &login, now)?;
             tx.execute(
                 "UPDATE device_codes SET state = 'spent' WHERE hash = ?1",
-                params![hash],
+                values![hash],
             )?;
             Ok(Polled::Granted { login, family })
         }
@@ -211,7 +206,7 @@ fn poll_in(
             let interval = device.interval_s + if too_fast { SLOW_DOWN_S } else { 0 };
             tx.execute(
                 "UPDATE device_codes SET polled_ms = ?2, interval_s = ?3 WHERE hash = ?1",
-                params![hash, now, interval],
+                values![hash, now, interval],
             )?;
             Ok(if too_fast {
                 Polled::SlowDown

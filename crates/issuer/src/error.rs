@@ -98,7 +98,7 @@ impl OAuthError {
         }
     }
 
-    fn status(mut self, status: StatusCode) -> Self {
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }

@@ -1,10 +1,10 @@
 //! Families in the database: the rotation rule applied in one write.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use tenure_core::family::{self, Decision, Family, Limit, Presented, Subtype};
 use tenure_store::StoreError;
-use tenure_store::sqlite::Db;
 
+use crate::changes::Change;
+use crate::db::{Db, Row, SqlError, SqlResult, Tx, Value, values};
 use crate::refresh_token::FamilyId;
 use crate::scope;
 
@@ -60,133 +60,171 @@ pub(crate) struct Ask {
     pub(crate) client_id: String,
     pub(crate) scope: Option<String>,
     pub(crate) now_ms: i64,
+    /// When the session's access tokens are all expired.
+    pub(crate) until_ms: i64,
     pub(crate) options: family::Options,
+}
+
+/// Why and when families end.
+#[derive(Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) subtype: Subtype,
+    pub(crate) now_ms: i64,
+    /// When their access tokens are all expired.
+    pub(crate) until_ms: i64,
 }
 
 const COLUMNS: &str = "generation, born_ms, used_ms, window_from_ms, confirmed, late_at, revoked, user_id, client_id, scope";
 
-fn family_of(row: &Row<'_>) -> rusqlite::Result<Family> {
-    let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+/// A family as it was read, with its login.
+pub(crate) struct Found {
+    pub(crate) family: Family,
+    pub(crate) login: Login,
+    /// Whether its user is disabled, or gone.
+    pub(crate) disabled: bool,
+}
+
+fn family_of(row: &Row) -> SqlResult<Family> {
     let revoked: Option<String> = row.get(6)?;
     Ok(Family {
-        generation: unsigned(row.get(0)?),
+        generation: row.get(0)?,
         born_ms: row.get(1)?,
         used_ms: row.get(2)?,
         window_from_ms: row.get(3)?,
         confirmed: row.get(4)?,
-        late_at: row.get::<_, Option<i64>>(5)?.map(unsigned),
+        late_at: row.get(5)?,
         // An unknown word comes from a newer program; dead is dead.
         revoked: revoked.map(|word| Subtype::parse(&word).unwrap_or(Subtype::Administrator)),
     })
 }
 
-fn find(conn: &Connection, id: FamilyId) -> rusqlite::Result<Option<(Family, Login, bool)>> {
+/// Reads [`COLUMNS`], then whether the user is disabled.
+pub(crate) fn found(row: &Row, id: FamilyId) -> SqlResult<Found> {
+    Ok(Found {
+        family: family_of(row)?,
+        login: Login {
+            family: id,
+            user_id: row.get(7)?,
+            client_id: row.get(8)?,
+            scope: row.get(9)?,
+        },
+        disabled: row.get(10)?,
+    })
+}
+
+fn find(tx: &mut dyn Tx, id: FamilyId, lock: bool) -> SqlResult<Option<Found>> {
+    // A user who is gone is as good as disabled.
     let sql = format!(
-        "SELECT {COLUMNS}, (SELECT disabled FROM users WHERE users.id = families.user_id) FROM families WHERE id = ?1"
+        "SELECT {COLUMNS}, coalesce((SELECT disabled FROM users WHERE users.id = families.user_id), 1) \
+         FROM families WHERE id = ?1{}",
+        if lock { " FOR UPDATE" } else { "" }
     );
-    conn.prepare_cached(&sql)?
-        .query_row([id.0.as_slice()], |row| {
-            let login = Login {
-                family: id,
-                user_id: row.get(7)?,
-                client_id: row.get(8)?,
-                scope: row.get(9)?,
-            };
-            // A user who is gone is as good as disabled.
-            Ok((
-                family_of(row)?,
-                login,
-                row.get::<_, Option<bool>>(10)?.unwrap_or(true),
-            ))
-        })
-        .optional()
+    tx.row(&sql, values![&id.0])?
+        .map(|row| found(&row, id))
+        .transpose()
 }
 
 /// Stores what the rule made of a family: one compare-and-swap on the generation it was decided for.
 fn store(
-    tx: &Transaction<'_>,
+    tx: &mut dyn Tx,
     id: FamilyId,
     expect: &Family,
     family: &Family,
     now_ms: i64,
-) -> rusqlite::Result<()> {
-    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    let changed = tx
-        .prepare_cached(
-            "UPDATE families SET generation = ?3, used_ms = ?4, window_from_ms = ?5, confirmed = ?6, late_at = ?7, \
-             revoked = ?8, revoked_ms = ?9 WHERE id = ?1 AND generation = ?2 AND revoked IS NULL",
-        )?
-        .execute(params![
-            id.0.as_slice(),
-            signed(expect.generation),
-            signed(family.generation),
+) -> SqlResult<()> {
+    let changed = tx.execute(
+        "UPDATE families SET generation = ?3, used_ms = ?4, window_from_ms = ?5, confirmed = ?6, late_at = ?7, \
+         revoked = ?8, revoked_ms = ?9 WHERE id = ?1 AND generation = ?2 AND revoked IS NULL",
+        values![
+            &id.0,
+            expect.generation,
+            family.generation,
             family.used_ms,
             family.window_from_ms,
             family.confirmed,
-            family.late_at.map(signed),
+            family.late_at,
             family.revoked.map(Subtype::as_str),
             family.revoked.map(|_| now_ms),
-        ])?;
-    // Reading and writing share one write transaction, so nobody can have come between.
+        ],
+    )?;
+    // Reading locks the row, or shares one write transaction with writing, so nobody can have come between.
     if changed == 1 {
         Ok(())
     } else {
-        Err(rusqlite::Error::StatementChangedRows(changed))
+        Err(SqlError::Moved)
     }
 }
 
 /// Begins a family for a login.
-pub(crate) fn begin(tx: &Transaction<'_>, login: &Login, now_ms: i64) -> rusqlite::Result<Family> {
+pub(crate) fn begin(tx: &mut dyn Tx, login: &Login, now_ms: i64) -> SqlResult<Family> {
     let family = Family::new(now_ms);
-    tx.prepare_cached(
+    tx.execute(
         "INSERT INTO families (id, user_id, client_id, scope, generation, born_ms, used_ms, window_from_ms, confirmed) \
          VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?5, 0)",
-    )?
-    .execute(params![login.family.0.as_slice(), login.user_id, login.client_id, login.scope, now_ms])?;
+        values![&login.family.0, &login.user_id, &login.client_id, &login.scope, now_ms],
+    )?;
     Ok(family)
 }
 
-/// Applies the rule to one presented token. When this returns, what it decided is durable.
-pub(crate) async fn refresh(db: &Db, ask: Ask) -> Result<Refreshed, StoreError> {
-    db.write(move |tx| refresh_in(tx, &ask)).await
+/// What a refresh comes to, and what its family becomes, if it changes.
+pub(crate) struct Decided {
+    pub(crate) answer: Refreshed,
+    pub(crate) next: Option<Family>,
 }
 
-fn refresh_in(tx: &Transaction<'_>, ask: &Ask) -> rusqlite::Result<Refreshed> {
-    let Some((family, login, disabled)) = find(tx, ask.family)? else {
-        return Ok(Refreshed::Unknown);
+impl Decided {
+    fn unchanged(answer: Refreshed) -> Self {
+        Self { answer, next: None }
+    }
+}
+
+/// The rule, applied to a family as it was read.
+pub(crate) fn decide(found: Option<&Found>, ask: &Ask) -> Decided {
+    let Some(Found {
+        family,
+        login,
+        disabled,
+    }) = found
+    else {
+        return Decided::unchanged(Refreshed::Unknown);
     };
     let presented = Presented {
         generation: ask.generation,
         matches: login.client_id == ask.client_id,
     };
-    let decision = family::decide(&family, presented, ask.now_ms, &ask.options);
+    let decision = family::decide(family, presented, ask.now_ms, &ask.options);
     if let Decision::Rotate(_) | Decision::SameSuccessor(_) = decision {
-        if disabled {
-            return Ok(Refreshed::AccountDisabled);
+        if *disabled {
+            return Decided::unchanged(Refreshed::AccountDisabled);
         }
         if ask
             .scope
             .as_deref()
             .is_some_and(|asked| !scope::within(asked, &login.scope))
         {
-            return Ok(Refreshed::ScopeTooWide);
+            return Decided::unchanged(Refreshed::ScopeTooWide);
         }
     }
-    Ok(match decision {
+    Decided::unchanged(match decision {
         Decision::Rotate(next) | Decision::SameSuccessor(next) => {
-            store(tx, ask.family, &family, &next, ask.now_ms)?;
-            Refreshed::Granted {
-                login,
+            let answer = Refreshed::Granted {
+                login: login.clone(),
                 family: next,
                 rotated: next.generation != family.generation,
-            }
+            };
+            return Decided {
+                answer,
+                next: Some(next),
+            };
         }
         Decision::Kill {
             subtype,
             family: dead,
         } => {
-            store(tx, ask.family, &family, &dead, ask.now_ms)?;
-            Refreshed::Killed { subtype }
+            return Decided {
+                answer: Refreshed::Killed { subtype },
+                next: Some(dead),
+            };
         }
         Decision::RefuseMismatch => Refreshed::WrongClient,
         Decision::Expired { limit, by_ms } => Refreshed::Expired { limit, by_ms },
@@ -195,23 +233,32 @@ fn refresh_in(tx: &Transaction<'_>, ask: &Ask) -> rusqlite::Result<Refreshed> {
     })
 }
 
+/// Applies the rule to one presented token, in a transaction.
+pub(crate) fn refresh_in(tx: &mut dyn Tx, ask: &Ask) -> SqlResult<Refreshed> {
+    let found = find(tx, ask.family, true)?;
+    let Decided { answer, next } = decide(found.as_ref(), ask);
+    if let (Some(next), Some(found)) = (next, found) {
+        store(tx, ask.family, &found.family, &next, ask.now_ms)?;
+    }
+    if let Refreshed::Killed { .. } = answer {
+        Change::session(ask.family.sid(), ask.until_ms).append(tx)?;
+    }
+    Ok(answer)
+}
+
 /// The family and its login, as stored.
-pub(crate) async fn look(
-    db: &Db,
-    id: FamilyId,
-) -> Result<Option<(Family, Login, bool)>, StoreError> {
-    db.read(move |conn| find(conn, id)).await
+pub(crate) async fn look(db: &Db, id: FamilyId) -> Result<Option<Found>, StoreError> {
+    db.read(move |tx| find(tx, id, false)).await
 }
 
 /// Notes that an access token of `generation` was seen in use.
 pub(crate) async fn confirm(db: &Db, id: FamilyId, generation: u64) -> Result<(), StoreError> {
-    let generation = i64::try_from(generation).unwrap_or(i64::MAX);
     db.write(move |tx| {
         tx.execute(
             "UPDATE families SET confirmed = 1 WHERE id = ?1 AND generation = ?2 AND confirmed = 0",
-            params![id.0.as_slice(), generation],
-        )?;
-        Ok(())
+            values![&id.0, generation],
+        )
+        .map(drop)
     })
     .await
 }
@@ -226,47 +273,42 @@ pub(crate) enum Which {
 }
 
 /// Ends families; returns those that were alive.
-pub(crate) async fn revoke(
-    db: &Db,
-    which: Which,
-    subtype: Subtype,
-    now_ms: i64,
-) -> Result<Vec<FamilyId>, StoreError> {
-    db.write(move |tx| revoke_in(tx, &which, subtype, now_ms))
-        .await
+pub(crate) async fn revoke(db: &Db, which: Which, end: End) -> Result<Vec<FamilyId>, StoreError> {
+    db.write(move |tx| revoke_in(tx, &which, &end)).await
 }
 
-pub(crate) fn revoke_in(
-    tx: &Transaction<'_>,
-    which: &Which,
-    subtype: Subtype,
-    now_ms: i64,
-) -> rusqlite::Result<Vec<FamilyId>> {
-    let sql = |filter: &str| {
-        format!(
-            "UPDATE families SET revoked = ?1, revoked_ms = ?2 WHERE revoked IS NULL AND {filter} RETURNING id"
-        )
+pub(crate) fn revoke_in(tx: &mut dyn Tx, which: &Which, end: &End) -> SqlResult<Vec<FamilyId>> {
+    let (filter, name): (_, Option<Value>) = match which {
+        Which::One(one) => (" AND id = ?3", Some((&one.0).into())),
+        Which::OfUser(user) => (" AND user_id = ?3", Some(user.into())),
+        Which::OfClient(client) => (" AND client_id = ?3", Some(client.into())),
+        Which::All => ("", None),
     };
-    let word = subtype.as_str();
-    let id = |row: &Row<'_>| row.get::<_, [u8; 16]>(0).map(FamilyId);
-    match which {
-        Which::One(one) => tx
-            .prepare(&sql("id = ?3"))?
-            .query_map(params![word, now_ms, one.0.as_slice()], id)?
-            .collect(),
-        Which::OfUser(user) => tx
-            .prepare(&sql("user_id = ?3"))?
-            .query_map(params![word, now_ms, user], id)?
-            .collect(),
-        Which::OfClient(client) => tx
-            .prepare(&sql("client_id = ?3"))?
-            .query_map(params![word, now_ms, client], id)?
-            .collect(),
-        Which::All => tx
-            .prepare(&sql("1"))?
-            .query_map(params![word, now_ms], id)?
-            .collect(),
+    let sql = format!(
+        "UPDATE families SET revoked = ?1, revoked_ms = ?2 WHERE revoked IS NULL{filter} RETURNING id"
+    );
+    let mut values = values![end.subtype.as_str(), end.now_ms].to_vec();
+    values.extend(name);
+    let ended = tx
+        .query(&sql, &values)?
+        .iter()
+        .map(|row| row.get(0).map(FamilyId))
+        .collect::<SqlResult<Vec<_>>>()?;
+    for id in &ended {
+        Change::session(id.sid(), end.until_ms).append(tx)?;
     }
+    Ok(ended)
+}
+
+/// The living families of a user.
+pub(crate) fn living(tx: &mut dyn Tx, user: &str) -> SqlResult<Vec<FamilyId>> {
+    tx.query(
+        "SELECT id FROM families WHERE user_id = ?1 AND revoked IS NULL",
+        values![user],
+    )?
+    .iter()
+    .map(|row| row.get(0).map(FamilyId))
+    .collect()
 }
 
 /// Sessions revoked since `since_ms`: those whose access tokens may still be alive.
@@ -274,11 +316,13 @@ pub(crate) async fn revoked_since(
     db: &Db,
     since_ms: i64,
 ) -> Result<Vec<(FamilyId, i64)>, StoreError> {
-    db.read(move |conn| {
-        conn.prepare(
+    db.read(move |tx| {
+        tx.query(
             "SELECT id, revoked_ms FROM families WHERE revoked_ms IS NOT NULL AND revoked_ms >= ?1",
+            values![since_ms],
         )?
-        .query_map([since_ms], |row| Ok((FamilyId(row.get(0)?), row.get(1)?)))?
+        .iter()
+        .map(|row| Ok((FamilyId(row.get(0)?), row.get(1)?)))
         .collect()
     })
     .await
@@ -287,13 +331,14 @@ pub(crate) async fn revoked_since(
 /// All sessions, newest login first, at most `limit`.
 pub(crate) async fn list(db: &Db, limit: usize) -> Result<Vec<SessionInfo>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    db.read(move |conn| {
+    db.read(move |tx| {
         let sql = format!(
             "SELECT {COLUMNS}, families.id, coalesce((SELECT name FROM users WHERE users.id = user_id), user_id) \
              FROM families ORDER BY born_ms DESC, families.id LIMIT ?1"
         );
-        conn.prepare(&sql)?
-            .query_map([limit], |row| {
+        tx.query(&sql, values![limit])?
+            .iter()
+            .map(|row| {
                 Ok(SessionInfo {
                     sid: FamilyId(row.get(10)?).sid(),
                     user: row.get(11)?,
@@ -301,7 +346,7 @@ pub(crate) async fn list(db: &Db, limit: usize) -> Result<Vec<SessionInfo>, Stor
                     scope: row.get(9)?,
                     family: family_of(row)?,
                 })
-            })?
+            })
             .collect()
     })
     .await

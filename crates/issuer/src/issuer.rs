@@ -1,14 +1,15 @@
 //! The issuer itself: what is held in memory, and the login-independent part of its behaviour.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tenure_core::Secret;
 use tenure_jose::{JwkSet, KeySet, SigningKey};
-use tenure_store::sqlite::Db;
 use url::Url;
 
-use crate::clients::{self, Registry, SeenAssertions};
+use crate::changes::Change;
+use crate::clients::{self, Registry};
+use crate::db::Db;
+use crate::endpoints;
 use crate::error::IssuerError;
 use crate::families::{self, Login};
 use crate::keys::{self, Keyring};
@@ -18,8 +19,8 @@ use crate::password::Passwords;
 use crate::refresh_token::FamilyId;
 use crate::revocations::Revocations;
 use crate::stats::{Counters, Stats};
+use crate::tend::Tending;
 use crate::throttle::Throttle;
-use crate::{endpoints, schema};
 
 /// The token server. Made with [`Issuer::open`]; its endpoints are [`Issuer::router`].
 pub struct Issuer {
@@ -32,11 +33,12 @@ pub struct Issuer {
     pub(crate) master: Master,
     pub(crate) keyring: RwLock<Arc<Keyring>>,
     pub(crate) clients: RwLock<Registry>,
-    pub(crate) assertions: Mutex<SeenAssertions>,
     pub(crate) passwords: Passwords,
     pub(crate) throttle: Throttle,
     pub(crate) revocations: Revocations,
     pub(crate) counters: Counters,
+    /// Wakes whoever follows the changes, and tells those who wait for more that there will be none.
+    pub(crate) tending: Tending,
 }
 
 /// What a login or a refresh yields.
@@ -63,7 +65,7 @@ pub struct Tokens {
 }
 
 impl Issuer {
-    /// Opens the database (or makes it, with a signing key), and reads back what must be known at once.
+    /// Opens the database (or makes its tables, with a signing key), and reads back what must be known at once.
     ///
     /// # Errors
     /// When a setting cannot be used, the database fails, or its keys were sealed with another key.
@@ -74,11 +76,8 @@ impl Issuer {
             Some(url) => format!("{}/", url.as_str().trim_end_matches('/')),
             None => format!("{id}/error-codes/"),
         };
-        let path = options.data.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            Db::open(path, schema::MIGRATIONS, schema::APPLICATION_ID)
-        })
-        .await;
+        let database = options.database.clone();
+        let opened = tokio::task::spawn_blocking(move || Db::open(&database)).await;
         let db = opened.map_err(|error| IssuerError::Setting {
             name: "data",
             why: error.to_string(),
@@ -92,11 +91,11 @@ impl Issuer {
             master,
             keyring: RwLock::new(Arc::new(keyring)),
             clients: RwLock::new(registry),
-            assertions: Mutex::new(HashMap::new()),
             passwords: Passwords::default(),
             throttle: Throttle::default(),
             revocations: Revocations::default(),
             counters: Counters::default(),
+            tending: Tending::default(),
             options,
             db,
         };
@@ -209,21 +208,11 @@ impl Issuer {
         let rest_ms = self.options.access_ttl_s.saturating_mul(1000) + 60_000;
         let since = self.now().saturating_sub_unsigned(rest_ms);
         for (id, revoked_ms) in families::revoked_since(&self.db, since).await? {
-            self.revocations
-                .revoke_session(&id.sid(), revoked_ms.saturating_add_unsigned(rest_ms));
+            let until = revoked_ms.saturating_add_unsigned(rest_ms);
+            self.revocations.apply(&Change::session(id.sid(), until));
         }
-        let tokens: Vec<(String, i64)> = self
-            .db
-            .read(|conn| {
-                conn.prepare("SELECT jti, expires_ms FROM revoked_tokens")?
-                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect()
-            })
-            .await?;
-        for (jti, until) in tokens {
-            self.revocations.revoke_token(&jti, until);
-        }
-        Ok(())
+        // Keys and clients were read just now; what changed since is read again, which does no harm.
+        self.catch_up().await
     }
 }
 

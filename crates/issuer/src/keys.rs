@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Row, Transaction, params};
 use tenure_jose::{Alg, JwkSet, KeySet, SigningKey, b64url, random};
-use tenure_store::sqlite::Db;
 
+use crate::changes::{Change, Kind};
+use crate::db::{Db, Row, SqlResult, Tx, values};
 use crate::error::IssuerError;
 use crate::options::Options;
 
@@ -82,7 +82,9 @@ fn key_error(kid: &str, why: &impl ToString) -> IssuerError {
     }
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<(String, String, Vec<u8>, String, i64, i64)> {
+type Stored6 = (String, String, Vec<u8>, String, i64, i64);
+
+fn row(row: &Row) -> SqlResult<Stored6> {
     Ok((
         row.get(0)?,
         row.get(1)?,
@@ -98,12 +100,7 @@ pub(crate) async fn open(db: &Db, options: &Options) -> Result<Keyring, IssuerEr
     let fresh = Fresh::make(options)?;
     let now = (options.clock)();
     db.write(move |tx| {
-        let any: bool = tx.query_row(
-            "SELECT EXISTS (SELECT 1 FROM signing_keys WHERE state = 'active')",
-            [],
-            |row| row.get(0),
-        )?;
-        if any {
+        if is_there(tx, KeyState::Active)? {
             Ok(())
         } else {
             fresh.insert(tx, KeyState::Active, now)
@@ -115,11 +112,14 @@ pub(crate) async fn open(db: &Db, options: &Options) -> Result<Keyring, IssuerEr
 
 pub(crate) async fn load(db: &Db, options: &Options) -> Result<Keyring, IssuerError> {
     let rows = db
-        .read(|conn| {
-            let mut query = conn.prepare_cached(
+        .read(|tx| {
+            tx.query(
                 "SELECT kid, alg, sealed, state, created_ms, changed_ms FROM signing_keys ORDER BY created_ms, kid",
-            )?;
-            query.query_map([], row)?.collect::<rusqlite::Result<Vec<_>>>()
+                &[],
+            )?
+            .iter()
+            .map(row)
+            .collect::<SqlResult<Vec<_>>>()
         })
         .await?;
     let mut parsed = Vec::new();
@@ -183,6 +183,18 @@ fn keyring(parsed: Vec<(SigningKey, KeyInfo)>) -> Result<Keyring, IssuerError> {
     })
 }
 
+/// Whether there is a key in this state. Issuers that share a database decide one after another.
+fn is_there(tx: &mut dyn Tx, state: KeyState) -> SqlResult<bool> {
+    tx.row(
+        "SELECT name FROM secrets WHERE name = 'master' FOR UPDATE",
+        &[],
+    )?;
+    tx.any(
+        "SELECT 1 FROM signing_keys WHERE state = ?1",
+        values![state.as_str()],
+    )
+}
+
 /// A key just made, ready to be stored.
 struct Fresh {
     kid: String,
@@ -206,10 +218,10 @@ impl Fresh {
         })
     }
 
-    fn insert(&self, tx: &Transaction<'_>, state: KeyState, now: i64) -> rusqlite::Result<()> {
+    fn insert(&self, tx: &mut dyn Tx, state: KeyState, now: i64) -> SqlResult<()> {
         tx.execute(
             "INSERT INTO signing_keys (kid, alg, sealed, state, created_ms, changed_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-            params![self.kid, self.alg, self.sealed, state.as_str(), now],
+            values![&self.kid, self.alg, &self.sealed, state.as_str(), now],
         )?;
         Ok(())
     }
@@ -220,16 +232,11 @@ pub(crate) async fn add_next(db: &Db, options: &Options) -> Result<(), IssuerErr
     let fresh = Fresh::make(options)?;
     let now = (options.clock)();
     db.write(move |tx| {
-        let any: bool = tx.query_row(
-            "SELECT EXISTS (SELECT 1 FROM signing_keys WHERE state = 'next')",
-            [],
-            |row| row.get(0),
-        )?;
-        if any {
-            Ok(())
-        } else {
-            fresh.insert(tx, KeyState::Next, now)
+        if is_there(tx, KeyState::Next)? {
+            return Ok(());
         }
+        fresh.insert(tx, KeyState::Next, now)?;
+        Change::reload(Kind::Keys, now).append(tx)
     })
     .await?;
     Ok(())
@@ -258,13 +265,13 @@ pub(crate) async fn promote(db: &Db, options: &Options, ring: &Keyring) -> Resul
     db.write(move |tx| {
         tx.execute(
             "UPDATE signing_keys SET state = 'retiring', changed_ms = ?1 WHERE state = 'active'",
-            [now],
+            values![now],
         )?;
         tx.execute(
             "UPDATE signing_keys SET state = 'active', changed_ms = ?1 WHERE kid = ?2",
-            params![now, kid],
+            values![now, &kid],
         )?;
-        Ok(())
+        Change::reload(Kind::Keys, now).append(tx)
     })
     .await?;
     Ok(())
@@ -277,14 +284,14 @@ pub(crate) async fn revoke(db: &Db, options: &Options, kid: &str) -> Result<(), 
     let found = db
         .write(move |tx| {
             let changed =
-                tx.execute("UPDATE signing_keys SET state = 'revoked', changed_ms = ?1 WHERE kid = ?2", params![now, name])?;
-            let active: bool =
-                tx.query_row("SELECT EXISTS (SELECT 1 FROM signing_keys WHERE state = 'active')", [], |row| row.get(0))?;
+                tx.execute("UPDATE signing_keys SET state = 'revoked', changed_ms = ?1 WHERE kid = ?2", values![now, &name])?;
+            let active = is_there(tx, KeyState::Active)?;
             let promoted = !active
-                && tx.execute("UPDATE signing_keys SET state = 'active', changed_ms = ?1 WHERE state = 'next'", [now])? > 0;
+                && tx.execute("UPDATE signing_keys SET state = 'active', changed_ms = ?1 WHERE state = 'next'", values![now])? > 0;
             if !active && !promoted {
                 fresh.insert(tx, KeyState::Active, now)?;
             }
+            Change::reload(Kind::Keys, now).append(tx)?;
             Ok(changed > 0)
         })
         .await?;
@@ -301,13 +308,18 @@ pub(crate) async fn revoke(db: &Db, options: &Options, kid: &str) -> Result<(), 
 /// Takes retiring keys out once no token they signed can be alive and no verifier can need them.
 pub(crate) async fn drop_retired(db: &Db, options: &Options) -> Result<usize, IssuerError> {
     let rest_ms = (options.access_ttl_s + options.jwks_max_age_s).saturating_mul(1000);
-    let before = (options.clock)().saturating_sub_unsigned(rest_ms);
+    let now = (options.clock)();
+    let before = now.saturating_sub_unsigned(rest_ms);
     let dropped = db
         .write(move |tx| {
-            tx.execute(
+            let dropped = tx.execute(
                 "DELETE FROM signing_keys WHERE state = 'retiring' AND changed_ms < ?1",
-                [before],
-            )
+                values![before],
+            )?;
+            if dropped > 0 {
+                Change::reload(Kind::Keys, now).append(tx)?;
+            }
+            Ok(dropped)
         })
         .await?;
     Ok(dropped)

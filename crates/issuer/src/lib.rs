@@ -7,9 +7,11 @@
 
 mod access;
 mod admin;
+mod changes;
 mod client;
 mod clients;
 mod codes;
+mod db;
 mod device;
 mod endpoints;
 mod error;
@@ -25,7 +27,9 @@ mod refresh_token;
 mod revocations;
 mod schema;
 mod scope;
+mod seen;
 mod stats;
+mod tend;
 mod throttle;
 mod users;
 
@@ -34,6 +38,6 @@ pub use error::{IssuerError, OAuthError};
 pub use families::SessionInfo;
 pub use issuer::{Issuer, Tokens};
 pub use keys::{KeyInfo, KeyState};
-pub use options::{Clock, Options, system_clock};
+pub use options::{Clock, Database, Options, system_clock};
 pub use revocations::Revocations;
 pub use stats::{Exchange, Stats};

@@ -1,11 +1,10 @@
 //! The master key and what is derived from it. It never leaves memory unsealed.
 
-use rusqlite::{OptionalExtension, params};
 use tenure_jose::{hmac_sha256, random};
 use tenure_store::Seal;
-use tenure_store::sqlite::Db;
 use zeroize::Zeroizing;
 
+use crate::db::{Db, values};
 use crate::error::IssuerError;
 
 const NAME: &str = "master";
@@ -43,15 +42,12 @@ impl Master {
         let sealed = db
             .write(move |tx| {
                 tx.execute(
-                    "INSERT OR IGNORE INTO secrets (name, sealed) VALUES (?1, ?2)",
-                    params![NAME, candidate],
+                    "INSERT INTO secrets (name, sealed) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                    values![NAME, &candidate],
                 )?;
-                tx.query_row(
-                    "SELECT sealed FROM secrets WHERE name = ?1",
-                    [NAME],
-                    |row| row.get::<_, Vec<u8>>(0),
-                )
-                .optional()
+                tx.row("SELECT sealed FROM secrets WHERE name = ?1", values![NAME])?
+                    .map(|row| row.get::<Vec<u8>>(0))
+                    .transpose()
             })
             .await?
             .unwrap_or_default();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tenure_core::family;
+use tenure_core::{Secret, family};
 use tenure_store::Seal;
 use url::Url;
 
@@ -21,13 +21,23 @@ pub fn system_clock() -> Clock {
     })
 }
 
+/// Where an issuer keeps its state.
+#[derive(Clone)]
+pub enum Database {
+    /// In a SQLite file: one machine, any number of processes.
+    Sqlite(PathBuf),
+    /// On a PostgreSQL server (`postgres://USER:PASSWORD@HOST:PORT/DATABASE`): any number of machines. Secret, for
+    /// it holds a password.
+    Postgres(Secret),
+}
+
 /// Settings of an issuer; [`Options::new`] has the defaults.
 #[derive(Clone)]
 pub struct Options {
     /// The issuer identifier and the base of every endpoint: scheme, host and port only.
     pub issuer_url: Url,
-    /// The database file.
-    pub data: PathBuf,
+    /// The database.
+    pub database: Database,
     /// What private keys and MAC keys are sealed with in the database.
     pub seal: Arc<Seal>,
     /// The `aud` of access tokens: the API they are for (RFC 9068 §3).
@@ -48,6 +58,9 @@ pub struct Options {
     /// How long a key set may be cached, in seconds; a next key signs no earlier than this after it was
     /// published. Default 300.
     pub jwks_max_age_s: u64,
+    /// How long a signing key signs before the next one is published and takes over, in seconds; `None`: until
+    /// somebody turns it over. Default 90 days.
+    pub key_lifetime_s: Option<u64>,
     /// The scopes that exist, besides `openid`, `profile` and `offline_access`.
     pub scopes: Vec<String>,
     /// Base of the pages that `error_uri` names; the code is appended. Default: pages of this issuer.
@@ -59,7 +72,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Defaults for an issuer at `issuer_url` with its database at `data`.
+    /// Defaults for an issuer at `issuer_url` with its database in the file `data`.
     pub fn new(
         issuer_url: Url,
         data: PathBuf,
@@ -68,7 +81,7 @@ impl Options {
     ) -> Self {
         Self {
             issuer_url,
-            data,
+            database: Database::Sqlite(data),
             seal,
             audience: audience.into(),
             access_ttl_s: 300,
@@ -78,6 +91,7 @@ impl Options {
             device_ttl_s: 600,
             device_interval_s: 5,
             jwks_max_age_s: 300,
+            key_lifetime_s: Some(90 * 24 * 3_600),
             scopes: Vec::new(),
             error_pages: None,
             record_exchanges: false,

@@ -1,7 +1,6 @@
 //! Forgetting what is over, in small batches, so that a request never waits long behind it.
 
-use rusqlite::params;
-
+use crate::db::values;
 use crate::error::IssuerError;
 use crate::issuer::Issuer;
 use crate::keys;
@@ -27,7 +26,8 @@ impl Issuer {
         for (table, column) in [
             ("codes", "expires_ms"),
             ("device_codes", "expires_ms"),
-            ("revoked_tokens", "expires_ms"),
+            ("changes", "until_ms"),
+            ("seen", "expires_ms"),
         ] {
             gone += self
                 .prune_by_time(table, column, now.saturating_sub_unsigned(self.tail_ms()))
@@ -56,7 +56,7 @@ impl Issuer {
                     let sql = format!(
                         "DELETE FROM {table} WHERE {column} IN (SELECT {column} FROM {table} WHERE {column} < ?1 LIMIT ?2) AND {column} < ?1"
                     );
-                    tx.execute(&sql, params![before, BATCH])
+                    tx.execute(&sql, values![before, BATCH])
                 })
                 .await?;
             gone += deleted;
@@ -79,21 +79,21 @@ impl Issuer {
             limit(rotation.absolute_ms),
             limit(Some(0)),
         );
-        let (mut from, mut gone) = (Vec::new(), 0);
+        let (mut from, mut gone) = (Vec::<u8>::new(), 0);
         loop {
             let start = from.clone();
             let (last, deleted) = self
                 .db
                 .write(move |tx| {
-                    let last: Option<Vec<u8>> = tx.query_row(
-                        "SELECT max(id) FROM (SELECT id FROM families WHERE id > ?1 ORDER BY id LIMIT ?2)",
-                        params![start, BATCH],
-                        |row| row.get(0),
+                    let ids = tx.query(
+                        "SELECT id FROM families WHERE id > ?1 ORDER BY id LIMIT ?2",
+                        values![&start, BATCH],
                     )?;
-                    let Some(last) = last else { return Ok((None, 0)) };
+                    let Some(last) = ids.last() else { return Ok((None, 0)) };
+                    let last: Vec<u8> = last.get(0)?;
                     let deleted = tx.execute(
                         "DELETE FROM families WHERE id > ?1 AND id <= ?2 AND (used_ms < ?3 OR born_ms < ?4 OR revoked_ms < ?5)",
-                        params![start, last, idle, absolute, revoked],
+                        values![&start, &last, idle, absolute, revoked],
                     )?;
                     Ok((Some(last), deleted))
                 })

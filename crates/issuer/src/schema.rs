@@ -4,7 +4,8 @@
 pub(crate) const APPLICATION_ID: i32 = 0x7449_5353;
 
 /// One entry per schema version, never changed once released.
-pub(crate) const MIGRATIONS: &[&str] = &["
+pub(crate) const SQLITE: &[&str] = &[
+    "
 CREATE TABLE secrets (
     name   TEXT PRIMARY KEY,
     sealed BLOB NOT NULL
@@ -82,4 +83,118 @@ CREATE TABLE revoked_tokens (
     jti        TEXT PRIMARY KEY,
     expires_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+",
+    "
+CREATE UNIQUE INDEX users_folded ON users (lower(name));
+",
+    "
+CREATE TABLE changes (
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind     TEXT NOT NULL,
+    id       TEXT NOT NULL,
+    before_s INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL
+) STRICT;
+INSERT INTO changes (kind, id, before_s, until_ms)
+    SELECT 'token', jti, 9223372036854775807, expires_ms FROM revoked_tokens;
+DROP TABLE revoked_tokens;
+
+CREATE TABLE seen (
+    hash       BLOB PRIMARY KEY,
+    expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX seen_expiry ON seen (expires_ms);
+",
+];
+
+/// The same for PostgreSQL; statements end with a semicolon. A family's row leaves room in its page, so that a
+/// refresh rewrites it there and touches no index.
+pub(crate) const POSTGRES: &[&str] = &["
+CREATE TABLE secrets (
+    name   TEXT PRIMARY KEY,
+    sealed BYTEA NOT NULL
+);
+
+CREATE TABLE signing_keys (
+    kid        TEXT PRIMARY KEY,
+    alg        TEXT NOT NULL,
+    sealed     BYTEA NOT NULL,
+    state      TEXT NOT NULL CHECK (state IN ('next', 'active', 'retiring', 'revoked')),
+    created_ms BIGINT NOT NULL,
+    changed_ms BIGINT NOT NULL
+);
+
+CREATE TABLE users (
+    id         TEXT PRIMARY KEY,
+    name       TEXT NOT NULL,
+    password   TEXT NOT NULL,
+    disabled   BIGINT NOT NULL DEFAULT 0,
+    created_ms BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX users_folded ON users (lower(name));
+
+CREATE TABLE clients (
+    id           TEXT PRIMARY KEY,
+    registration TEXT NOT NULL,
+    secret_mac   BYTEA
+);
+
+CREATE TABLE families (
+    id             BYTEA PRIMARY KEY,
+    user_id        TEXT NOT NULL,
+    client_id      TEXT NOT NULL,
+    scope          TEXT NOT NULL,
+    generation     BIGINT NOT NULL,
+    born_ms        BIGINT NOT NULL,
+    used_ms        BIGINT NOT NULL,
+    window_from_ms BIGINT NOT NULL,
+    confirmed      BIGINT NOT NULL,
+    late_at        BIGINT,
+    revoked        TEXT,
+    revoked_ms     BIGINT
+) WITH (fillfactor = 70);
+CREATE INDEX families_of_user ON families (user_id);
+CREATE INDEX families_revoked ON families (revoked_ms) WHERE revoked_ms IS NOT NULL;
+
+CREATE TABLE codes (
+    hash         BYTEA PRIMARY KEY,
+    client_id    TEXT NOT NULL,
+    user_id      TEXT NOT NULL,
+    redirect_uri TEXT NOT NULL,
+    challenge    TEXT NOT NULL,
+    scope        TEXT NOT NULL,
+    nonce        TEXT,
+    auth_ms      BIGINT NOT NULL,
+    expires_ms   BIGINT NOT NULL,
+    family       BYTEA
+);
+CREATE INDEX codes_expiry ON codes (expires_ms);
+
+CREATE TABLE device_codes (
+    hash       BYTEA PRIMARY KEY,
+    user_code  TEXT NOT NULL UNIQUE,
+    client_id  TEXT NOT NULL,
+    scope      TEXT NOT NULL,
+    state      TEXT NOT NULL CHECK (state IN ('pending', 'approved', 'denied', 'spent')),
+    user_id    TEXT,
+    auth_ms    BIGINT,
+    interval_s BIGINT NOT NULL,
+    polled_ms  BIGINT,
+    expires_ms BIGINT NOT NULL
+);
+CREATE INDEX device_codes_expiry ON device_codes (expires_ms);
+
+CREATE TABLE changes (
+    seq      BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind     TEXT NOT NULL,
+    id       TEXT NOT NULL,
+    before_s BIGINT NOT NULL,
+    until_ms BIGINT NOT NULL
+);
+
+CREATE TABLE seen (
+    hash       BYTEA PRIMARY KEY,
+    expires_ms BIGINT NOT NULL
+);
+CREATE INDEX seen_expiry ON seen (expires_ms);
 "];

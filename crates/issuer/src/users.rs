@@ -1,13 +1,14 @@
 //! User accounts and password logins.
 
-use rusqlite::{OptionalExtension, params};
 use tenure_core::Secret;
 use tenure_core::family::Subtype;
 use tenure_jose::{b64url, random};
 use tenure_store::StoreError;
 
+use crate::changes::Change;
+use crate::db::values;
 use crate::error::{IssuerError, OAuthError};
-use crate::families::Which;
+use crate::families::{self, Which};
 use crate::issuer::Issuer;
 use crate::password;
 use crate::throttle::{PER_ADDRESS, PER_USER};
@@ -52,8 +53,8 @@ impl Issuer {
             .db
             .write(move |tx| {
                 tx.execute(
-                    "INSERT OR IGNORE INTO users (id, name, password, created_ms) VALUES (?1, ?2, ?3, ?4)",
-                    params![id, name, hash, now],
+                    "INSERT INTO users (id, name, password, created_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+                    values![&id, &name, &hash, now],
                 )
             })
             .await?;
@@ -72,7 +73,7 @@ impl Issuer {
             .write(move |tx| {
                 tx.execute(
                     "UPDATE users SET password = ?1 WHERE id = ?2",
-                    params![hash, user],
+                    values![&hash, &user],
                 )
             })
             .await?;
@@ -80,22 +81,40 @@ impl Issuer {
         Ok(())
     }
 
-    /// Disables or enables an account. A disabled one can neither log in nor refresh, and its sessions wait for
-    /// it; access tokens already out live until they expire, unless [`Issuer::revoke_user`] ends them too.
+    /// Disables or enables an account. A disabled one can neither log in nor refresh, its access tokens are refused
+    /// at once, and its sessions wait for it: enabled again, they go on with their next refresh.
     ///
     /// # Errors
     /// When there is no such user or the database fails.
     pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<(), IssuerError> {
         let id = self.need_user(name).await?;
-        let user = id.clone();
-        self.db
+        let (before_s, until_ms) = (self.now() / 1000, self.access_gone_ms());
+        let refused = self
+            .db
             .write(move |tx| {
                 tx.execute(
                     "UPDATE users SET disabled = ?1 WHERE id = ?2",
-                    params![disabled, user],
-                )
+                    values![disabled, &id],
+                )?;
+                if !disabled {
+                    return Ok(Vec::new());
+                }
+                let mut refused = Vec::new();
+                for family in families::living(tx, &id)? {
+                    let change = Change {
+                        before_s,
+                        ..Change::session(family.sid(), until_ms)
+                    };
+                    change.append(tx)?;
+                    refused.push(change);
+                }
+                Ok(refused)
             })
             .await?;
+        for change in &refused {
+            self.revocations.apply(change);
+        }
+        self.nudge();
         Ok(())
     }
 
@@ -106,9 +125,10 @@ impl Issuer {
     pub async fn users(&self) -> Result<Vec<String>, IssuerError> {
         let names = self
             .db
-            .read(|conn| {
-                conn.prepare("SELECT name FROM users ORDER BY name")?
-                    .query_map([], |row| row.get(0))?
+            .read(|tx| {
+                tx.query("SELECT name FROM users ORDER BY lower(name)", &[])?
+                    .iter()
+                    .map(|row| row.get(0))
                     .collect()
             })
             .await?;
@@ -126,11 +146,13 @@ impl Issuer {
     async fn user_id(&self, name: &str) -> Result<Option<String>, StoreError> {
         let name = name.to_owned();
         self.db
-            .read(move |conn| {
-                conn.query_row("SELECT id FROM users WHERE name = ?1", [name], |row| {
-                    row.get(0)
-                })
-                .optional()
+            .read(move |tx| {
+                tx.row(
+                    "SELECT id FROM users WHERE lower(name) = lower(?1)",
+                    values![&name],
+                )?
+                .map(|row| row.get(0))
+                .transpose()
             })
             .await
     }
@@ -139,13 +161,13 @@ impl Issuer {
     pub(crate) async fn user_name(&self, id: &str) -> Result<Option<String>, StoreError> {
         let id = id.to_owned();
         self.db
-            .read(move |conn| {
-                conn.query_row(
+            .read(move |tx| {
+                tx.row(
                     "SELECT name FROM users WHERE id = ?1 AND disabled = 0",
-                    [id],
-                    |row| row.get(0),
-                )
-                .optional()
+                    values![&id],
+                )?
+                .map(|row| row.get(0))
+                .transpose()
             })
             .await
     }
@@ -174,13 +196,13 @@ impl Issuer {
         let wanted = name.to_owned();
         let found: Option<(String, String, bool)> = self
             .db
-            .read(move |conn| {
-                conn.query_row(
-                    "SELECT id, password, disabled FROM users WHERE name = ?1",
-                    [wanted],
-                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-                )
-                .optional()
+            .read(move |tx| {
+                tx.row(
+                    "SELECT id, password, disabled FROM users WHERE lower(name) = lower(?1)",
+                    values![&wanted],
+                )?
+                .map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .transpose()
             })
             .await?;
         let stored = found.as_ref().map(|(_, hash, _)| hash.as_str());

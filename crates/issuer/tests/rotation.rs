@@ -116,7 +116,12 @@ async fn a_copy_used_in_turns_ends_the_session_and_its_access_tokens() {
         .unwrap()
         .text("sid")
         .map(str::to_owned);
-    assert!(server.issuer.revocations().is_revoked(None, sid.as_deref()));
+    assert!(
+        server
+            .issuer
+            .revocations()
+            .is_revoked(None, sid.as_deref(), None)
+    );
     // A restart forgets neither.
     let again = server.restart().await;
     assert_eq!(

@@ -42,7 +42,7 @@ async fn begun(
     peer: Option<&str>,
 ) -> Result<Response, OAuthError> {
     let params = Params::from_form(headers, body)?;
-    let client = issuer.authenticate(headers, &params, peer)?;
+    let client = issuer.authenticate(headers, &params, peer).await?;
     if !client.may(Grant::DeviceCode) {
         return Err(OAuthError::unauthorized_client(
             "The client is not registered for the device flow.",

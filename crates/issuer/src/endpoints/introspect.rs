@@ -43,7 +43,7 @@ async fn answer(
     peer: Option<&str>,
 ) -> Result<Value, OAuthError> {
     let params = Params::from_form(headers, body)?;
-    let client = issuer.authenticate(headers, &params, peer)?;
+    let client = issuer.authenticate(headers, &params, peer).await?;
     if !client.is_confidential() {
         // §2.1: whoever asks must be authorised, or tokens could be tried out.
         return Err(OAuthError::invalid_client(
@@ -66,7 +66,11 @@ async fn access(issuer: &Issuer, token: &Peek) -> Result<Option<Value>, OAuthErr
     if let Some(family) = token.text("sid").and_then(FamilyId::parse) {
         let generation = token.claims.get("generation").and_then(Value::as_u64);
         match families::look(&issuer.db, family).await? {
-            Some((state, _, disabled)) if state.revoked.is_none() && !disabled => {
+            Some(families::Found {
+                family: state,
+                disabled,
+                ..
+            }) if state.revoked.is_none() && !disabled => {
                 if !state.confirmed && generation == Some(state.generation) {
                     families::confirm(&issuer.db, family, state.generation).await?;
                 }
@@ -102,7 +106,12 @@ async fn refresh(
     id: FamilyId,
     generation: u64,
 ) -> Result<Option<Value>, OAuthError> {
-    let Some((state, login, disabled)) = families::look(&issuer.db, id).await? else {
+    let Some(families::Found {
+        family: state,
+        login,
+        disabled,
+    }) = families::look(&issuer.db, id).await?
+    else {
         return Ok(None);
     };
     let presented = Presented {

@@ -33,6 +33,7 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         "userinfo_endpoint": issuer.url("/userinfo"),
         "revocation_endpoint": issuer.url("/revoke"),
         "introspection_endpoint": issuer.url("/introspect"),
+        "tenure_revocations_endpoint": issuer.url("/revocations"),
         "device_authorization_endpoint": issuer.url("/device_authorization"),
         "scopes_supported": scopes,
         "response_types_supported": ["code"],

@@ -5,6 +5,7 @@ mod device;
 mod introspect;
 mod metadata;
 mod pages;
+mod revocations;
 mod revoke;
 mod token;
 mod userinfo;
@@ -39,6 +40,7 @@ pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
         .route("/device_authorization", post(device::begin))
         .route("/device", get(device::show).post(device::submit))
         .route("/revoke", post(revoke::revoke))
+        .route("/revocations", get(revocations::revocations))
         .route("/introspect", post(introspect::introspect))
         .route(
             "/userinfo",

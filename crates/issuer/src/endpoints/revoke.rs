@@ -40,11 +40,12 @@ async fn answer(
     peer: Option<&str>,
 ) -> Result<(), OAuthError> {
     let params = Params::from_form(headers, body)?;
-    let client = issuer.authenticate(headers, &params, peer)?;
+    let client = issuer.authenticate(headers, &params, peer).await?;
     let token = params.need_secret("token")?.expose();
     match refresh_token::open(&issuer.master, token) {
         Some((family, _)) => {
-            let Some((_, login, _)) = families::look(&issuer.db, family).await? else {
+            let Some(families::Found { login, .. }) = families::look(&issuer.db, family).await?
+            else {
                 return Ok(());
             };
             if login.client_id != client.id() {

@@ -8,13 +8,14 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::json;
 use tenure_core::Secret;
+use tenure_core::family::Subtype;
 
 use super::{Peer, owned};
 use crate::client::{Client, Grant};
 use crate::codes::{Redeem, Redeemed};
 use crate::device::Polled;
 use crate::error::OAuthError;
-use crate::families::{self, Ask, Refreshed};
+use crate::families::{Ask, Refreshed};
 use crate::issuer::{Issuer, Tokens};
 use crate::params::Params;
 use crate::refresh_token::{self, FamilyId};
@@ -81,7 +82,7 @@ async fn answer(
     let params = Params::from_form(headers, body)?;
     let asked = params.need("grant_type")?;
     let grant = Grant::parse(asked).ok_or_else(OAuthError::unsupported_grant_type)?;
-    let client = issuer.authenticate(headers, &params, peer)?;
+    let client = issuer.authenticate(headers, &params, peer).await?;
     if !client.may(grant) {
         let text = format!(
             "The client is not registered for the grant type `{}`.",
@@ -128,9 +129,10 @@ async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<To
         client_id: client.id().to_owned(),
         scope: scope.map(str::to_owned),
         now_ms: issuer.now(),
+        until_ms: issuer.access_gone_ms(),
         options: issuer.options.rotation,
     };
-    match families::refresh(&issuer.db, ask).await? {
+    match issuer.db.refresh(ask).await? {
         Refreshed::Granted {
             login,
             family: now,
@@ -196,6 +198,7 @@ async fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Token
         client_id: client.id().to_owned(),
         redirect_uri: params.get("redirect_uri").map(str::to_owned),
         verifier: verifier(params)?,
+        end: issuer.ending(Subtype::CodeReplayed),
     };
     match issuer.redeem(redeem).await? {
         Redeemed::Granted {

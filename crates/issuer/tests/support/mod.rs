@@ -12,8 +12,9 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
 use tenure_core::Secret;
-use tenure_issuer::{ClientRegistration, Grant, Issuer, Options};
+use tenure_issuer::{ClientRegistration, Database, Grant, Issuer, Options};
 use tenure_jose::{b64url, sha256};
+use tenure_lab::Postgres;
 use tenure_store::Seal;
 use tower::ServiceExt;
 use url::{Url, form_urlencoded};
@@ -107,7 +108,7 @@ impl Server {
         server
     }
 
-    async fn open(
+    pub async fn open(
         dir: Arc<TempDir>,
         clock: Arc<AtomicI64>,
         change: impl FnOnce(&mut Options),
@@ -125,7 +126,7 @@ impl Server {
         }
     }
 
-    async fn set_up(&self) {
+    pub async fn set_up(&self) {
         self.issuer
             .ensure_user("ada", Some(Secret::new(PASSWORD)))
             .await
@@ -160,7 +161,7 @@ impl Server {
         self.issuer.ensure_client(job).await.expect("a client");
     }
 
-    /// Another process on the same file, at the same time of day.
+    /// Another process on the same database, at the same time of day.
     pub async fn restart(&self) -> Self {
         Self::open(Arc::clone(&self.dir), Arc::clone(&self.clock), |_| {}).await
     }
@@ -315,8 +316,26 @@ pub fn options(dir: &Path, key: [u8; 32]) -> Options {
         "https://api.example",
     );
     options.record_exchanges = true;
+    if on_postgres() {
+        options.database = Database::Postgres(Secret::new(postgres_of(dir)));
+    }
     options.scopes = vec!["orders".into(), "reports".into()];
     options
+}
+
+/// The same tests run as `on_postgres`, too.
+fn on_postgres() -> bool {
+    env!("CARGO_CRATE_NAME") == "on_postgres"
+}
+
+/// The PostgreSQL database that goes with this directory; made when it is first asked for.
+pub fn postgres_of(dir: &Path) -> String {
+    let note = dir.join("database");
+    std::fs::read_to_string(&note).unwrap_or_else(|_| {
+        let url = Postgres::shared().database();
+        std::fs::write(&note, &url).expect("writable");
+        url
+    })
 }
 
 fn post(path: &str, _pairs: &[(&str, &str)]) -> http::request::Builder {

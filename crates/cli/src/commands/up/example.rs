@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 use tenure_core::Secret;
@@ -28,8 +27,6 @@ use crate::error::{CommandError, Exit, Outcome, Problem};
 const ACCESS_TTL_S: u64 = 20;
 /// Where the browser comes back to; the port of loopback addresses may differ (RFC 8252 §7.3).
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
-/// How often what nobody needs any more is deleted.
-const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// Length of the issuer's key in bytes.
 const KEY_LEN: usize = 32;
 
@@ -44,7 +41,7 @@ pub struct Example {
     issuer: Arc<Issuer>,
     stop: CancellationToken,
     server: JoinHandle<()>,
-    pruner: JoinHandle<()>,
+    tended: JoinHandle<()>,
 }
 
 impl Example {
@@ -85,7 +82,7 @@ impl Example {
         let server = listen::serve(listener, issuer.router().nest(API_PATH, api), stop.clone());
         // From here on the session's tokens name this address.
         built_in.remember(data)?;
-        let pruner = tokio::spawn(prune(Arc::clone(&issuer)));
+        let tended = issuer.tend();
         Ok(Self {
             url,
             password,
@@ -93,7 +90,7 @@ impl Example {
             issuer,
             stop,
             server,
-            pruner,
+            tended,
         })
     }
 
@@ -124,10 +121,12 @@ impl Example {
 
     /// Ends it; requests under way finish.
     pub async fn stop(self) {
-        self.pruner.abort();
+        self.issuer.close();
         self.stop.cancel();
-        // A server that panicked has ended, too.
-        let _ended = self.server.await;
+        for task in [self.server, self.tended] {
+            // One that panicked has ended, too.
+            let _ended = task.await;
+        }
     }
 }
 
@@ -195,16 +194,6 @@ fn seal(data: &Path) -> Outcome<Seal> {
         Err(error) => return Err(fault(error.to_string())),
     }
     Ok(Seal::new(&key))
-}
-
-async fn prune(issuer: Arc<Issuer>) {
-    let mut ticks = tokio::time::interval(PRUNE_EVERY);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = issuer.prune().await {
-            tracing::warn!(%error, "old entries of the issuer could not be deleted");
-        }
-    }
 }
 
 /// What the issuer says it cannot do.

@@ -106,6 +106,7 @@ pub async fn router(
             revocations.is_revoked(
                 text(claims, "jti").as_deref(),
                 text(claims, "sid").as_deref(),
+                claims.get("iat").and_then(serde_json::Value::as_i64),
             )
         })
         .build()

@@ -1,0 +1,134 @@
+//! What an issuer does by itself: follows what other processes changed, forgets what is over, turns keys over.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use crate::changes::{self, Kind};
+use crate::clients;
+use crate::error::IssuerError;
+use crate::issuer::Issuer;
+use crate::keys::KeyState;
+
+/// How soon a change made by another process is known here.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// How often what nobody needs any more is deleted.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
+/// How often it is looked whether a signing key is due.
+const KEYS_EVERY: Duration = Duration::from_mins(1);
+
+/// How many verifiers may follow the revocations of one process at a time.
+const FOLLOWERS: usize = 1_024;
+
+/// Who waits for what.
+pub(crate) struct Tending {
+    changed: Notify,
+    closing: watch::Sender<bool>,
+    /// Places for verifiers that follow the revocations.
+    pub(crate) followers: Arc<Semaphore>,
+}
+
+impl Default for Tending {
+    fn default() -> Self {
+        Self {
+            changed: Notify::new(),
+            closing: watch::Sender::new(false),
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+        }
+    }
+}
+
+/// Until the issuer is told to close, or is gone.
+pub(crate) async fn closed(closing: &mut watch::Receiver<bool>) {
+    // An error says that nobody can tell any more.
+    drop(closing.wait_for(|closing| *closing).await);
+}
+
+impl Issuer {
+    /// Follows, prunes and turns keys over until [`Issuer::close`]. Run it once in every process that serves.
+    pub fn tend(self: &Arc<Self>) -> JoinHandle<()> {
+        let issuer = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut closing = issuer.closing();
+            let mut prune = tokio::time::interval(PRUNE_EVERY);
+            let mut keys = tokio::time::interval(KEYS_EVERY);
+            let mut follow = tokio::time::interval(FOLLOW_EVERY);
+            follow.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                let done = tokio::select! {
+                    () = closed(&mut closing) => return,
+                    () = issuer.tending.changed.notified() => issuer.catch_up().await,
+                    _ = follow.tick() => issuer.catch_up().await,
+                    _ = prune.tick() => issuer.prune().await.map(drop),
+                    _ = keys.tick() => issuer.turn_keys_over().await,
+                };
+                if let Err(error) = done {
+                    // It is tried again with the next tick.
+                    tracing::warn!(%error, "the issuer could not look after its database");
+                }
+            }
+        })
+    }
+
+    /// Ends [`Issuer::tend`] and the streams of those who follow revocations.
+    pub fn close(&self) {
+        self.tending.closing.send_replace(true);
+    }
+
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.tending.closing.subscribe()
+    }
+
+    /// Something changed here: whoever follows is told at once.
+    pub(crate) fn nudge(&self) {
+        self.tending.changed.notify_one();
+    }
+
+    /// Takes in what other processes changed: revocations, signing keys, clients.
+    ///
+    /// # Errors
+    /// When the database fails; what was read by then is known.
+    pub async fn catch_up(&self) -> Result<(), IssuerError> {
+        loop {
+            let new = changes::after(&self.db, self.revocations.seq()).await?;
+            if new.is_empty() {
+                return Ok(());
+            }
+            let has = |kind| new.iter().any(|(_, change)| change.kind == kind);
+            if has(Kind::Keys) {
+                self.reload_keys().await?;
+            }
+            if has(Kind::Clients) {
+                let registry = clients::load(&self.db).await?;
+                *self.clients.write().unwrap_or_else(PoisonError::into_inner) = registry;
+            }
+            // Last, so that what could not be read again is tried again.
+            self.revocations.follow(&new);
+        }
+    }
+
+    /// Publishes a next key when the one that signs is old enough, and lets it sign once everybody must know it.
+    ///
+    /// # Errors
+    /// When a key cannot be made or the database fails.
+    pub async fn turn_keys_over(&self) -> Result<(), IssuerError> {
+        let Some(lifetime_s) = self.options.key_lifetime_s else {
+            return Ok(());
+        };
+        let infos = self.key_infos();
+        let of = |state| infos.iter().find(|info| info.state == state);
+        let age_ms = of(KeyState::Active).map_or(0, |key| self.now() - key.changed_ms);
+        if of(KeyState::Next).is_some() {
+            match self.promote_key().await {
+                Err(IssuerError::TooEarly { .. }) => return Ok(()),
+                done => return done,
+            }
+        }
+        if u64::try_from(age_ms).unwrap_or(0) >= lifetime_s.saturating_mul(1000) {
+            self.rotate_key().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! Everything the issuer promises, on PostgreSQL: the suites that run on SQLite elsewhere, unchanged.
+
+#[path = "admin.rs"]
+mod admin;
+#[path = "devices_and_clients.rs"]
+mod devices_and_clients;
+#[path = "flows.rs"]
+mod flows;
+#[path = "revocations.rs"]
+mod revocations;
+#[path = "rotation.rs"]
+mod rotation;
