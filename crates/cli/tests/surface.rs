@@ -181,3 +181,84 @@ fn colours_are_for_terminals_and_for_those_who_ask() {
             .contains(escape)
     );
 }
+
+#[test]
+fn a_wrong_command_line_says_what_to_type() {
+    let home = Home::new();
+    for (args, what, fix) in [
+        (&["nosuch"][..], "'nosuch'", "`tenure --help`"),
+        (&["tok"], "'tok'", "did you mean `token`?"),
+        (&["token"], "<SESSION>", "<SESSION>`; `tenure token --help`"),
+        (&["store", "chk"], "'chk'", "`tenure store --help`"),
+        (
+            &["status", "--color", "blue"],
+            "'blue'",
+            "auto, always, never",
+        ),
+        (
+            &["events", "-n", "abc"],
+            "\"abc\" is no number",
+            "for example 20",
+        ),
+        (
+            &["token", "shop", "--min-valid", "60"],
+            "\"60\" is no duration",
+            "\"60s\"",
+        ),
+        (
+            &["inspect", "--at", "noon"],
+            "\"noon\" is no time",
+            "seconds since 1970",
+        ),
+    ] {
+        let ran = home.run(args);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        let fixes: Vec<&str> = ran
+            .err
+            .lines()
+            .filter(|line| line.trim().starts_with("fix:"))
+            .collect();
+        assert_eq!(fixes.len(), 1, "{ran:?}");
+        assert!(ran.err.contains(what) && fixes[0].contains(fix), "{ran:?}");
+
+        let ran = home.run(&[args, &["--json"]].concat());
+        let error = &ran.json()["error"];
+        assert_eq!(
+            (ran.code, error["exit_code"].as_u64()),
+            (2, Some(2)),
+            "{ran:?}"
+        );
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|said| said.contains(what)),
+            "{error}"
+        );
+        assert!(
+            error["fix"].as_str().is_some_and(|said| said.contains(fix)),
+            "{error}"
+        );
+        assert_eq!(ran.err, "");
+    }
+    let ran = home.run(&["--json"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert_eq!(ran.json()["error"]["message"], "no command was given");
+}
+
+#[test]
+fn a_log_level_that_is_none_is_told() {
+    let home = Home::new();
+    for level in ["bogus", "tenure=loud", "warn,bogus"] {
+        let ran = home.command(&["status"]).env("TENURE_LOG", level).output();
+        let ran = common::Ran::from(ran.expect("it starts"));
+        assert_eq!(ran.code, 4, "{ran:?}");
+        assert!(
+            ran.err.contains("TENURE_LOG") && ran.err.contains("fix:"),
+            "{ran:?}"
+        );
+    }
+    for level in ["debug", "WARN", "warn,hyper=error", "off", ""] {
+        let ran = home.command(&["status"]).env("TENURE_LOG", level).output();
+        common::Ran::from(ran.expect("it starts")).ok();
+    }
+}

@@ -138,14 +138,29 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
     })
 }
 
+/// How many: a whole number.
+pub fn count(text: &str) -> Result<usize, Wrong> {
+    text.parse().map_err(|_| {
+        Wrong::new(
+            format!("{text:?} is no number of lines"),
+            "write a whole number, for example 20",
+        )
+    })
+}
+
 /// An instant in epoch seconds: RFC 3339, or the number itself.
-pub fn instant(text: &str) -> Result<i64, String> {
+pub fn instant(text: &str) -> Result<i64, Wrong> {
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
     }
     text.parse::<jiff::Timestamp>()
         .map(jiff::Timestamp::as_second)
-        .map_err(|_| "write a time such as 2026-11-25T18:00:00Z, or seconds since 1970".to_owned())
+        .map_err(|_| {
+            Wrong::new(
+                format!("{text:?} is no time"),
+                "write a time such as 2026-11-25T18:00:00Z, or seconds since 1970",
+            )
+        })
 }
 
 #[cfg(test)]
