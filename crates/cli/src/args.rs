@@ -8,6 +8,8 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use url::Url;
 
+use crate::builtin::ISSUER_PORT;
+use crate::config::keeper::{ADMIN_PORT, GATEWAY_PORT};
 use crate::config::value;
 
 const EXIT_CODES: &str = "\
@@ -155,13 +157,13 @@ pub enum Docs {
 #[derive(Debug, Args)]
 pub struct Up {
     /// Address of the gateway; port 0 takes a free one [default: 127.0.0.1:7878]
-    #[arg(long, value_name = "ADDR", value_parser = value::address)]
+    #[arg(long, value_name = "ADDR", value_parser = |text: &str| value::address(text, GATEWAY_PORT))]
     pub listen: Option<SocketAddr>,
     /// Address of the status page and the local API [default: 127.0.0.1:7879]
-    #[arg(long, value_name = "ADDR", value_parser = value::address)]
+    #[arg(long, value_name = "ADDR", value_parser = |text: &str| value::address(text, ADMIN_PORT))]
     pub admin: Option<SocketAddr>,
     /// Address of the built-in issuer and its sample API, without a configuration only [default: 127.0.0.1:7880]
-    #[arg(long, value_name = "ADDR", value_parser = value::address)]
+    #[arg(long, value_name = "ADDR", value_parser = |text: &str| value::address(text, ISSUER_PORT))]
     pub issuer_listen: Option<SocketAddr>,
 }
 

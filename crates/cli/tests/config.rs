@@ -28,6 +28,40 @@ const CASES: &[Case] = &[
     Case {
         swap: (
             "\"127.0.0.1:0\"",
+            "\"127.0.0.1:7000\"\nadmin = \"127.0.0.1:7000\"",
+        ),
+        at: "3:9",
+        says: &[
+            "`keeper.admin`",
+            "both listen on port 7000",
+            "ports of their own",
+        ],
+    },
+    Case {
+        swap: ("\"127.0.0.1:0\"", "\"localhost:7879\""),
+        at: "2:10",
+        says: &["`keeper.listen`", "both listen on port 7879"],
+    },
+    Case {
+        swap: ("\"127.0.0.1:0\"", "\"127.0.0.1:0\"\nadmin = \"here\""),
+        at: "3:9",
+        says: &["`keeper.admin`", "for example \"127.0.0.1:7879\""],
+    },
+    Case {
+        swap: (
+            "\"till-7\"",
+            "\"till-7\"\nclient_auth = \"none\"\nclient_secret = { env = \"A\" }",
+        ),
+        at: "8:15",
+        says: &[
+            "`sessions.shop.client_auth`",
+            "`client_secret` is set",
+            "remove `client_secret`",
+        ],
+    },
+    Case {
+        swap: (
+            "\"127.0.0.1:0\"",
             "\"127.0.0.1:0\"\ncaller_keys = \"canary-3-canary-3\"",
         ),
         at: "3:15",
@@ -363,6 +397,62 @@ fn a_named_file_that_is_not_there_is_a_usage_fault() {
     );
     assert_eq!(ran.code, 4, "{ran:?}");
     assert!(ran.err.contains("$TENURE_CONFIG"), "{ran:?}");
+}
+
+/// The error under `--json`, and that people are told the same with the same exit code.
+fn told(home: &Home, args: &[&str], code: i32) -> serde_json::Value {
+    let ran = home.run(args);
+    assert_eq!(ran.code, code, "{ran:?}");
+    let json = home.run(&[args, &["--json"]].concat());
+    assert_eq!(json.code, code, "{json:?}");
+    let error = json.json()["error"].clone();
+    for part in ["message", "where", "fix"] {
+        let part = error[part].as_str().expect("a text");
+        assert!(ran.err.contains(part), "{part} in {ran:?}");
+    }
+    error
+}
+
+#[test]
+fn files_and_directories_are_not_mixed_up() {
+    let home = Home::new();
+    home.write("conf/tenure.toml", GOOD);
+    home.write("file", "");
+    let error = told(&home, &["status", "--config", "conf"], 2);
+    assert_eq!(error["where"], "--config");
+    assert_eq!(error["fix"], "name the file in it: conf/tenure.toml");
+    for args in [
+        &["status", "--data", "file"][..],
+        &["up", "--data", "file/below"],
+        &["token", "shop", "--data", "file"],
+        &["doctor", "--data", "file"],
+    ] {
+        let error = told(&home, args, 2);
+        assert_eq!(error["where"], "--data");
+        let what = error["message"].as_str().expect("a text");
+        assert!(what.starts_with("file is a file"), "{what}");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_no_text_is_told_with_its_place() {
+    let home = Home::new();
+    let path = home.write("tenure.toml", "");
+    std::fs::write(&path, b"[keeper]\nstore = \"sqlite:caf\xe9.db\"\n").expect("written");
+    let error = told(&home, &["status"], 4);
+    assert_eq!(error["where"], "tenure.toml:2:20");
+}
+
+#[test]
+fn two_flags_with_one_address_are_told_before_anybody_listens() {
+    let home = Home::new();
+    let at = "127.0.0.1:7878";
+    let ran = home.run(&["up", "--listen", at, "--admin", at]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(
+        ran.err.contains("both listen on port 7878") && ran.err.contains("fix:"),
+        "{ran:?}"
+    );
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl KeeperSection {
 /// Reads `[keeper]`. Paths are relative: the store's to the data directory, the others to the file.
 pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> KeeperSection {
     let mut section = KeeperSection::defaults(data);
-    if let Some(listen) = table.parsed("listen", value::address) {
+    if let Some(listen) = table.parsed("listen", |text| value::address(text, GATEWAY_PORT)) {
         section.listen = listen;
     }
     if let Some(admin) = table.parsed("admin", loopback_address) {
@@ -120,6 +120,20 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> KeeperSection {
             ),
         );
     }
+    if value::clash(section.listen.value, section.admin.value) {
+        let key = if table.has_any(&["admin"]) {
+            "admin"
+        } else {
+            "listen"
+        };
+        table.wrong_at(
+            key,
+            Wrong::new(
+                format!("gateway and status page would both listen on port {}", section.admin.value.port()),
+                format!("give them ports of their own, for example listen = \"127.0.0.1:{GATEWAY_PORT}\" and admin = \"127.0.0.1:{ADMIN_PORT}\""),
+            ),
+        );
+    }
     table.finish(|key| {
         timing::KEYS
             .contains(&key)
@@ -129,7 +143,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> KeeperSection {
 }
 
 fn loopback_address(text: &str) -> Result<SocketAddr, Wrong> {
-    let address = value::address(text)?;
+    let address = value::address(text, ADMIN_PORT)?;
     if address.ip().is_loopback() {
         return Ok(address);
     }

@@ -34,14 +34,8 @@ pub struct Config {
 /// Reads and checks a configuration file. The store's path is relative to `data`.
 pub fn load(path: &Path, data: &Path) -> Outcome<Config> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        CommandError::new(
-            Exit::NeedsOperator,
-            Problem::new(format!("cannot read the configuration: {error}"))
-                .at(&name)
-                .fix("make the file readable, or name another with --config"),
-        )
-    })?;
+    let text = read_text(path, "configuration", "name another with --config")
+        .map_err(|problem| CommandError::new(Exit::NeedsOperator, problem))?;
     let beside = path.parent().unwrap_or(Path::new(""));
     let profiles = own_profiles(&beside.join("profiles"))?;
     parse(&name, &text, data, beside, &profiles)
@@ -51,6 +45,24 @@ pub fn load(path: &Path, data: &Path) -> Outcome<Config> {
             sessions,
         })
         .map_err(|problems| CommandError::many(Exit::NeedsOperator, problems))
+}
+
+/// A file's text. What is no UTF-8 is told with its place, as any other fault of the file.
+fn read_text(path: &Path, what: &str, otherwise: &str) -> Result<String, Problem> {
+    let name = path.display();
+    let bytes = std::fs::read(path).map_err(|error| {
+        Problem::new(format!("cannot read the {what}: {error}"))
+            .at(&name)
+            .fix(format!("make the file readable, or {otherwise}"))
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..good]);
+        let (line, column) = reader::position(&before, good);
+        Problem::new(format!("the {what} is not UTF-8 text from here on"))
+            .at(format_args!("{name}:{line}:{column}"))
+            .fix("save the file as UTF-8 (`iconv -f LATIN1 -t UTF-8` converts an older one)")
+    })
 }
 
 /// Checks a configuration's text: all of it, so that every fault is told at once.
@@ -121,11 +133,7 @@ fn own_profiles(dir: &Path) -> Outcome<Profiles> {
 
 fn own_profile(path: &Path) -> Result<tenure_diagnose::Profile, Problem> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Problem::new(format!("cannot read the profile: {error}"))
-            .at(&name)
-            .fix("make the file readable, or move it away")
-    })?;
+    let text = read_text(path, "profile", "move it away")?;
     let profile = tenure_diagnose::parse_profile(&text, &name).map_err(|error| {
         Problem::new(error.problem)
             .at(format_args!(

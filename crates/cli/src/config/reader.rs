@@ -61,15 +61,7 @@ impl<'a> Source<'a> {
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
-        let before = self
-            .text
-            .get(..offset.min(self.text.len()))
-            .unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        position(self.text, offset)
     }
 
     fn origin(&self, offset: usize) -> Origin {
@@ -78,6 +70,16 @@ impl<'a> Source<'a> {
             line: self.position(offset).0,
         }
     }
+}
+
+/// Line and column of a byte, counted from 1.
+pub fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset.min(text.len())).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
 }
 
 /// One table of the file.

@@ -391,6 +391,13 @@ impl ClientKeys {
                 return None;
             }
         };
+        let idle = [("client_secret", has.secret), ("client_key", has.key)];
+        if let (Some(ClientAuth::None), Some((key, _))) =
+            (self.auth, idle.iter().find(|(_, given)| *given))
+        {
+            table.wrong_at("client_auth", contradicts(key));
+            return None;
+        }
         Some(Client {
             id: self.id.clone().unwrap_or_default(),
             secret: None,
@@ -409,6 +416,21 @@ fn needs(auth: ClientAuth, key: &'static str) -> Wrong {
     Wrong::new(
         format!("\"{}\" needs a `{key}`", auth.as_str()),
         format!("add {key} = {example}, or client_auth = \"none\" for a public client"),
+    )
+}
+
+/// A public client and a proof: one of them is a slip, and which is not ours to guess.
+fn contradicts(key: &str) -> Wrong {
+    let method = if key == "client_key" {
+        "\"private_key_jwt\""
+    } else {
+        "\"basic\" or \"post\""
+    };
+    Wrong::new(
+        format!(
+            "\"none\" is for a client without a secret, and a `{key}` is set, which would never be sent"
+        ),
+        format!("remove `{key}`, or write client_auth = {method}"),
     )
 }
 

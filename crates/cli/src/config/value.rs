@@ -124,8 +124,8 @@ pub fn refresh_at(text: &str) -> Result<RefreshAt, Wrong> {
     ))
 }
 
-/// An address to listen on: `127.0.0.1:7878`, `[::1]:7878`, `localhost:7878`.
-pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
+/// An address to listen on: `127.0.0.1:7878`, `[::1]:7878`, `localhost:7878`. `usual` is the port of the example.
+pub fn address(text: &str, usual: u16) -> Result<SocketAddr, Wrong> {
     let spelt = match text.strip_prefix("localhost:") {
         Some(port) => format!("{}:{port}", Ipv4Addr::LOCALHOST),
         None => text.to_owned(),
@@ -133,9 +133,19 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
     spelt.parse().map_err(|_| {
         Wrong::new(
             format!("{text:?} is no address to listen on"),
-            "write an IP address and a port, for example \"127.0.0.1:7878\"",
+            format!("write an IP address and a port, for example \"127.0.0.1:{usual}\""),
         )
     })
+}
+
+/// Whether nobody can listen at both.
+pub fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |wide: SocketAddr, narrow: SocketAddr| {
+        wide.ip().is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4())
+    };
+    let same = one.ip() == other.ip() || covers(one, other) || covers(other, one);
+    // Port 0 is a free one each time.
+    same && one.port() == other.port() && one.port() != 0
 }
 
 /// How many: a whole number.
@@ -187,6 +197,25 @@ mod tests {
         ] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn addresses_clash_where_nobody_can_listen_at_both() {
+        let clash = |one: &str, other: &str| {
+            let at = |text| address(text, 1).expect("an address");
+            assert_eq!(
+                super::clash(at(one), at(other)),
+                super::clash(at(other), at(one))
+            );
+            super::clash(at(one), at(other))
+        };
+        assert!(clash("127.0.0.1:7", "localhost:7"));
+        assert!(clash("0.0.0.0:7", "127.0.0.1:7"));
+        assert!(clash("[::]:7", "127.0.0.1:7"));
+        assert!(!clash("0.0.0.0:7", "[::1]:7"));
+        assert!(!clash("127.0.0.1:7", "127.0.0.1:8"));
+        assert!(!clash("127.0.0.1:7", "127.0.0.2:7"));
+        assert!(!clash("127.0.0.1:0", "127.0.0.1:0"));
     }
 
     #[test]

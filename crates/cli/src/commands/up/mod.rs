@@ -13,6 +13,7 @@ mod orders;
 mod page;
 mod socket;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,7 +31,7 @@ use url::Url;
 use crate::app::{App, Setup, http_client, make_private_dir};
 use crate::args;
 use crate::builtin::address_url;
-use crate::config::Sourced;
+use crate::config::{Origin, Sourced, value};
 use crate::error::{CommandError, Exit, Outcome, Problem};
 use admin::Admin;
 use example::Example;
@@ -162,6 +163,7 @@ async fn start(app: &mut App, args: &args::Up, lock: Result<Lock, Running>) -> O
     let gateway_at = section.listen.clone().or_flag(args.listen, "--listen");
     let mut admin_at = section.admin.clone().or_flag(args.admin, "--admin");
     check_admin(&admin_at)?;
+    check_apart(&gateway_at, &admin_at)?;
     if second && args.admin.is_none() && listen::is_taken(admin_at.value).await {
         // By the first, most likely; nobody chose this one.
         admin_at.value.set_port(0);
@@ -228,7 +230,7 @@ fn refused(error: &tenure_gateway::SetupError) -> CommandError {
 }
 
 /// The configuration is checked when it is read; a flag is checked here.
-fn check_admin(at: &Sourced<std::net::SocketAddr>) -> Outcome {
+fn check_admin(at: &Sourced<SocketAddr>) -> Outcome {
     if at.value.ip().is_loopback() {
         return Ok(());
     }
@@ -238,6 +240,24 @@ fn check_admin(at: &Sourced<std::net::SocketAddr>) -> Outcome {
             at.value
         ),
         "use 127.0.0.1 or [::1] for --admin",
+    ))
+}
+
+/// The same for two addresses of which at least one is a flag's.
+fn check_apart(gateway: &Sourced<SocketAddr>, admin: &Sourced<SocketAddr>) -> Outcome {
+    if !value::clash(gateway.value, admin.value) {
+        return Ok(());
+    }
+    Err(CommandError::usage(
+        format!(
+            "the gateway ({}, {}) and the status page ({}, {}) would both listen on port {}",
+            gateway.value,
+            gateway.origin,
+            admin.value,
+            admin.origin,
+            admin.value.port()
+        ),
+        "give --listen and --admin ports of their own; port 0 takes a free one",
     ))
 }
 
