@@ -556,3 +556,39 @@ fn a_profile_of_ones_own_is_used_and_checked() {
         "{ran:?}"
     );
 }
+
+#[test]
+fn slips_of_profiles_and_configuration_are_told_together() {
+    let home = Home::new();
+    let config = GOOD
+        .replace("\"oauth2\"", "\"mine\"")
+        .replace("upstream", "upstraem");
+    home.write("tenure.toml", &config);
+    let broken = PROFILE
+        .replace("\"oauth2\"", "\"oauth\"")
+        .replace("\"none\"\n", "\"sometimes\"\n");
+    home.write("profiles/mine.toml", &broken);
+    home.write("profiles/other.toml", PROFILE);
+    let ran = home.run(&["status", "--json"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    let problems = ran.json()["error"]["problems"].clone();
+    let places: Vec<&str> = problems
+        .as_array()
+        .expect("several")
+        .iter()
+        .filter_map(|problem| problem["where"].as_str())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "tenure.toml:4:11",
+            "tenure.toml:8:1",
+            "profiles/mine.toml:4:11",
+            "profiles/mine.toml:9:8",
+            "profiles/other.toml",
+        ],
+        "{problems}"
+    );
+    let fix = problems[2]["fix"].as_str().expect("a text");
+    assert_eq!(fix, "Did you mean \"oauth2\"?");
+}

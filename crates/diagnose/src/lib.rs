@@ -22,4 +22,6 @@ pub use classify::{
     Answer, ApiVerdict, Finding, Grant, Local, Place, Seen, Sent, TokenFailure, TransportFault,
     TransportKind, Verdict, classify_api, classify_token, judge, refresh_failed_because,
 };
-pub use profile::{Profile, ProfileError, Rotation, parse_profile, profile, profile_names};
+pub use profile::{
+    Profile, ProfileError, ProfileErrors, Rotation, parse_profile, profile, profile_names,
+};

@@ -311,12 +311,12 @@ fn a_profile_of_ones_own_may_be_short() {
 fn errors_name_line_column_key_and_cure() {
     assert_eq!(
         error("retry_unknown", "retry_unkown"),
-        "mine.toml:6:1: unknown field `retry_unkown`, expected one of `name`, `aliases`, `title`, `dialect`, `json`, `discovery`, `endpoints`, `client_auth`, `flows`, `rotation`, `retry_unknown`, `lifetimes`, `refused_statuses`, `recognise`, `quirks`, `status_page`, `docs`, `claims`. Did you mean `retry_unknown`?"
+        "mine.toml:6:1: there is no key `retry_unkown` in a profile. Did you mean `retry_unknown`?"
     );
     let shown = error("kind = \"strict\"", "kind = \"strickt\"");
     assert!(
-        shown.starts_with("mine.toml:9:8: unknown variant `strickt`")
-            && shown.ends_with("Did you mean `strict`?"),
+        shown.starts_with("mine.toml:9:8: `rotation.kind` cannot be \"strickt\"")
+            && shown.ends_with("Did you mean \"strict\"?"),
         "{shown}"
     );
     let shown = error("kind = \"strict\"", "kind = \"strict\"\ngrace_seconds = 3");
@@ -326,8 +326,8 @@ fn errors_name_line_column_key_and_cure() {
     );
     let shown = error("retry_unknown = true\n", "");
     assert!(
-        shown.contains("missing field `retry_unknown`")
-            && shown.contains("Add `retry_unknown = …`"),
+        shown.contains("`retry_unknown` is missing")
+            && shown.contains("Add `retry_unknown = true` or `retry_unknown = false`"),
         "{shown}"
     );
     let shown = error("\"mine\"", "\"Mine!\"");
@@ -371,8 +371,129 @@ fn errors_name_line_column_key_and_cure() {
 #[test]
 fn the_key_is_given_apart() {
     let wrong = parse_profile(&GOOD.replace("flows", "flow"), "mine.toml").unwrap_err();
+    let [wrong] = &wrong.0[..] else {
+        panic!("one slip, one error: {wrong}");
+    };
     assert_eq!(
         (wrong.key.as_deref(), wrong.line, wrong.column),
         (Some("flow"), 5, 1)
+    );
+}
+
+#[test]
+fn every_slip_is_told_at_once_in_the_order_of_the_file() {
+    let text = r#"name = "Mine"
+title = 7
+dialect = "oauth"
+client_auth = "basic"
+flows = ["cod", "sms"]
+discovery = "yes"
+refused_statuses = [401, "403", -1]
+[endpoints]
+token = "nowhere"
+[lifetimes]
+access_s = "15 min"
+[recognise]
+rank = 300
+[[claims]]
+about = "rotation"
+"#;
+    let wrong = parse_profile(text, "mine.toml").unwrap_err();
+    let told: Vec<String> = wrong.0.iter().map(ToString::to_string).collect();
+    let expected = [
+        (
+            "1:1",
+            "`retry_unknown` is missing",
+            "Add `retry_unknown = true` or",
+        ),
+        (
+            "1:1",
+            "`rotation` is missing",
+            "Add a table `[rotation]` with `kind`",
+        ),
+        (
+            "2:9",
+            "`title` holds a whole number, not a string",
+            "Write `title = \"…\"`",
+        ),
+        (
+            "3:11",
+            "`dialect` cannot be \"oauth\"",
+            "Did you mean \"oauth2\"?",
+        ),
+        (
+            "4:15",
+            "`client_auth` holds a string, not a list of strings",
+            "\"basic\", \"post\"",
+        ),
+        (
+            "5:10",
+            "`flows` cannot be \"cod\"",
+            "Did you mean \"code\"?",
+        ),
+        (
+            "5:17",
+            "`flows` cannot be \"sms\"",
+            "Write one of \"code\", \"device\"",
+        ),
+        (
+            "6:13",
+            "`discovery` holds a string, not true or false",
+            "`discovery = true`",
+        ),
+        (
+            "7:26",
+            "`refused_statuses` holds a string, not a list of whole numbers",
+            "[401]",
+        ),
+        (
+            "7:33",
+            "`refused_statuses` is too large, or below zero",
+            "whole number",
+        ),
+        (
+            "11:12",
+            "`lifetimes.access_s` holds a string, not a whole number",
+            "a number",
+        ),
+        ("13:8", "`recognise.rank` is too large", "from 0 to 255"),
+        ("14:1", "`claims.says` is missing", "Add `says = \"…\"`"),
+    ];
+    assert_eq!(told.len(), expected.len(), "{wrong}");
+    for (told, (place, problem, fix)) in told.iter().zip(expected) {
+        assert!(
+            told.starts_with(&format!("mine.toml:{place}: {problem}")),
+            "{told}"
+        );
+        assert!(told.contains(fix), "{told}");
+    }
+}
+
+#[test]
+fn what_fits_and_is_wrong_all_the_same_is_told_at_once_too() {
+    let text = GOOD
+        .replace("\"mine\"", "\"Mine!\"")
+        .replace("\"Mine\"", "\" \"")
+        .replace(
+            "[rotation]",
+            "refused_statuses = [99]\n[endpoints]\ntoken = \"x\"\nlogin = \"y\"\n[rotation]\ngrace_seconds = 3",
+        );
+    let wrong = parse_profile(&text, "mine.toml").unwrap_err();
+    let keys: Vec<&str> = wrong
+        .0
+        .iter()
+        .filter_map(|error| error.key.as_deref())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "name",
+            "title",
+            "refused_statuses",
+            "token",
+            "login",
+            "grace_seconds"
+        ],
+        "{wrong}"
     );
 }

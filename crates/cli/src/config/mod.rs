@@ -37,14 +37,18 @@ pub fn load(path: &Path, data: &Path) -> Outcome<Config> {
     let text = read_text(path, "configuration", "name another with --config")
         .map_err(|problem| CommandError::new(Exit::NeedsOperator, problem))?;
     let beside = path.parent().unwrap_or(Path::new(""));
-    let profiles = own_profiles(&beside.join("profiles"))?;
-    parse(&name, &text, data, beside, &profiles)
-        .map(|(keeper, sessions)| Config {
+    let (profiles, mut problems) = own_profiles(&beside.join("profiles"));
+    match parse(&name, &text, data, beside, &profiles) {
+        Ok((keeper, sessions)) if problems.is_empty() => Ok(Config {
             path: path.to_owned(),
             keeper,
             sessions,
-        })
-        .map_err(|problems| CommandError::many(Exit::NeedsOperator, problems))
+        }),
+        parsed => {
+            problems.splice(0..0, parsed.err().unwrap_or_default());
+            Err(CommandError::many(Exit::NeedsOperator, problems))
+        }
+    }
 }
 
 /// A file's text. What is no UTF-8 is told with its place, as any other fault of the file.
@@ -106,11 +110,36 @@ fn parse(
 }
 
 /// The user's own profiles: every `*.toml` in the directory. A broken one is told even if no session names it.
-fn own_profiles(dir: &Path) -> Outcome<Profiles> {
+fn own_profiles(dir: &Path) -> (Profiles, Vec<Problem>) {
     let mut profiles = Profiles::default();
     let mut problems = Vec::new();
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Ok(profiles);
+    for path in profile_paths(dir, &mut problems) {
+        match own_profile(&path) {
+            Ok(profile) => drop(profiles.own.insert(profile.name.clone(), Arc::new(profile))),
+            Err(wrong) => {
+                let stem = path.file_stem().unwrap_or_default();
+                profiles.broken.insert(stem.to_string_lossy().into_owned());
+                problems.extend(wrong);
+            }
+        }
+    }
+    (profiles, problems)
+}
+
+/// The files, in order. A directory that is there and cannot be read hides profiles.
+fn profile_paths(dir: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => {
+            if error.kind() == std::io::ErrorKind::PermissionDenied {
+                problems.push(
+                    Problem::new(format!("cannot read the directory of profiles: {error}"))
+                        .at(dir.display())
+                        .fix("make the directory readable, or move it away"),
+                );
+            }
+            return Vec::new();
+        }
     };
     let mut paths: Vec<PathBuf> = entries
         .flatten()
@@ -118,39 +147,26 @@ fn own_profiles(dir: &Path) -> Outcome<Profiles> {
         .filter(|path| path.extension().is_some_and(|end| end == "toml"))
         .collect();
     paths.sort();
-    for path in paths {
-        match own_profile(&path) {
-            Ok(profile) => drop(profiles.own.insert(profile.name.clone(), Arc::new(profile))),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    if problems.is_empty() {
-        Ok(profiles)
-    } else {
-        Err(CommandError::many(Exit::NeedsOperator, problems))
-    }
+    paths
 }
 
-fn own_profile(path: &Path) -> Result<tenure_diagnose::Profile, Problem> {
+fn own_profile(path: &Path) -> Result<tenure_diagnose::Profile, Vec<Problem>> {
     let name = path.display().to_string();
-    let text = read_text(path, "profile", "move it away")?;
-    let profile = tenure_diagnose::parse_profile(&text, &name).map_err(|error| {
-        Problem::new(error.problem)
-            .at(format_args!(
-                "{}:{}:{}",
-                error.file, error.line, error.column
-            ))
-            .fix(error.fix)
-    })?;
+    let text = read_text(path, "profile", "move it away").map_err(|problem| vec![problem])?;
+    let told = |error: tenure_diagnose::ProfileError| {
+        let place = format!("{}:{}:{}", error.file, error.line, error.column);
+        Problem::new(error.problem).at(place).fix(error.fix)
+    };
+    let profile = tenure_diagnose::parse_profile(&text, &name)
+        .map_err(|errors| errors.0.into_iter().map(told).collect::<Vec<_>>())?;
     if path
         .file_stem()
         .is_some_and(|stem| stem != profile.name.as_str())
     {
-        return Err(
-            Problem::new(format!("the profile calls itself {:?}", profile.name))
-                .at(&name)
-                .fix("give the file the same name"),
-        );
+        let problem = Problem::new(format!("the profile calls itself {:?}", profile.name))
+            .at(&name)
+            .fix("give the file the same name");
+        return Err(vec![problem]);
     }
     Ok(profile)
 }

@@ -1,6 +1,6 @@
 //! `[sessions.S]`: one session, checked against its provider's profile. Secrets are read by [`Spec::build`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -118,6 +118,8 @@ pub fn unreadable(problem: &Problem) -> Failure {
 pub struct Profiles {
     /// The user's own, by name.
     pub own: BTreeMap<String, Arc<Profile>>,
+    /// Names of files that hold no profile; what is wrong with them is told by itself.
+    pub broken: BTreeSet<String>,
 }
 
 impl Profiles {
@@ -148,11 +150,14 @@ pub fn read(name: &str, table: Table<'_>, context: &Context<'_>) -> Option<Spec>
     let provider = table
         .string("provider")
         .map_or_else(|| DEFAULT_PROVIDER.to_owned(), |provider| provider.value);
-    let profile = context
-        .profiles
-        .find(&provider)
-        .map_err(|wrong| table.wrong_at("provider", wrong))
-        .ok();
+    let profile = match context.profiles.find(&provider) {
+        _ if context.profiles.broken.contains(&provider) => None,
+        Ok(profile) => Some(profile),
+        Err(wrong) => {
+            table.wrong_at("provider", wrong);
+            None
+        }
+    };
     let insecure = table.boolean("insecure").unwrap_or(false);
     let urls = urls(&table, insecure);
     let upstream = upstream(name, &table, insecure);

@@ -2,6 +2,7 @@
 
 mod parse;
 mod recognise;
+mod shape;
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use tenure_wire::{ClientAuth, Dialect, JsonFields, Server};
 use url::Url;
 
-pub use parse::{ProfileError, parse_profile};
+pub use parse::{ProfileError, ProfileErrors, parse_profile};
 pub use recognise::{Recognise, RestAnswer};
 
 /// How one kind of server speaks and behaves.

@@ -1,17 +1,32 @@
 //! Reads a profile and says exactly where it is wrong: people bring their own.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::ops::Range;
 
 use serde::Deserialize;
 use toml::Spanned;
+use toml::de::DeTable;
 
 use super::recognise::RawRecognise;
 use super::{
-    AuthMethod, Claim, DialectName, Endpoints, Flow, JsonNames, Lifetimes, Profile, Rotation,
+    AuthMethod, Claim, DialectName, Endpoints, Flow, JsonNames, Lifetimes, Profile, Rotation, shape,
 };
-use crate::name::nearest;
 
-/// Why a profile cannot be used. The text says what, where and what to do.
+/// Why a profile cannot be used: everything that is wrong with it, in the order of the file; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileErrors(pub Vec<ProfileError>);
+
+impl fmt::Display for ProfileErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for ProfileErrors {}
+
+/// One thing that is wrong with a profile. The text says what, where and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {problem}. {fix}")]
 pub struct ProfileError {
@@ -92,56 +107,82 @@ enum Kind {
 }
 
 /// Reads a profile. `file` is used in errors only.
-pub fn parse_profile(text: &str, file: &str) -> Result<Profile, ProfileError> {
-    let at = Place { text, file };
-    let raw: Raw = toml::from_str(text).map_err(|error| at.toml(&error))?;
-    check_names(&raw, &at)?;
-    let rotation = rotation(&raw.rotation, &at)?;
-    let endpoints = check_endpoints(raw.endpoints, &at)?;
-    let json = match raw.json {
-        Some(json) if raw.dialect != DialectName::JsonRefresh => {
-            return Err(at.error(
-                json.span(),
-                "json",
-                "`[json]` belongs to the dialect `json-refresh` only",
-                "Remove the table, or set `dialect = \"json-refresh\"`",
-            ));
-        }
-        Some(json) => json.into_inner(),
-        None => JsonNames::default(),
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn parse_profile(text: &str, file: &str) -> Result<Profile, ProfileErrors> {
+    let at = Place {
+        text,
+        file,
+        found: RefCell::default(),
     };
+    match DeTable::parse(text) {
+        Ok(root) => shape::check(&root, &at),
+        Err(error) => at.toml(&error),
+    }
+    let raw = toml::from_str::<Raw>(text)
+        .map_err(|error| {
+            // Everything the walk knows has its own words; this is for what it does not know.
+            if at.is_clean() {
+                at.toml(&error);
+            }
+        })
+        .ok();
+    let profile = raw.map(|raw| checked(raw, &at));
+    let mut found = at.found.into_inner();
+    found.sort_by_key(|error| (error.line, error.column));
+    match profile {
+        Some(profile) if found.is_empty() => Ok(profile),
+        _ => Err(ProfileErrors(found)),
+    }
+}
+
+/// The profile; what is wrong with it is noted.
+fn checked(raw: Raw, at: &Place<'_>) -> Profile {
+    check_names(&raw, at);
+    if let Some(json) = &raw.json
+        && raw.dialect != DialectName::JsonRefresh
+    {
+        at.note(
+            json.span(),
+            "json",
+            "`[json]` belongs to the dialect `json-refresh` only",
+            "Remove the table, or set `dialect = \"json-refresh\"`",
+        );
+    }
     for status in &raw.refused_statuses {
         if !(100..600).contains(status.get_ref()) {
-            return Err(at.error(
+            at.note(
                 status.span(),
                 "refused_statuses",
                 &format!("{} is no HTTP status", status.get_ref()),
                 "Use numbers from 100 to 599",
-            ));
+            );
         }
     }
-    let claims = raw
+    let claims: Vec<Claim> = raw
         .claims
         .into_iter()
-        .map(|claim| check_claim(claim, &at))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|claim| check_claim(claim, at))
+        .collect();
     let mut sources: Vec<String> = Vec::new();
     for source in claims.iter().flat_map(|claim| &claim.sources) {
         if !sources.contains(source) {
             sources.push(source.clone());
         }
     }
-    Ok(Profile {
+    Profile {
+        rotation: rotation(&raw.rotation, at),
+        endpoints: check_endpoints(raw.endpoints, at),
+        recognise: raw.recognise.check(at),
         name: raw.name.into_inner(),
         aliases: raw.aliases.into_iter().map(Spanned::into_inner).collect(),
         title: raw.title.into_inner(),
         dialect: raw.dialect,
-        json,
+        json: raw.json.map(Spanned::into_inner).unwrap_or_default(),
         discovery: raw.discovery,
-        endpoints,
         client_auth: raw.client_auth,
         flows: raw.flows,
-        rotation,
         retry_unknown: raw.retry_unknown,
         lifetimes: raw.lifetimes,
         refused_statuses: raw
@@ -149,16 +190,15 @@ pub fn parse_profile(text: &str, file: &str) -> Result<Profile, ProfileError> {
             .into_iter()
             .map(Spanned::into_inner)
             .collect(),
-        recognise: raw.recognise.check(&at)?,
         quirks: raw.quirks,
         status_page: raw.status_page,
         docs: raw.docs,
         claims,
         sources,
-    })
+    }
 }
 
-fn check_names(raw: &Raw, at: &Place<'_>) -> Result<(), ProfileError> {
+fn check_names(raw: &Raw, at: &Place<'_>) {
     let plain = |name: &str| {
         !name.is_empty()
             && name
@@ -169,26 +209,25 @@ fn check_names(raw: &Raw, at: &Place<'_>) -> Result<(), ProfileError> {
         .chain(raw.aliases.iter().map(|alias| ("aliases", alias)))
     {
         if !plain(name.get_ref()) {
-            return Err(at.error(
+            at.note(
                 name.span(),
                 key,
                 &format!("{:?} cannot be a profile's name", name.get_ref()),
                 "Use lower-case letters, digits and hyphens",
-            ));
+            );
         }
     }
     if raw.title.get_ref().trim().is_empty() {
-        return Err(at.error(
+        at.note(
             raw.title.span(),
             "title",
             "the title is empty",
             "Name the product",
-        ));
+        );
     }
-    Ok(())
 }
 
-fn rotation(raw: &Spanned<RawRotation>, at: &Place<'_>) -> Result<Rotation, ProfileError> {
+fn rotation(raw: &Spanned<RawRotation>, at: &Place<'_>) -> Rotation {
     let RawRotation {
         kind,
         grace_seconds,
@@ -196,14 +235,14 @@ fn rotation(raw: &Spanned<RawRotation>, at: &Place<'_>) -> Result<Rotation, Prof
     if let Some(grace) = grace_seconds
         && *kind != Kind::Rotates
     {
-        return Err(at.error(
+        at.note(
             grace.span(),
             "grace_seconds",
             "`grace_seconds` goes with `kind = \"rotates\"` only",
             "Remove it, or change `kind`",
-        ));
+        );
     }
-    Ok(match kind {
+    match kind {
         Kind::None => Rotation::None,
         Kind::Rotates => Rotation::Rotates {
             grace_seconds: grace_seconds.as_ref().map_or(0, |grace| *grace.get_ref()),
@@ -211,28 +250,31 @@ fn rotation(raw: &Spanned<RawRotation>, at: &Place<'_>) -> Result<Rotation, Prof
         Kind::SameSuccessor => Rotation::SameSuccessor,
         Kind::ParentUntilChildUsed => Rotation::ParentUntilChildUsed,
         Kind::Strict => Rotation::Strict,
-    })
+    }
 }
 
-fn check_endpoints(raw: RawEndpoints, at: &Place<'_>) -> Result<Endpoints, ProfileError> {
-    let check = |key: &str, template: Option<Spanned<String>>| match template {
-        Some(template) if !is_template(template.get_ref()) => Err(at.error(
-            template.span(),
-            key,
-            &format!("{:?} is no endpoint template", template.get_ref()),
-            "Write an absolute URL; `{issuer}` and `{rest}` may stand in it",
-        )),
-        template => Ok(template.map(Spanned::into_inner)),
+fn check_endpoints(raw: RawEndpoints, at: &Place<'_>) -> Endpoints {
+    let check = |key: &str, template: Option<Spanned<String>>| {
+        let template = template?;
+        if !is_template(template.get_ref()) {
+            at.note(
+                template.span(),
+                key,
+                &format!("{:?} is no endpoint template", template.get_ref()),
+                "Write an absolute URL; `{issuer}` and `{rest}` may stand in it",
+            );
+        }
+        Some(template.into_inner())
     };
-    Ok(Endpoints {
-        token: check("token", raw.token)?,
-        login: check("login", raw.login)?,
-        authorization: check("authorization", raw.authorization)?,
-        device_authorization: check("device_authorization", raw.device_authorization)?,
-        revocation: check("revocation", raw.revocation)?,
-        introspection: check("introspection", raw.introspection)?,
-        validate: check("validate", raw.validate)?,
-    })
+    Endpoints {
+        token: check("token", raw.token),
+        login: check("login", raw.login),
+        authorization: check("authorization", raw.authorization),
+        device_authorization: check("device_authorization", raw.device_authorization),
+        revocation: check("revocation", raw.revocation),
+        introspection: check("introspection", raw.introspection),
+        validate: check("validate", raw.validate),
+    }
 }
 
 fn is_template(text: &str) -> bool {
@@ -242,70 +284,57 @@ fn is_template(text: &str) -> bool {
     !filled.contains(['{', '}']) && url::Url::parse(&filled).is_ok_and(|url| url.has_host())
 }
 
-fn check_claim(claim: Spanned<Claim>, at: &Place<'_>) -> Result<Claim, ProfileError> {
+fn check_claim(claim: Spanned<Claim>, at: &Place<'_>) -> Claim {
     let span = claim.span();
     let claim = claim.into_inner();
     if claim.sources.is_empty() && !claim.unverified {
-        return Err(at.error(
+        at.note(
             span,
             "sources",
             &format!("the claim about `{}` names no source", claim.about),
             "Add `sources = [\"…\"]`, or `unverified = true`",
-        ));
+        );
     }
-    Ok(claim)
+    claim
 }
 
-/// Turns offsets into lines and columns.
+/// Turns offsets into lines and columns, and keeps what is wrong.
 pub(super) struct Place<'a> {
     text: &'a str,
     file: &'a str,
+    found: RefCell<Vec<ProfileError>>,
 }
 
 impl Place<'_> {
-    pub(super) fn error(
-        &self,
-        span: Range<usize>,
-        key: &str,
-        problem: &str,
-        fix: &str,
-    ) -> ProfileError {
-        let (line, column) = self.position(span.start);
-        ProfileError {
-            file: self.file.to_owned(),
-            line,
-            column,
-            key: Some(key.to_owned()),
-            problem: problem.to_owned(),
-            fix: fix.to_owned(),
-        }
+    pub(super) fn note(&self, span: Range<usize>, key: &str, problem: &str, fix: &str) {
+        self.push(span.start, Some(key), problem, fix);
     }
 
-    fn toml(&self, error: &toml::de::Error) -> ProfileError {
-        let (line, column) = self.position(error.span().map_or(0, |span| span.start));
-        let message = error.message();
-        let mut quoted = message.split('`').skip(1).step_by(2);
-        let unknown = message.starts_with("unknown ");
-        let key = quoted
-            .next()
-            .filter(|_| unknown || message.starts_with("missing field"));
-        let expected: Vec<&str> = quoted.collect();
-        let fix = match (key, unknown) {
-            (Some(key), true) => match nearest(key, expected.iter().copied()) {
-                Some(name) => format!("Did you mean `{name}`?"),
-                None => format!("Known here: {}", expected.join(", ")),
-            },
-            (Some(key), false) => format!("Add `{key} = …`"),
-            (None, _) => "See the shipped profiles for the shape".to_owned(),
-        };
-        ProfileError {
+    fn is_clean(&self) -> bool {
+        self.found.borrow().is_empty()
+    }
+
+    fn toml(&self, error: &toml::de::Error) {
+        let at = error.span().map_or(0, |span| span.start);
+        let said: Vec<&str> = error.message().lines().collect();
+        self.push(
+            at,
+            None,
+            &said.join(", "),
+            "See https://toml.io for the notation",
+        );
+    }
+
+    fn push(&self, offset: usize, key: Option<&str>, problem: &str, fix: &str) {
+        let (line, column) = self.position(offset);
+        self.found.borrow_mut().push(ProfileError {
             file: self.file.to_owned(),
             line,
             column,
             key: key.map(str::to_owned),
-            problem: message.lines().next().unwrap_or_default().to_owned(),
-            fix,
-        }
+            problem: problem.to_owned(),
+            fix: fix.to_owned(),
+        });
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {

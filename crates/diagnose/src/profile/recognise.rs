@@ -7,7 +7,6 @@ use serde_json::Value;
 use toml::Spanned;
 use url::Url;
 
-use super::ProfileError;
 use super::parse::Place;
 
 /// How to tell that a server is of this kind: any one sign of `issuer_…` and `metadata_keys` is enough. Of the
@@ -143,90 +142,77 @@ struct RawAnswer {
 }
 
 impl RawRecognise {
-    pub(super) fn check(self, at: &Place<'_>) -> Result<Recognise, ProfileError> {
+    /// The signs; what is wrong with them is noted.
+    pub(super) fn check(self, at: &Place<'_>) -> Recognise {
         let namespaces = &self.rest_namespaces;
         let list = |key: &str, routes: Vec<Spanned<String>>| {
             routes
                 .into_iter()
                 .map(|found| route(key, found, namespaces, at))
-                .collect::<Result<Vec<_>, _>>()
+                .collect()
         };
-        Ok(Recognise {
-            rest_routes: list("rest_routes", self.rest_routes)?,
-            rest_routes_missing: list("rest_routes_missing", self.rest_routes_missing)?,
-            rest_answer: self
-                .rest_answer
-                .map(|raw| answer(raw, namespaces, at))
-                .transpose()?,
+        Recognise {
+            rest_routes: list("rest_routes", self.rest_routes),
+            rest_routes_missing: list("rest_routes_missing", self.rest_routes_missing),
+            rest_answer: self.rest_answer.map(|raw| answer(raw, namespaces, at)),
             issuer_hosts: self.issuer_hosts,
             issuer_path: self.issuer_path,
             rest_namespaces: self.rest_namespaces,
             rank: self.rank.unwrap_or(RANK),
             metadata_keys: self.metadata_keys,
-        })
+        }
     }
 }
 
 /// A route below one of the profile's namespaces.
-fn route(
-    key: &str,
-    found: Spanned<String>,
-    namespaces: &[String],
-    at: &Place<'_>,
-) -> Result<String, ProfileError> {
+fn route(key: &str, found: Spanned<String>, namespaces: &[String], at: &Place<'_>) -> String {
     let below = |path: &str| {
         namespaces.iter().any(|namespace| {
             path.strip_prefix(namespace.as_str())
                 .is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
         })
     };
-    if found.get_ref().strip_prefix('/').is_some_and(below) {
-        return Ok(found.into_inner());
+    if !found.get_ref().strip_prefix('/').is_some_and(below) {
+        let problem = format!(
+            "{:?} is no route of a namespace in `rest_namespaces`",
+            found.get_ref()
+        );
+        let fix =
+            "Write it as the index does: a slash, the namespace, the rest (`/jwt-auth/v1/token`)";
+        at.note(found.span(), key, &problem, fix);
     }
-    let problem = format!(
-        "{:?} is no route of a namespace in `rest_namespaces`",
-        found.get_ref()
-    );
-    let fix = "Write it as the index does: a slash, the namespace, the rest (`/jwt-auth/v1/token`)";
-    Err(at.error(found.span(), key, &problem, fix))
+    found.into_inner()
 }
 
-fn answer(
-    raw: Spanned<RawAnswer>,
-    namespaces: &[String],
-    at: &Place<'_>,
-) -> Result<RestAnswer, ProfileError> {
+fn answer(raw: Spanned<RawAnswer>, namespaces: &[String], at: &Place<'_>) -> RestAnswer {
     let span: Range<usize> = raw.span();
     let raw = raw.into_inner();
-    let post = match raw.method.get_ref().as_str() {
-        "GET" => false,
-        "POST" => true,
-        other => {
-            let problem = format!("{other:?} is no method to ask a harmless question with");
-            return Err(at.error(
-                raw.method.span(),
-                "method",
-                &problem,
-                "Use \"GET\" or \"POST\"",
-            ));
-        }
-    };
+    let method = raw.method.get_ref().as_str();
+    if !["GET", "POST"].contains(&method) {
+        let problem = format!("{method:?} is no method to ask a harmless question with");
+        at.note(
+            raw.method.span(),
+            "method",
+            &problem,
+            "Use \"GET\" or \"POST\"",
+        );
+    }
     if raw.has.is_empty() {
         let fix = "Name what only this kind of server answers: `has = [\"/statusCode\"]`";
-        return Err(at.error(span, "has", "the answer has no sign to know it by", fix));
+        at.note(span, "has", "the answer has no sign to know it by", fix);
     }
     for sign in raw.has.iter().chain(&raw.lacks) {
         if !sign.get_ref().starts_with('/') {
             let problem = format!("{:?} is no JSON pointer", sign.get_ref());
             let fix = "Start it with a slash: `/data/code`; a text after `=` must be found there";
-            return Err(at.error(sign.span(), "rest_answer", &problem, fix));
+            at.note(sign.span(), "rest_answer", &problem, fix);
         }
     }
     let texts = |signs: Vec<Spanned<String>>| signs.into_iter().map(Spanned::into_inner).collect();
-    Ok(RestAnswer {
-        post,
-        route: route("route", raw.route, namespaces, at)?,
+    RestAnswer {
+        post: method == "POST",
+        route: route("route", raw.route, namespaces, at),
         has: texts(raw.has),
         lacks: texts(raw.lacks),
-    })
+    }
 }
