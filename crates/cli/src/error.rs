@@ -184,6 +184,14 @@ impl From<Failure> for CommandError {
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Import { fix, .. } = &error {
+            // Nothing is wrong with the store: the file, or the passphrase for it, is a wrong argument.
+            let problem = Problem {
+                fix: fix.clone(),
+                ..Problem::new(error.to_string())
+            };
+            return Self::new(Exit::Usage, problem);
+        }
         let exit = if error.is_passing() {
             Exit::TryLater
         } else {

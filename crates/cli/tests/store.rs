@@ -65,7 +65,11 @@ fn an_export_carries_the_sessions_to_another_store() {
 
     let to = home();
     let wrong = to.run_with(&["store", "import", name], "wrong\n");
-    assert_ne!(wrong.code, 0, "{wrong:?}");
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert!(
+        wrong.err.contains("passphrase is wrong") && wrong.err.contains("fix: try the passphrase"),
+        "{wrong:?}"
+    );
     assert!(!wrong.err.contains("correct horse"), "{wrong:?}");
     let passphrase = to.write("passphrase", "correct horse\n");
     let args = [
@@ -77,9 +81,97 @@ fn an_export_carries_the_sessions_to_another_store() {
     ];
     let ran = to.run(&args).ok();
     assert!(ran.out.contains("till: imported"), "{ran:?}");
+    let ran = to.run(&["store", "check"]).ok();
+    assert!(
+        ran.out.contains("imported: a newer token may exist") && !ran.out.contains("restored"),
+        "{ran:?}"
+    );
     assert_eq!(token(&to), "canary-8");
     let ran = to.run(&args).ok();
     assert!(ran.out.contains("till: left as it was"), "{ran:?}");
+    let ran = to.run_with(
+        &["store", "import", "tenure.toml", "--json"],
+        "correct horse\n",
+    );
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let error = &ran.json()["error"];
+    assert_eq!(error["where"], "tenure.toml");
+    assert_eq!(error["fix"], "name a file that `tenure store export` wrote");
+}
+
+#[test]
+fn an_export_that_cannot_be_made_says_why_and_leaves_no_file() {
+    let home = home();
+    for (word, file, code, what, fix) in [
+        ("short", "export", 2, "has 5 characters", "longer one"),
+        (
+            "eleven char",
+            "export",
+            2,
+            "has 11 characters",
+            "longer one",
+        ),
+        ("", "export", 2, "no passphrase was given", "pipe it in"),
+        (
+            "correct horse",
+            "tenure.toml",
+            1,
+            "such a file already",
+            "does not exist yet",
+        ),
+        (
+            "correct horse",
+            "no/export",
+            1,
+            "its directory does not exist",
+            "make the directory",
+        ),
+    ] {
+        let ran = home.run_with(&["store", "export", file], &format!("{word}\n"));
+        assert_eq!(ran.code, code, "{ran:?}");
+        assert!(ran.err.contains(what) && ran.err.contains(fix), "{ran:?}");
+        assert!(ran.err.contains("fix: "), "{ran:?}");
+        assert!(word.is_empty() || !ran.err.contains(word), "{ran:?}");
+        assert!(!home.path().join("export").exists(), "{ran:?}");
+    }
+}
+
+#[test]
+fn an_emptied_store_is_not_sound() {
+    let home = home();
+    home.run_with(&["login", "till", "--import", "-"], TOKENS)
+        .ok();
+    for size in [0, 1, 4_096] {
+        let path = home.data().join("tenure.db");
+        let file = std::fs::OpenOptions::new().write(true).open(path);
+        file.and_then(|file| file.set_len(size)).expect("cut short");
+        for beside in ["tenure.db-wal", "tenure.db-shm"] {
+            let _none = std::fs::remove_file(home.data().join(beside));
+        }
+        let ran = home.run(&["store", "check"]);
+        assert_eq!(ran.code, 4, "{size}: {ran:?}");
+        assert!(!ran.out.contains("\nsound"), "{size}: {ran:?}");
+        let told = format!("{}{}", ran.out, ran.err);
+        assert!(told.contains("restore a backup"), "{size}: {told}");
+    }
+}
+
+#[test]
+fn a_damaged_key_file_is_to_be_restored_not_replaced() {
+    let home = home();
+    home.run_with(&["login", "till", "--import", "-"], TOKENS)
+        .ok();
+    home.write("data/tenure.db.key", "no key\n");
+    for command in [&["token", "till"][..], &["store", "check"]] {
+        let ran = home.run(command);
+        assert_eq!(ran.code, 4, "{ran:?}");
+        let told = format!("{}{}", ran.out, ran.err);
+        assert!(
+            told.contains("back from a copy") && told.contains("log in again"),
+            "{told}"
+        );
+        assert!(!told.contains("openssl"), "a new key opens nothing: {told}");
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub(crate) fn empty(name: &str) -> Record {
         secret: None,
         info: tenure_store::Info::default(),
         lease: None,
-        suspect: false,
+        suspect: None,
         unsaved: false,
         trouble: None,
         unreadable: None,
@@ -99,13 +99,13 @@ pub(crate) fn held(
     }
 }
 
-/// A store that was rolled back may have lost a newer pair: its refresh token is of unknown outcome (I10).
+/// Where a newer pair may exist (a store that was rolled back, an import): its refresh token is of unknown outcome (I10).
 fn intent(record: &Record) -> Option<IntentSeen> {
     let noted = record.intent.as_ref().map(|intent| IntentSeen {
         generation: intent.generation,
         attempts: intent.attempts,
     });
-    noted.or(record.suspect.then_some(IntentSeen {
+    noted.or(record.suspect.map(|_| IntentSeen {
         generation: record.generation,
         attempts: 1,
     }))

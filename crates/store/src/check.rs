@@ -14,6 +14,7 @@ use crate::files;
 use crate::holder;
 use crate::incarnation;
 use crate::keys::{KeySource, Surroundings, Wanted};
+use crate::record::Suspect;
 use crate::seal::{KeyId, Ring};
 use crate::spare::Spares;
 use crate::sqlite::open::{incarnation_path, key_rows, open_keys, rollback};
@@ -102,8 +103,8 @@ pub struct SessionCheck {
     pub intent: bool,
     /// Whether a final refusal is remembered.
     pub latched: bool,
-    /// Whether the store was rolled back under it.
-    pub suspect: bool,
+    /// Why a newer pair may exist, if one may.
+    pub suspect: Option<Suspect>,
 }
 
 /// A lease, alive or not.
@@ -165,6 +166,7 @@ pub fn check(
         events: 0,
     };
     report.problems.extend(writable);
+    report.problems.extend(emptied(schema_version));
     if schema_version == known {
         look(&mut report, &conn, key, around)?;
     }
@@ -261,6 +263,16 @@ fn integrity(conn: &Connection) -> rusqlite::Result<Vec<Finding>> {
             )
         })
         .collect())
+}
+
+/// SQLite takes a file without content for a database without tables.
+fn emptied(schema_version: i64) -> Option<Finding> {
+    (schema_version == 0).then(|| {
+        Finding::new(
+            "the file holds no store: it was emptied, or its making was cut short",
+            "if sessions were in it, restore a backup; else remove it, and the next login makes a new store",
+        )
+    })
 }
 
 fn look(

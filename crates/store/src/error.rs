@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use tenure_core::{Class, Code, Failure, Generation, Heal, Who};
 
+use crate::keys::without_key;
+
 /// A store's error. The text names what is wrong and where, [`fix`](StoreError::fix) what to do. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -225,11 +227,17 @@ impl StoreError {
                     path.display()
                 ));
             }
-            StoreError::WrongKey { .. } => {
-                "bring back the right key, or set `store_key` to where it is"
+            StoreError::WrongKey { path, .. } => {
+                return Some(format!(
+                    "bring back the right key, or set `store_key` to where it is; {}",
+                    without_key(path)
+                ));
             }
-            StoreError::KeyMissing { .. } => {
-                "bring the key back, or set `store_key` to where it is"
+            StoreError::KeyMissing { path, .. } => {
+                return Some(format!(
+                    "bring the key back, or set `store_key` to where it is; {}",
+                    without_key(path)
+                ));
             }
             StoreError::Key { fix, .. } | StoreError::Import { fix, .. } => return fix.clone(),
             StoreError::Unreadable { session, .. } => {

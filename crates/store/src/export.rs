@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::error::StoreError;
-use crate::record::{Info, Latch, Record, StoredLogin};
+use crate::record::{Info, Latch, Record, StoredLogin, Suspect};
 use crate::seal::{KEY_LEN, Seal, SealError, random};
 use crate::sqlite::open::internal;
 use crate::sqlite::{SqliteStore, sessions};
@@ -34,6 +34,7 @@ const COST_MAX: Cost = Cost {
     passes: 32,
     lanes: 16,
 };
+const NAME_AN_EXPORT: &str = "name a file that `tenure store export` wrote";
 const FORMAT: &str = "tenure sessions";
 const VERSION: u32 = 1;
 
@@ -246,7 +247,12 @@ fn take_in(
     )?;
     tx.execute(
         "UPDATE sessions SET pair = ?2, login = ?3, suspect = ?4 WHERE name = ?1",
-        params![name, pair, login, pair.is_some()],
+        params![
+            name,
+            pair,
+            login,
+            pair.as_ref().map_or(0, |_| Suspect::Imported.stored())
+        ],
     )?;
     let list = if known {
         &mut report.replaced
@@ -285,10 +291,11 @@ fn read(bytes: &[u8], passphrase: Option<&Secret>) -> Result<Vec<Incoming>, Stor
         parse(bytes)?
     };
     if document.format != FORMAT {
-        return Err(bad(&format!(
+        let what = format!(
             "it is no export of Tenure's sessions (format {:?})",
             document.format
-        )));
+        );
+        return Err(bad_but(&what, NAME_AN_EXPORT));
     }
     if document.version > VERSION {
         let what = format!(
@@ -303,11 +310,14 @@ fn read(bytes: &[u8], passphrase: Option<&Secret>) -> Result<Vec<Incoming>, Stor
 fn parse(json: &[u8]) -> Result<Document<SessionIn>, StoreError> {
     // The place is told, not the text: it may be a secret.
     serde_json::from_slice(json).map_err(|error| {
-        bad(&format!(
-            "it is no export of Tenure's sessions (line {}, column {})",
-            error.line(),
-            error.column()
-        ))
+        bad_but(
+            &format!(
+                "it is no export of Tenure's sessions (line {}, column {})",
+                error.line(),
+                error.column()
+            ),
+            NAME_AN_EXPORT,
+        )
     })
 }
 
@@ -328,8 +338,9 @@ fn unseal(bytes: &[u8], passphrase: &Secret) -> Result<Zeroizing<Vec<u8>>, Store
         || cost.passes > COST_MAX.passes
         || cost.lanes > COST_MAX.lanes
     {
-        return Err(bad(
+        return Err(bad_but(
             "its header asks for more memory or time than any export needs",
+            NAME_AN_EXPORT,
         ));
     }
     derive(passphrase, cost, &header[HEADER_LEN - SALT_LEN..])?
@@ -353,7 +364,7 @@ fn header(cost: Cost, salt: &[u8; SALT_LEN]) -> Vec<u8> {
 
 fn derive(passphrase: &Secret, cost: Cost, salt: &[u8]) -> Result<Seal, StoreError> {
     if passphrase.is_empty() {
-        return Err(bad("the passphrase is empty"));
+        return Err(bad_but("the passphrase is empty", "give one"));
     }
     let mut key = Zeroizing::new([0; KEY_LEN]);
     Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(KEY_LEN))

@@ -131,6 +131,14 @@ impl fmt::Display for Place {
     }
 }
 
+/// What is left to do when a store's key is gone for good.
+pub(crate) fn without_key(database: &Path) -> String {
+    format!(
+        "if it is lost, move {} away and log in again, which makes a new store",
+        database.display()
+    )
+}
+
 /// The key file `Auto` uses for a database.
 pub fn default_file(database: &Path) -> PathBuf {
     files::beside(database, ".key")
@@ -247,7 +255,13 @@ impl Wanted<'_> {
                 "it must hold {KEY_LEN} bytes, as {} hex digits or base64",
                 2 * KEY_LEN
             ),
-            fix: Some(format!("make one with `openssl rand -hex {KEY_LEN}`")),
+            fix: Some(match self.expected {
+                None => format!("make one with `openssl rand -hex {KEY_LEN}`"),
+                Some(id) => format!(
+                    "put key {id} back from a copy: a new one would open nothing; {}",
+                    without_key(self.database)
+                ),
+            }),
         })
     }
 

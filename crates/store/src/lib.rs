@@ -29,7 +29,7 @@ pub use error::StoreError;
 pub use keys::KeySource;
 pub use record::{
     Claim, EventRow, Info, Intent, Latch, Lease, LeaseView, Once, Pace, Record, StoredLogin,
-    Trouble,
+    Suspect, Trouble,
 };
 pub use seal::{Seal, SealError};
 pub use store::Store;

@@ -24,15 +24,43 @@ pub struct Record {
     pub info: Info,
     /// Who holds the lease, if it is held and its holder lives.
     pub lease: Option<LeaseView>,
-    /// The store was restored or rolled back since this pair was saved: a newer pair may have existed, so
-    /// the refresh token is of unknown outcome (I10). Cleared by the next commit or login.
-    pub suspect: bool,
+    /// Why a newer pair than this one may exist, so that the refresh token is of unknown outcome (I10). Cleared by
+    /// the next commit or login.
+    pub suspect: Option<Suspect>,
     /// The pair comes from the spare slot and is not in the store yet (I9).
     pub unsaved: bool,
     /// What troubles the stored generation; ends with it.
     pub trouble: Option<Trouble>,
     /// Why the stored pair or login cannot be opened. It is kept, and only a login replaces it.
     pub unreadable: Option<String>,
+}
+
+/// Why a stored pair may not be the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suspect {
+    /// The store was restored or rolled back since the pair was saved.
+    Restored,
+    /// The pair came with an import, and may have been refreshed where it came from.
+    Imported,
+}
+
+impl Suspect {
+    /// As it lies in the table; 0 is for a pair above suspicion.
+    pub(crate) fn stored(self) -> i64 {
+        match self {
+            Suspect::Restored => 1,
+            Suspect::Imported => 2,
+        }
+    }
+
+    pub(crate) fn of(stored: i64) -> Option<Self> {
+        match stored {
+            0 => None,
+            2 => Some(Suspect::Imported),
+            _ => Some(Suspect::Restored),
+        }
+    }
 }
 
 /// The durable note, written before an exchange is sent, that it may have been (I2).

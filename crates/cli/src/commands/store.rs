@@ -6,7 +6,9 @@ use std::path::Path;
 
 use serde_json::json;
 use tenure_core::Secret;
+use tenure_store::Suspect;
 use tenure_store::check::CheckReport;
+use tenure_store::export::ImportReport;
 use tenure_store::keys::Surroundings;
 
 use super::input;
@@ -15,6 +17,9 @@ use crate::args;
 use crate::error::{CommandError, Exit, Outcome, Problem};
 use crate::output::spinner;
 use crate::output::table::Table;
+
+/// The shortest passphrase for an export, in characters.
+const PASSPHRASE_MIN: usize = 12;
 
 /// Runs one of the four.
 pub async fn run(app: &App, command: &args::Store) -> Outcome {
@@ -124,9 +129,11 @@ fn notes(session: &tenure_store::check::SessionCheck) -> String {
     if session.latched {
         notes.push("refused for good".to_owned());
     }
-    if session.suspect {
-        notes.push("restored from a backup".to_owned());
-    }
+    let suspect = session.suspect.map(|why| match why {
+        Suspect::Restored => "the store was restored: a newer token may have existed",
+        Suspect::Imported => "imported: a newer token may exist where it came from",
+    });
+    notes.extend(suspect.map(str::to_owned));
     notes.extend(session.unreadable.clone());
     notes.join("; ")
 }
@@ -142,8 +149,8 @@ async fn rekey(app: &App) -> Outcome {
         return app.out.json(&report);
     }
     app.out.line(format_args!(
-        "{} sessions sealed with key {} in {}; it replaces key {}",
-        report.resealed.len(),
+        "{} sealed with key {} in {}; it replaces key {}",
+        sessions(report.resealed.len()),
         report.new_key,
         report.source,
         report.old_key
@@ -157,7 +164,15 @@ async fn rekey(app: &App) -> Outcome {
 }
 
 async fn export(app: &App, args: &args::Export) -> Outcome {
+    if args.file.exists() {
+        // Before anybody is asked for a passphrase.
+        return Err(unwritten(
+            &args.file,
+            &std::io::ErrorKind::AlreadyExists.into(),
+        ));
+    }
     let passphrase = passphrase(args.passphrase_file.as_deref(), true)?;
+    long_enough(&passphrase)?;
     let store = app.open_store().await?;
     let export = spinner::during("sealing the export", store.export(&passphrase)).await?;
     write_new(&args.file, &export.bytes)?;
@@ -167,8 +182,8 @@ async fn export(app: &App, args: &args::Export) -> Outcome {
         );
     }
     app.out.line(format_args!(
-        "{} sessions written to {}",
-        export.sessions.len(),
+        "{} written to {}",
+        sessions(export.sessions.len()),
         args.file.display()
     ))?;
     for (name, why) in &export.left_out {
@@ -187,9 +202,13 @@ async fn import(app: &App, args: &args::Import) -> Outcome {
         "opening the export",
         store.import(&bytes, Some(&passphrase), args.replace),
     )
-    .await?;
+    .await
+    .map_err(|error| placed(error.into(), &args.file))?;
     if app.out.json {
         return app.out.json(&report);
+    }
+    if report == ImportReport::default() {
+        app.out.line("the export holds no session")?;
     }
     for (names, what) in [
         (&report.imported, "imported"),
@@ -204,6 +223,37 @@ async fn import(app: &App, args: &args::Import) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn sessions(count: usize) -> String {
+    match count {
+        1 => "1 session".to_owned(),
+        count => format!("{count} sessions"),
+    }
+}
+
+/// Which file it is that cannot be taken in.
+fn placed(mut error: CommandError, file: &Path) -> CommandError {
+    if error.exit == Exit::Usage
+        && let Some(problem) = error.problems.first_mut()
+    {
+        problem.place = Some(file.display().to_string());
+    }
+    error
+}
+
+/// An export leaves the machine: whoever has the file may try passphrases as long as he likes.
+fn long_enough(passphrase: &Secret) -> Outcome {
+    let length = passphrase.expose().chars().count();
+    if length >= PASSPHRASE_MIN {
+        return Ok(());
+    }
+    Err(CommandError::usage(
+        format!(
+            "the passphrase has {length} characters, and an export needs at least {PASSPHRASE_MIN}"
+        ),
+        "take a longer one, for example four words that nobody would guess together",
+    ))
 }
 
 /// From the file, or from a prompt (twice, when it will be needed again), or from stdin.
@@ -243,18 +293,31 @@ fn write_new(path: &Path, bytes: &[u8]) -> Outcome {
         .open(path)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
     written.map_err(|error| {
-        let fix = if error.kind() == std::io::ErrorKind::AlreadyExists {
-            "name a file that does not exist yet"
-        } else {
-            "name a file this user can write"
-        };
-        CommandError::new(
-            Exit::Failed,
-            Problem::new(format!("cannot write: {error}"))
-                .at(path.display())
-                .fix(fix),
-        )
+        if error.kind() != std::io::ErrorKind::AlreadyExists {
+            // Half an export is none, and what was never made cannot be removed.
+            let _none = std::fs::remove_file(path);
+        }
+        unwritten(path, &error)
     })
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> CommandError {
+    let (what, fix) = match error.kind() {
+        std::io::ErrorKind::AlreadyExists => (
+            "there is such a file already".to_owned(),
+            "name a file that does not exist yet",
+        ),
+        std::io::ErrorKind::NotFound => (
+            "cannot write: its directory does not exist".to_owned(),
+            "make the directory first, or name a file in another",
+        ),
+        _ => (
+            format!("cannot write: {error}"),
+            "name a file this user can write",
+        ),
+    };
+    let problem = Problem::new(what).at(path.display()).fix(fix);
+    CommandError::new(Exit::Failed, problem)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {

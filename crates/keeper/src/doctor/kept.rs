@@ -5,7 +5,7 @@ use std::time::Instant;
 use tenure_core::{Class, Code, Failure, Heal, Who};
 use tenure_diagnose::doctor::{Check, CheckId, Fix};
 use tenure_store::check::CheckReport;
-use tenure_store::{Record, StoreError};
+use tenure_store::{Record, StoreError, Suspect};
 
 use super::{Exam, Patient};
 use crate::rows::Renewer;
@@ -167,8 +167,12 @@ fn state(patient: &Patient<'_>) -> Check {
             "the newest tokens are in the spare slot and not in the store yet",
         ),
         (
-            record.suspect,
+            record.suspect == Some(Suspect::Restored),
             "the store was restored: a newer refresh token may have existed",
+        ),
+        (
+            record.suspect == Some(Suspect::Imported),
+            "the tokens were imported: a newer refresh token may exist where they came from",
         ),
         (
             record.intent.is_some() && record.lease.is_none(),

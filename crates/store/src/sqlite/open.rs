@@ -16,6 +16,7 @@ use crate::files;
 use crate::holder::Holder;
 use crate::incarnation::{self, Incarnation};
 use crate::keys::{self, Found, KeySource, Surroundings, Wanted};
+use crate::record::Suspect;
 use crate::seal::{KEY_LEN, KeyId, Ring, Seal, decode_hex, encode_hex, place, random};
 use crate::spare::Spares;
 use crate::vault::Vault;
@@ -344,7 +345,10 @@ pub(crate) fn rollback(
 }
 
 fn mark_suspect(tx: &Transaction<'_>, floor: u64) -> rusqlite::Result<u64> {
-    tx.execute("UPDATE sessions SET suspect = 1 WHERE pair IS NOT NULL", [])?;
+    tx.execute(
+        "UPDATE sessions SET suspect = ?1 WHERE pair IS NOT NULL",
+        [Suspect::Restored.stored()],
+    )?;
     let saves = sessions::saves(tx)?.max(floor) + 1;
     sessions::set_meta(tx, "saves", &saves.to_string())?;
     Ok(saves)

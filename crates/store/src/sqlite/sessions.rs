@@ -6,7 +6,7 @@ use tenure_core::{Generation, TokenPair};
 use super::trouble;
 use crate::clock;
 use crate::holder::Holder;
-use crate::record::{Info, Intent, Latch, Lease, LeaseView, Record, StoredLogin};
+use crate::record::{Info, Intent, Latch, Lease, LeaseView, Record, StoredLogin, Suspect};
 use crate::seal::SealError;
 use crate::vault::{Field, Vault};
 
@@ -37,7 +37,7 @@ pub(crate) struct Row {
     pub(crate) intent: Option<String>,
     pub(crate) latch: Option<String>,
     pub(crate) info: String,
-    pub(crate) suspect: bool,
+    pub(crate) suspect: Option<Suspect>,
     pub(crate) trouble: Option<String>,
 }
 
@@ -69,7 +69,7 @@ fn from_sql(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         intent: row.get(8)?,
         latch: row.get(9)?,
         info: row.get(10)?,
-        suspect: row.get(11)?,
+        suspect: Suspect::of(row.get(11)?),
         trouble: row.get(12)?,
     })
 }

@@ -73,7 +73,7 @@ async fn the_first_pair_is_generation_one(fixture: &dyn Fixture) {
     let record = load(&*fixture.store(), "shop").await;
     assert_eq!(record.pair, Some(pair(1)));
     assert_eq!((record.generation, record.info), (Generation(1), info));
-    assert!(!record.suspect && !record.unsaved && record.unreadable.is_none());
+    assert!(record.suspect.is_none() && !record.unsaved && record.unreadable.is_none());
 }
 
 async fn a_lease_has_one_holder(fixture: &dyn Fixture) {

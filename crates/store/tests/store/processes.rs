@@ -77,7 +77,10 @@ async fn the_dead_free_their_leases_and_what_they_saved_stays() {
         assert_eq!(record.generation, Generation(generation), "{fault}");
         assert_eq!(record.pair, Some(pair(generation)), "{fault}");
         assert_eq!(record.intent.is_some(), sent, "{fault}");
-        assert!(!record.suspect && record.unreadable.is_none(), "{fault}");
+        assert!(
+            record.suspect.is_none() && record.unreadable.is_none(),
+            "{fault}"
+        );
         assert!(!bench.open().rolled_back(), "{fault}");
     }
 }
