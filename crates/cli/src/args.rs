@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::builtin::ISSUER_PORT;
 use crate::config::keeper::{ADMIN_PORT, GATEWAY_PORT};
-use crate::config::value;
+use crate::config::value::{self, Wrong};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -203,7 +203,7 @@ pub struct Init {
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
     /// The API the token is for, if it is not at URL
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address)]
     pub upstream: Option<Url>,
 }
 
@@ -399,13 +399,42 @@ pub struct Import {
     pub replace: bool,
 }
 
-/// An address as people type it.
-pub fn address(text: &str) -> Result<Url, String> {
-    let written = if text.contains("://") {
-        text.to_owned()
-    } else {
-        format!("https://{text}")
+/// An address as people type it: with http or https, or from the host on. A name and password in it are not repeated.
+pub fn address(text: &str) -> Result<Url, Wrong> {
+    let wrong = |what: String| Wrong::new(what, "write the whole address, as https://shop.example");
+    let not_one = |why: &str| wrong(format!("{text:?} is no address: {why}"));
+    let written = match text.split_once("://") {
+        Some((scheme, _)) if ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) => {
+            text.to_owned()
+        }
+        Some((scheme, _)) => {
+            return Err(wrong(format!(
+                "servers are asked over https (or http on this machine), not {scheme}"
+            )));
+        }
+        None if is_host_and_port(text) => format!("https://{text}"),
+        None => {
+            return Err(not_one(
+                "what stands before the colon is no host with a port",
+            ));
+        }
     };
-    Url::parse(&written)
-        .map_err(|error| format!("{error}; write the whole address, as https://shop.example"))
+    let url = Url::parse(&written).map_err(|error| not_one(&error.to_string()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong(
+            "the address holds a user name or password".to_owned(),
+        ));
+    }
+    Ok(url)
+}
+
+/// Whether a colon before the path, if there is one, is followed by a port: else it ends a misspelt scheme.
+fn is_host_and_port(text: &str) -> bool {
+    let host = text.split(['/', '?', '#']).next().unwrap_or_default();
+    let after = match host.rsplit_once(']') {
+        Some((_, after)) => after,
+        None => host,
+    };
+    let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    host.contains('@') || after.split(':').skip(1).all(digits)
 }

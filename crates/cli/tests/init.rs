@@ -33,6 +33,8 @@ fn a_server_is_found_written_and_usable() {
         "{text}"
     );
     assert!(text.contains(&format!("issuer = \"{issuer}\"\n")), "{text}");
+    assert!(text.contains("provider = \"tenure\"\n"), "{text}");
+    assert!(ran.out.contains("`tenure_version`"), "{ran:?}");
     let again = home.run(&args);
     assert_eq!(again.code, 2, "{again:?}");
     assert!(
@@ -65,16 +67,90 @@ fn what_is_no_server_is_told_and_nothing_is_written() {
         .expect("a port")
         .local_addr()
         .expect("an address");
-    let ran = home.run(&["init", &format!("http://{gone}"), "--name", "x"]);
-    assert!(ran.code == 4 || ran.code == 5, "{ran:?}");
-    assert!(ran.err.contains(&gone.to_string()), "{ran:?}");
+    let args = ["init", &format!("http://{gone}"), "--name", "x"];
+    let ran = home.run(&args);
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert!(
+        ran.err.contains(&format!("{gone}/ does not answer")),
+        "{ran:?}"
+    );
+    assert!(
+        ran.err
+            .contains("fix: check the address, and that the server runs"),
+        "{ran:?}"
+    );
+    let long = ran.err.lines().find(|line| line.len() > 160);
+    assert_eq!(long, None, "{ran:?}");
+    let error = home.run(&[&args[..], &["--json"]].concat()).json()["error"].clone();
+    assert_eq!(error["failure"]["code"], "API01002", "{error}");
+    assert!(error["fix"].is_string(), "{error}");
     assert!(!home.path().join("tenure.toml").exists());
     let ran = home.run(&["init", "http://shop.example"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.err.contains("plain http"), "{ran:?}");
-    let ran = home.run(&["init", "http://127.0.0.1:1"]);
+    let ran = home.run(&["init", &args[1]]);
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert!(ran.err.contains("--name"), "what else is missing: {ran:?}");
+}
+
+#[test]
+fn a_server_that_is_none_is_told_in_lines() {
+    let site = tenure_lab::wordpress::Tmeister::start();
+    site.deactivate_plugin();
+    let home = Home::new();
+    let ran = home.run(&["init", &site.url(), "--name", "x"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(
+        ran.err.matches("evidence: tried = ").count() >= 3,
+        "{ran:?}"
+    );
+    assert!(
+        ran.err
+            .contains("fix: check the address; if it is right, write"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn what_is_missing_is_named_at_once() {
+    let server = Home::new();
+    let up = server.up_example();
+    let home = Home::new();
+    let issuer = up.url("issuer");
+    let ran = home.run(&["init", &issuer]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.err.contains("--name"), "{ran:?}");
+    assert!(
+        ran.err.contains("--name SESSION") && ran.err.contains("--client-id ID"),
+        "{ran:?}"
+    );
+    assert!(!home.path().join("tenure.toml").exists());
+}
+
+#[test]
+fn slips_in_an_address_are_no_hosts() {
+    let home = Home::new();
+    for (address, says) in [
+        ("htp:/x", "no host with a port"),
+        ("localhost:80:80", "invalid port"),
+        ("localhost:", "no host with a port"),
+        ("ftp://shop.example", "not ftp"),
+        ("https://", "empty host"),
+        ("shop example", "is no address"),
+        ("mailto:a@shop.example", "user name or password"),
+        ("https://a:canary-5@shop.example", "user name or password"),
+    ] {
+        for command in ["init", "doctor"] {
+            let ran = home.run(&[command, address]);
+            assert_eq!(ran.code, 2, "{ran:?}");
+            assert!(!ran.err.contains("canary"), "{ran:?}");
+            if command == "init" {
+                assert!(
+                    ran.err.contains(says) && ran.err.contains("fix: "),
+                    "{ran:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

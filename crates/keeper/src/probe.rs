@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use tenure_core::{Class, Code, Failure, Heal, Who};
-use tenure_diagnose::profile::profiles;
-use tenure_http::Client;
+use tenure_diagnose::classify::{Local, TokenFailure, classify_token};
+use tenure_diagnose::profile::{Profile, profiles};
+use tenure_http::{Client, Fault};
 use tenure_wire::discovery::{self, DiscoveryError, Metadata};
 use url::Url;
 
 use crate::clocks::Clocks;
-use crate::exchange::Net;
+use crate::exchange::{Net, transport};
 
 mod wordpress;
 
@@ -38,7 +39,7 @@ pub struct Found {
 /// fits what answers. Sends no credentials and changes nothing.
 ///
 /// # Errors
-/// When nothing answers, or what answers is no server Tenure knows how to speak to. The detail lists every
+/// When nothing answers, or what answers is no server Tenure knows how to speak to. The evidence lists every
 /// address tried and what it said.
 pub async fn probe(http: &Client, url: &Url) -> Result<Found, Failure> {
     let clocks = Clocks::default();
@@ -46,9 +47,12 @@ pub async fn probe(http: &Client, url: &Url) -> Result<Found, Failure> {
         http,
         clocks: &clocks,
     };
-    let mut tried = Vec::new();
+    let mut tried = Tried::default();
     if let Some(found) = authorization_server(net, url, &mut tried).await {
         return Ok(found);
+    }
+    if let Some(fault) = tried.unreachable() {
+        return Err(unreachable(url, fault));
     }
     if let Some(found) = wordpress::find(net, url, &mut tried).await {
         return Ok(found);
@@ -56,7 +60,27 @@ pub async fn probe(http: &Client, url: &Url) -> Result<Found, Failure> {
     Err(nothing(url, &tried))
 }
 
-async fn authorization_server(net: Net<'_>, url: &Url, tried: &mut Vec<String>) -> Option<Found> {
+/// What was asked, what came of it, and what kept the host from answering.
+#[derive(Default)]
+struct Tried {
+    lines: Vec<String>,
+    fault: Option<Fault>,
+}
+
+impl Tried {
+    fn note(&mut self, address: &Url, what: impl std::fmt::Display) {
+        self.lines.push(format!("{address}: {what}"));
+    }
+
+    /// What kept every connection from being made: asking for another path is of no use.
+    fn unreachable(&self) -> Option<&Fault> {
+        self.fault
+            .as_ref()
+            .filter(|fault| !fault.sent && self.lines.len() == 1)
+    }
+}
+
+async fn authorization_server(net: Net<'_>, url: &Url, tried: &mut Tried) -> Option<Found> {
     for address in discovery::urls(url) {
         let response = ask(net, &address, tried).await?;
         let metadata = match discovery::parse(&response, url.as_str()) {
@@ -70,15 +94,16 @@ async fn authorization_server(net: Net<'_>, url: &Url, tried: &mut Vec<String>) 
                     discovery::parse(&response, issuer.as_str().trim_end_matches('/'))
                         .or_else(|_| discovery::parse(&response, &found))
                 }) else {
-                    tried.push(format!(
-                        "{address}: names another server as its issuer: {found}"
-                    ));
+                    tried.note(
+                        &address,
+                        format_args!("names another server as its issuer: {found}"),
+                    );
                     continue;
                 };
                 metadata
             }
             Err(error) => {
-                tried.push(format!("{address}: {error}"));
+                tried.note(&address, error);
                 continue;
             }
         };
@@ -89,18 +114,11 @@ async fn authorization_server(net: Net<'_>, url: &Url, tried: &mut Vec<String>) 
 
 fn by_metadata(url: &Url, address: &Url, metadata: &Metadata) -> Found {
     let issuer = Url::parse(&metadata.issuer).ok();
-    let profile = issuer
-        .as_ref()
-        .and_then(|issuer| profiles().find(|profile| profile.recognise.issuer(issuer)));
-    let mut evidence = vec![format!("{address} is the metadata of {}", metadata.issuer)];
-    match profile {
-        Some(profile) => {
-            evidence.push(format!("the issuer's address is that of {}", profile.title));
-        }
-        None => evidence.push(
-            "no profile claims this issuer; the generic one fits any OAuth 2.0 server".to_owned(),
-        ),
-    }
+    let (profile, why) = recognised(issuer.as_ref(), metadata);
+    let evidence = vec![
+        format!("{address} is the metadata of {}", metadata.issuer),
+        why,
+    ];
     Found {
         provider: profile.map_or("oauth2", |profile| &profile.name).to_owned(),
         title: profile.map_or_else(|| metadata.issuer.clone(), |profile| profile.title.clone()),
@@ -112,16 +130,29 @@ fn by_metadata(url: &Url, address: &Url, metadata: &Metadata) -> Found {
     }
 }
 
+/// The profile that claims this server, and why: its issuer's address first, then a key only its metadata has.
+fn recognised(issuer: Option<&Url>, metadata: &Metadata) -> (Option<&'static Profile>, String) {
+    let claims = |profile: &&Profile| issuer.is_some_and(|url| profile.recognise.issuer(url));
+    if let Some(profile) = profiles().find(claims) {
+        let why = format!("the issuer's address is that of {}", profile.title);
+        return (Some(profile), why);
+    }
+    let by_key =
+        profiles().find_map(|profile| Some((profile, profile.recognise.metadata(&metadata.keys)?)));
+    if let Some((profile, key)) = by_key {
+        let why = format!("its metadata has `{key}`, as that of {} has", profile.title);
+        return (Some(profile), why);
+    }
+    let generic = "no profile claims this issuer; the generic one fits any OAuth 2.0 server";
+    (None, generic.to_owned())
+}
+
 /// `None` when the host itself does not answer: no other address on it will.
-async fn ask(
-    net: Net<'_>,
-    address: &Url,
-    tried: &mut Vec<String>,
-) -> Option<tenure_wire::Response> {
+async fn ask(net: Net<'_>, address: &Url, tried: &mut Tried) -> Option<tenure_wire::Response> {
     let request = match discovery::get(address) {
         Ok(request) => request,
         Err(error) => {
-            tried.push(format!("{address}: {error}"));
+            tried.note(address, error);
             return None;
         }
     };
@@ -131,23 +162,38 @@ async fn ask(
     {
         Ok(response) => Some(response),
         Err(fault) => {
-            tried.push(format!("{address}: {fault}"));
+            tried.note(address, &fault);
+            tried.fault = Some(fault);
             None
         }
     }
 }
 
-fn nothing(url: &Url, tried: &[String]) -> Failure {
-    Failure::new(
+/// The host does not answer: what that is called is the classifier's to say.
+fn unreachable(url: &Url, fault: &Fault) -> Failure {
+    let transport = transport(fault);
+    let failed = TokenFailure::Transport(&transport);
+    let mut failure = match tenure_diagnose::profile("oauth2") {
+        Some(profile) => classify_token(profile, failed, &Local::default())
+            .failure()
+            .clone(),
+        None => nothing(url, &Tried::default()),
+    };
+    failure.detail = format!("{url} does not answer: {}", fault.detail);
+    failure
+}
+
+fn nothing(url: &Url, tried: &Tried) -> Failure {
+    let failure = Failure::new(
         Code::WebsiteUnavailable,
         Class::ServerUnavailable,
         "nothing_recognised",
         Heal::FixConfig,
         Who::Operator,
-        format!(
-            "nothing at {url} tells how it gives tokens. Tried: {}. Check the address, or write the session by hand with token_endpoint = \"…\"",
-            tried.join("; ")
-        ),
+        format!("nothing at {url} tells how it gives tokens"),
     )
-    .with_rule("keeper.probe")
+    .with_rule("keeper.probe");
+    tried.lines.iter().fold(failure, |failure, line| {
+        failure.with_evidence("tried", line, "server")
+    })
 }

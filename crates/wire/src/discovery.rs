@@ -106,6 +106,8 @@ pub struct Metadata {
     pub scopes: Vec<String>,
     /// RFC 9207: answers name their issuer.
     pub iss_in_redirect: bool,
+    /// Every key of the document: some are one kind of server's alone.
+    pub keys: Vec<String>,
 }
 
 impl Metadata {
@@ -241,6 +243,10 @@ pub fn parse(response: &Response, issuer: &str) -> Result<Metadata, DiscoveryErr
         scopes: strings(&value, "scopes_supported"),
         iss_in_redirect: value.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
+        keys: value
+            .as_object()
+            .map(|object| object.keys().cloned().collect())
+            .unwrap_or_default(),
     })
 }
 

@@ -121,21 +121,7 @@ fn address(args: &args::Doctor) -> Option<Outcome<Url>> {
 }
 
 fn parse(text: &str) -> Outcome<Url> {
-    let wrong = |what: String| {
-        CommandError::usage(what, "write the whole address, as https://shop.example")
-    };
-    let url = args::address(text).map_err(wrong)?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong(
-            "only http and https addresses can be examined".to_owned(),
-        ));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong(
-            "the address holds a user name or password".to_owned(),
-        ));
-    }
-    Ok(url)
+    args::address(text).map_err(|wrong| CommandError::usage(wrong.what, wrong.fix))
 }
 
 fn target<'a>(app: &'a App, args: &args::Doctor) -> Outcome<Target<'a>> {

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use tenure_core::Failure;
 use tenure_diagnose::profile::DialectName;
 use tenure_keeper::checks;
 use tenure_keeper::probe::{self, Found};
@@ -15,7 +16,7 @@ use super::input;
 use crate::app::http_client;
 use crate::args::{self, Global};
 use crate::config::{self, Config, discover};
-use crate::error::{CommandError, Exit, Outcome, Problem};
+use crate::error::{CommandError, Exit, Outcome, Problem, exit_of};
 use crate::output::{Output, spinner};
 
 /// Probes, shows what was found, and appends the session.
@@ -31,20 +32,35 @@ pub async fn run(global: &Global, args: &args::Init, out: Output) -> Outcome {
     let data = discover::data_dir(global)?.value;
     let path = target(global, &data)?;
     let existing = existing(&path, &data)?;
-    let name = session_name(args)?;
-    refuse_existing(&name, existing.as_ref())?;
+    let name = session_name(args);
+    match &name {
+        Ok(name) => refuse_existing(name, existing.as_ref())?,
+        // A name that is wrong is wrong whatever the server says.
+        Err(wrong) if args.name.is_some() => {
+            return Err(CommandError::new(Exit::Usage, wrong.clone()));
+        }
+        Err(_) => {}
+    }
     let found = spinner::during(
         "asking the server",
         probe::probe(&http_client()?, &args.url),
     )
-    .await?;
+    .await
+    .map_err(|failure| not_found(failure, name.as_ref().err()))?;
+    let (name, client_id) = match (name, client_id(&found.provider, args)?) {
+        (Ok(name), Ok(client_id)) => (name, client_id),
+        (name, client_id) => {
+            let missing = [name.err(), client_id.err()].into_iter().flatten();
+            return Err(CommandError::many(Exit::Usage, missing.collect()));
+        }
+    };
     if !out.json {
         out.line(format_args!("found {} at {}", found.title, args.url))?;
         for line in &found.evidence {
             out.line(format_args!("  {line}"))?;
         }
     }
-    let text = section(&name, &found, args)?;
+    let text = section(&name, &found, client_id.as_deref(), args);
     append(&path, &text)?;
     // What was written must be what the next command reads.
     config::load(&path, &data)?;
@@ -106,10 +122,11 @@ fn refuse_existing(name: &str, config: Option<&Config>) -> Outcome {
 }
 
 /// `--name`, else the first label of the host that says something.
-fn session_name(args: &args::Init) -> Outcome<String> {
+fn session_name(args: &args::Init) -> Result<String, Problem> {
     if let Some(name) = &args.name {
-        checks::session_name(name).map_err(|wrong| CommandError::usage(wrong.what, wrong.fix))?;
-        return Ok(name.clone());
+        return checks::session_name(name)
+            .map(|()| name.clone())
+            .map_err(|wrong| Problem::new(wrong.what).fix(wrong.fix));
     }
     let host = match args.url.host() {
         Some(url::Host::Domain(host)) => host.to_ascii_lowercase(),
@@ -120,15 +137,28 @@ fn session_name(args: &args::Init) -> Outcome<String> {
         .find(|label| !matches!(*label, "www" | "api" | "id" | "login" | "auth" | "accounts"));
     let name = label.unwrap_or_default().to_owned();
     checks::session_name(&name).map(|()| name).map_err(|_| {
-        CommandError::usage(
-            "the address gives no name for the session",
-            "give one with --name",
-        )
+        Problem::new("the address gives no name for the session")
+            .fix("give one with --name SESSION")
     })
 }
 
+/// What the probe met, with what else is missing: it is told once.
+fn not_found(failure: Failure, missing: Option<&Problem>) -> CommandError {
+    let fix = if exit_of(&failure) == Exit::TryLater {
+        "check the address, and that the server runs and can be reached from here"
+    } else {
+        "check the address; if it is right, write the session by hand with token_endpoint = \"…\""
+    };
+    let mut error = CommandError::from(failure);
+    for problem in &mut error.problems {
+        problem.fix.get_or_insert_with(|| fix.to_owned());
+    }
+    error.problems.extend(missing.cloned());
+    error
+}
+
 /// The session as text.
-fn section(name: &str, found: &Found, args: &args::Init) -> Outcome<String> {
+fn section(name: &str, found: &Found, client_id: Option<&str>, args: &args::Init) -> String {
     let mut text = format!("[sessions.{name}]\n");
     let mut set = |key: &str, value: &str| {
         // Writing to a string cannot fail.
@@ -140,20 +170,20 @@ fn section(name: &str, found: &Found, args: &args::Init) -> Outcome<String> {
         (None, Some(endpoint)) => set("token_endpoint", endpoint.as_str()),
         (None, None) => {}
     }
-    if let Some(id) = client_id(&found.provider, args)? {
-        set("client_id", &id);
+    if let Some(id) = client_id {
+        set("client_id", id);
     }
     let upstream: &Url = args.upstream.as_ref().unwrap_or(&found.upstream);
     set("upstream", upstream.as_str());
-    Ok(text)
+    text
 }
 
 /// `--client-id`, or asked for where the dialect cannot do without.
-fn client_id(provider: &str, args: &args::Init) -> Outcome<Option<String>> {
+fn client_id(provider: &str, args: &args::Init) -> Outcome<Result<Option<String>, Problem>> {
     let needed = tenure_diagnose::profile(provider)
         .is_some_and(|profile| profile.dialect == DialectName::OAuth2);
     if args.client_id.is_some() || !needed {
-        return Ok(args.client_id.clone());
+        return Ok(Ok(args.client_id.clone()));
     }
     let id = if std::io::stdin().is_terminal() {
         input::plain("Client identifier, as registered at the server")?
@@ -161,12 +191,11 @@ fn client_id(provider: &str, args: &args::Init) -> Outcome<Option<String>> {
         String::new()
     };
     if id.is_empty() {
-        return Err(CommandError::usage(
-            "this server wants to know which client asks",
-            "register one there and give its identifier with --client-id ID",
-        ));
+        let problem = Problem::new("this server wants to know which client asks")
+            .fix("register one there and give its identifier with --client-id ID");
+        return Ok(Err(problem));
     }
-    Ok(Some(id))
+    Ok(Ok(Some(id)))
 }
 
 /// Adds to the end; what is there stays as it is.

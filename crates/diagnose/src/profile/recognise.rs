@@ -94,6 +94,12 @@ impl Recognise {
                 .any(|part| issuer.path().contains(part.as_str()))
     }
 
+    /// The key of a discovery document that gives this kind of server away.
+    pub fn metadata<S: AsRef<str>>(&self, keys: &[S]) -> Option<&str> {
+        let there = |want: &&String| keys.iter().any(|key| key.as_ref() == want.as_str());
+        self.metadata_keys.iter().find(there).map(String::as_str)
+    }
+
     /// Whether the index of a WordPress REST API gives this kind of server away.
     pub fn namespaces<S: AsRef<str>>(&self, found: &[S]) -> bool {
         found.iter().any(|name| {

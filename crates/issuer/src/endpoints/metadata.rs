@@ -53,6 +53,8 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         "claims_parameter_supported": false,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
+        // How `tenure init` knows this server, whatever its address.
+        "tenure_version": env!("CARGO_PKG_VERSION"),
     });
     cached(body, DOCUMENT_MAX_AGE_S)
 }

@@ -200,11 +200,13 @@ pub(super) async fn kind(exam: &mut Exam<'_>, url: &Url) {
                     .command(format!("tenure init {url}")),
             )
         }
-        Err(failure) => Check::warn(
-            CheckId::Kind,
-            "it gives no tokens in a way that Tenure knows: no discovery document, no REST index",
-        )
-        .fact("tried", failure.detail, "server"),
+        Err(failure) => failure.evidence.iter().fold(
+            Check::warn(
+                CheckId::Kind,
+                "it gives no tokens in a way that Tenure knows: no discovery document, no REST index",
+            ),
+            |check, fact| check.fact(&fact.kind, &fact.value, &fact.source),
+        ),
     };
     exam.done(began, check.at(url));
 }

@@ -5,16 +5,16 @@ use tenure_diagnose::profile::{RestAnswer, profiles};
 use tenure_wire::discovery::{self, RestIndex};
 use url::Url;
 
-use super::{Found, TIMEOUT, ask};
+use super::{Found, TIMEOUT, Tried, ask};
 use crate::exchange::Net;
 
 /// Asks for the site's REST index, pretty permalinks first.
-pub(super) async fn find(net: Net<'_>, url: &Url, tried: &mut Vec<String>) -> Option<Found> {
+pub(super) async fn find(net: Net<'_>, url: &Url, tried: &mut Tried) -> Option<Found> {
     for address in discovery::rest_index_urls(url) {
         let response = ask(net, &address, tried).await?;
         match discovery::parse_rest_index(&response) {
             Ok(index) => return by_index(net, url, &address, &index, tried).await,
-            Err(error) => tried.push(format!("{address}: {error}")),
+            Err(error) => tried.note(&address, error),
         }
     }
     None
@@ -25,16 +25,17 @@ async fn by_index(
     url: &Url,
     address: &Url,
     index: &RestIndex,
-    tried: &mut Vec<String>,
+    tried: &mut Tried,
 ) -> Option<Found> {
     let mut evidence = vec![format!(
         "{address} is the REST index of the WordPress site \"{}\"",
         index.name
     )];
     let Some(profile) = plugin(net, address, index, &mut evidence).await else {
-        tried.push(format!(
-            "{address}: a WordPress site, but none of its plugins gives tokens that Tenure knows"
-        ));
+        tried.note(
+            address,
+            "a WordPress site, but none of its plugins gives tokens that Tenure knows",
+        );
         return None;
     };
     let home = index.home.clone().or_else(|| index.url.clone());
