@@ -240,7 +240,7 @@ async fn browser(
         "It comes back to {}. If the browser runs on another machine, paste the address it ends at here:",
         browser.redirect_uri()
     ));
-    Ok(browser.finish(pasted()).await?)
+    Ok(browser.finish(pasted(out)).await?)
 }
 
 /// Opens the address where there is a desktop; elsewhere the person does it.
@@ -261,17 +261,34 @@ fn open_by_itself(url: &str) {
     }
 }
 
-/// The first line of stdin that is not empty; `None` at its end.
-async fn pasted() -> Option<String> {
+/// How often a person may paste something else.
+const PASTES: usize = 3;
+
+/// The first line of stdin that can be the address; `None` at its end.
+async fn pasted(out: Output) -> Option<String> {
     let (line_tx, line) = oneshot::channel();
     // A thread of its own: reading cannot be given up, and must not hold the program's end.
     std::thread::spawn(move || {
-        let line = io::stdin()
+        let lines = io::stdin()
             .lock()
             .lines()
             .map_while(Result::ok)
             .map(|line| line.trim().to_owned())
-            .find(|line| !line.is_empty());
+            .filter(|line| !line.is_empty());
+        let mut line = None;
+        for (tried, text) in (1..).zip(lines) {
+            let wrong = tenure_wire::pasted(&text).err();
+            line = Some(text);
+            // What was pasted is not repeated: it may hold a code. The last is refused by the login.
+            match wrong {
+                Some(wrong) if tried < PASTES => {
+                    out.note(format_args!(
+                        "{wrong}. Paste the whole address the browser ends at:"
+                    ));
+                }
+                _ => break,
+            }
+        }
         // The browser may have been faster.
         let _unwanted = line_tx.send(line);
     });

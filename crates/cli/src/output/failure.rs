@@ -37,22 +37,57 @@ pub fn block(failure: &Failure, paint: Paint, pages: Option<&str>) -> Vec<String
     lines
 }
 
-/// Where to read about the code (of the cause, which says more): the page that is served, else the command that
-/// shows it.
+/// Where to read about the code, and about the one at the root of it where that is another: the page that is
+/// served, else the command that shows it.
 pub fn page(failure: &Failure, paint: Paint, pages: Option<&str>) -> String {
+    let place = |failure: &Failure| match pages {
+        Some(base) => format!("{}{}", base.trim_end_matches('/'), failure.page),
+        None => format!("tenure explain {}", failure.code),
+    };
+    let word = pages.map_or("more:", |_| "page:");
     let root = failure.root();
-    match pages {
-        Some(base) => format!(
-            "{} {}{}",
-            paint.dim("page:"),
-            base.trim_end_matches('/'),
-            root.page
-        ),
-        None => format!("{} tenure explain {}", paint.dim("more:"), root.code),
-    }
+    let cause = if root.code == failure.code {
+        String::new()
+    } else {
+        format!(" (its cause: {})", place(root))
+    };
+    format!("{} {}{cause}", paint.dim(word), place(failure))
 }
 
 /// One line: `API02008 Refresh Token Invalid`.
 pub fn short(failure: &Failure) -> String {
     format!("{} {}", failure.code, failure.title)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenure_core::{Class, Code, Heal, Who};
+
+    #[test]
+    fn the_page_is_the_shown_codes_and_the_roots_is_named_apart() {
+        let named = |code| {
+            Failure::new(
+                code,
+                Class::Unknown,
+                "cause",
+                Heal::RetryLater,
+                Who::User,
+                "no",
+            )
+        };
+        let root = named(Code::RefreshReused);
+        let shown = named(Code::RefreshFailed).because(root);
+        let line = |failure: &Failure, pages| page(failure, Paint(false), pages);
+        assert_eq!(
+            line(&shown, None),
+            "more: tenure explain API02007 (its cause: tenure explain API02015)"
+        );
+        assert_eq!(
+            line(&shown, Some("http://a/")),
+            "page: http://a/error-codes/API02007 (its cause: http://a/error-codes/API02015)"
+        );
+        let alone = named(Code::RefreshReused);
+        assert_eq!(line(&alone, None), "more: tenure explain API02015");
+    }
 }

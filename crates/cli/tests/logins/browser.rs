@@ -86,6 +86,25 @@ fn without_a_browser_the_address_is_pasted() {
 }
 
 #[test]
+fn pasted_nonsense_is_asked_for_again_three_times() {
+    let example = Example::start();
+    example.log_out();
+    let (mut login, mut terminal) = login_typing(&example.home, &["--browser"]);
+    let form = Form::open(&shown_address(&mut login));
+    let back = location(&form.sign_in(&example.password));
+    writeln!(terminal, "canary-7\nhttp://127.0.0.1/\n{back}").expect("typed");
+    assert_eq!(login.wait().code(), Some(0), "{}", login.stderr());
+    let said = login.stderr();
+    assert_eq!(said.matches("Paste the whole address").count(), 2, "{said}");
+    assert!(!said.contains("canary"), "{said}");
+
+    let (mut login, mut terminal) = login_typing(&example.home, &["--browser"]);
+    shown_address(&mut login);
+    writeln!(terminal, "a\nb\nc").expect("typed");
+    assert_eq!(login.wait().code(), Some(3), "{}", login.stderr());
+}
+
+#[test]
 fn a_pasted_address_of_another_login_is_refused() {
     let example = Example::start();
     let (mut login, mut terminal) = login_typing(&example.home, &["--browser"]);
