@@ -5,6 +5,7 @@ use tenure_core::{Failure, Generation, Wall};
 use tenure_store::{EventRow, Once};
 
 use crate::config::SessionConfig;
+use crate::exchange::ENDPOINT;
 use crate::failures;
 
 /// The event as a row; the store gives it its number.
@@ -52,8 +53,9 @@ fn describe(
             "refresh_failed",
             None,
             format!(
-                "refresh failed: {}; next attempt in {:.1} s",
-                failure.detail,
+                "refresh failed: {}{}; next attempt in {:.1} s",
+                failure.detail.trim_end_matches('.'),
+                answered(config, failure),
                 *wait_ms as f64 / 1_000.0
             ),
             Some(failure.clone()),
@@ -61,7 +63,9 @@ fn describe(
         Event::UnknownOutcome(g) => (
             "unknown_outcome",
             Some(*g),
-            format!("the reply to the exchange of generation {g} was lost; it is tried once more"),
+            format!(
+                "how the exchange of generation {g} ended is not known: no answer told; the same token is sent once more"
+            ),
             None,
         ),
         Event::Ended(failure) => {
@@ -127,6 +131,25 @@ fn describe(
             None,
         ),
         Event::LoggedOut => ("logged_out", None, "logged out".to_owned(), None),
+    }
+}
+
+/// Who answered what, and whether that leaves the refresh token in doubt.
+fn answered(config: &SessionConfig, failure: &Failure) -> String {
+    let fact = |kind: &str| {
+        let mut all = failure.evidence.iter();
+        all.find(|fact| fact.kind == kind)
+            .map(|fact| fact.value.as_str())
+    };
+    let Some(endpoint) = fact(ENDPOINT) else {
+        return String::new();
+    };
+    match fact("status") {
+        None => format!(" ({endpoint})"),
+        Some(status) if status.starts_with('5') && config.profile.rotation.spends() => format!(
+            " ({endpoint} answered {status}; whether it rotated the refresh token is unknown)"
+        ),
+        Some(status) => format!(" ({endpoint} answered {status})"),
     }
 }
 

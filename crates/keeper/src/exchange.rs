@@ -256,11 +256,15 @@ impl Call<'_> {
         }
     }
 
+    fn located(&self, failure: Failure) -> Failure {
+        failure.with_evidence(ENDPOINT, place(&self.server.token_endpoint), "request")
+    }
+
     fn ended(&self, (verdict, wait, sent): Failed, spend: &Spend) -> Ended {
         let (endpoint, now) = (&self.config.endpoints.known().token_endpoint, clock::mono());
         match verdict {
             Judged::Final(failure) => {
-                let failure = refresh_failed_because(failure);
+                let failure = refresh_failed_because(self.located(failure));
                 self.ctx.pacer.end(endpoint, now, Health::Alive);
                 Ended {
                     outcome: Outcome::Final(failure),
@@ -268,6 +272,7 @@ impl Call<'_> {
                 }
             }
             Judged::Passing(failure) => {
+                let failure = self.located(failure);
                 self.ctx
                     .pacer
                     .end(endpoint, now, Health::Troubled(wait, failure.clone()));
@@ -279,6 +284,18 @@ impl Call<'_> {
             }
         }
     }
+}
+
+/// The evidence that names whom a failure came from.
+pub(crate) const ENDPOINT: &str = "token_endpoint";
+
+/// Host and path of an address: a query may hold what is nobody's business.
+fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url
+        .port()
+        .map_or_else(String::new, |port| format!(":{port}"));
+    format!("{host}{port}{}", url.path())
 }
 
 fn grant_of(renewer: &Renewer<'_>) -> Grant {

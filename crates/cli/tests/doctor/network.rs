@@ -194,7 +194,7 @@ fn wrong_targets_are_told() {
     let home = Home::new();
     home.write("tenure.toml", "");
     for (args, says) in [
-        (&["ftp://a.example"][..], "only http and https"),
+        (&["ftp://a.example"][..], "not ftp"),
         (&["http://me:canary-1@127.0.0.1:1"], "user name or password"),
         (&["nobody"], "there is no session"),
         (&[], "no session to examine"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tenure_keeper::AfterRefusal;
 use tenure_lab::{Fault, Rotation, temp_dir, wait_until};
+use tenure_store::Store;
 
 use crate::support::{STRICT, config, issuer, keeper, log_in, session, store, until_state};
 
@@ -44,6 +45,45 @@ async fn an_outage_is_no_logout_and_heals_by_itself() {
             .expect(&shown);
         until_state(&session, "fresh").await;
     }
+}
+
+#[tokio::test]
+async fn what_was_answered_is_told_and_what_is_not_known_is_not_called_lost() {
+    let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 300_000));
+    let store = store(dir.path());
+    let keeper = keeper(&store, config(&issuer, STRICT)).await;
+    log_in(&keeper, &issuer).await;
+    issuer.faults().next(Fault::status(500, "oops"));
+    let session = session(&keeper);
+    let failure = session.refresh().await.expect_err("it answered 500");
+    let place = format!("{}/token", issuer.addr());
+    let told = failure.root().evidence.iter();
+    assert!(
+        told.map(|fact| fact.value.as_str())
+            .any(|value| value == place),
+        "{failure:?}"
+    );
+    // The endpoint is left alone for a while, and the same token is good yet.
+    let renewed = async {
+        while session.refresh().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), renewed)
+        .await
+        .expect("renewed");
+    keeper.shutdown().await;
+    let events = store.events(0, None, 100).await.expect("readable");
+    let texts: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
+    let answered = format!("{place} answered 500; whether it rotated the refresh token is unknown");
+    assert!(
+        texts.iter().any(|text| text.contains(&answered)),
+        "{texts:#?}"
+    );
+    assert!(
+        !texts.iter().any(|text| text.contains("lost")),
+        "{texts:#?}"
+    );
 }
 
 #[tokio::test]
