@@ -528,7 +528,13 @@ fn the_admin_address_is_for_this_machine_only() {
 fn the_socket_gives_tokens_to_the_same_user() {
     use std::os::unix::fs::PermissionsExt;
     let home = Home::new();
-    let _up = home.up_example();
+    let up = home.up_example();
+    let refused = common::get(&format!("{}/api/v1/sessions/shop/token", up.url("admin")));
+    assert_eq!(refused.status, 404, "{refused:?}");
+    assert!(
+        refused.body.contains("--unix-socket tenure.sock"),
+        "{refused:?}"
+    );
     let path = home.data().join("tenure.sock");
     assert_eq!(
         std::fs::metadata(&path)

@@ -115,7 +115,9 @@ fn what_is_no_import_is_refused_and_never_repeated() {
         assert!(!answer.body.contains("canary"), "{answer:?}");
     }
     let large = format!(r#"{{"access_token":"{}"}}"#, "x".repeat(300 * 1024));
-    problem(&running.post("shop/login", &[], &large), 413);
+    let told = problem(&running.post("shop/login", &[], &large), 413);
+    let detail = told["detail"].as_str().expect("a text");
+    assert!(detail.contains("larger than 256 KiB"), "{told}");
     let tokens = running.issuer.issue().to_string();
     problem(&running.post("nosuch/login", &[], &tokens), 404);
     let url = format!("{}/api/v1/sessions/shop/login", running.up.url("admin"));

@@ -348,7 +348,7 @@ async fn login(
     let unreadable = |status, detail| {
         admin.refuse(Problem::request(status, "import_unreadable", Who::User, detail).of(&name))
     };
-    let body = body.map_err(|rejection| unreadable(rejection.status(), rejection.body_text()))?;
+    let body = body.map_err(|rejection| unreadable(rejection.status(), unread(&rejection)))?;
     // The text stays where secrets are wiped.
     let json = Secret::new(std::str::from_utf8(&body).map_err(|_| {
         unreadable(
@@ -466,13 +466,33 @@ async fn not_found(State(admin): State<Admin>, request: Request) -> Response {
     if let Some(answer) = code_pages::astray(&admin, request.uri(), request.headers()) {
         return answer;
     }
-    let problem = Problem::request(
-        StatusCode::NOT_FOUND,
-        "unknown_path",
-        Who::User,
-        "there is nothing at this address",
-    );
+    let (cause, detail) = if is_token(request.uri().path()) {
+        (
+            "socket_only",
+            "tokens are given out on the unix socket in the data directory only: \
+             curl --unix-socket tenure.sock http://localhost/api/v1/sessions/SESSION/token; or type `tenure token SESSION`",
+        )
+    } else {
+        ("unknown_path", "there is nothing at this address")
+    };
+    let problem = Problem::request(StatusCode::NOT_FOUND, cause, Who::User, detail);
     admin.refuse(problem).into_response()
+}
+
+/// Whether somebody asks here for what the socket alone gives.
+fn is_token(path: &str) -> bool {
+    path.strip_prefix("/api/v1/sessions/")
+        .and_then(|rest| rest.strip_suffix("/token"))
+        .is_some_and(|session| !session.is_empty() && !session.contains('/'))
+}
+
+/// Why a body was not read, with the limit where it is too large.
+pub(super) fn unread(rejection: &BytesRejection) -> String {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let limit = BODY_MAX / 1024;
+        return format!("the body is larger than {limit} KiB, the most that is taken here");
+    }
+    rejection.body_text()
 }
 
 async fn wrong_method(State(admin): State<Admin>) -> Refused {

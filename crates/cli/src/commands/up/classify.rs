@@ -11,7 +11,7 @@ use tenure_core::Who;
 use tenure_diagnose::lines::{self, Line};
 use tenure_gateway::Problem;
 
-use super::admin::{Admin, Answer};
+use super::admin::{Admin, Answer, unread};
 
 /// One object gives one verdict, JSON Lines give one line for each.
 pub async fn answer(State(admin): State<Admin>, body: Result<Bytes, BytesRejection>) -> Answer {
@@ -23,7 +23,7 @@ pub async fn answer(State(admin): State<Admin>, body: Result<Bytes, BytesRejecti
             detail,
         ))
     };
-    let body = body.map_err(|rejection| refused(rejection.status(), rejection.body_text()))?;
+    let body = body.map_err(|rejection| refused(rejection.status(), unread(&rejection)))?;
     let text = std::str::from_utf8(&body).map_err(|_| {
         let detail = "the body is not UTF-8 text; send one response as JSON, or JSON Lines";
         refused(StatusCode::BAD_REQUEST, detail.to_owned())
