@@ -88,7 +88,7 @@ fn what_is_no_server_is_told_and_nothing_is_written() {
     let ran = home.run(&["init", "http://shop.example"]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.err.contains("plain http"), "{ran:?}");
-    let ran = home.run(&["init", &args[1]]);
+    let ran = home.run(&["init", args[1]]);
     assert_eq!(ran.code, 5, "{ran:?}");
     assert!(ran.err.contains("--name"), "what else is missing: {ran:?}");
 }

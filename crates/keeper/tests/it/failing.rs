@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tenure_keeper::AfterRefusal;
 use tenure_lab::{Fault, Rotation, temp_dir, wait_until};
-use tenure_store::Store;
 
 use crate::support::{STRICT, config, issuer, keeper, log_in, session, store, until_state};
 
