@@ -25,7 +25,7 @@ scene! {
     Silent = "silent", TokenChallenge = "token_challenge", OtherChallenge = "other_challenge",
     ChallengeError = "challenge_error", Denies = "denies",
     Sent = "sent", NotSent = "not_sent", LocalExpired = "local_expired", LocalFresh = "local_fresh",
-    NoRefresh = "no_refresh", RefreshOver = "refresh_over", ClockOff = "clock_off", OtherHost = "other_host", ScopeGap = "scope_gap", Cut = "cut", EmptyObject = "empty_object", LoginForm = "login_form",
+    NoRefresh = "no_refresh", RefreshOver = "refresh_over", ClockOff = "clock_off", OtherHost = "other_host", ScopeGap = "scope_gap", Cut = "cut", EmptyObject = "empty_object", LoginForm = "login_form", FlaskJwt = "flask_jwt",
     S401 = "s401", S403 = "s403", S400 = "s400", S4xx = "s4xx", S5xx = "s5xx", S2xx = "s2xx", S3xx = "s3xx",
 }
 
@@ -86,6 +86,10 @@ pub(crate) fn of(answer: &Answer<'_>, reading: &Reading, local: &Local) -> Bits 
     set(Scene::Cut, reading.cut);
     set(Scene::EmptyObject, reading.bare);
     set(Scene::LoginForm, reading.login_form);
+    set(
+        Scene::FlaskJwt,
+        !token && answer.status == 422 && reading.only_msg,
+    );
     set(Scene::OtherHost, local.other_host());
     set(Scene::ScopeGap, scope_gap(answer));
     set(Scene::ClockOff, local.clock_is_off().is_some());

@@ -66,6 +66,8 @@ pub(crate) struct Reading {
     pub cut: bool,
     /// A JSON body with nothing in it.
     pub bare: bool,
+    /// A JSON body of one member, called `msg`: how Flask-JWT-Extended refuses a token.
+    pub only_msg: bool,
     /// A page with a form to log in.
     pub login_form: bool,
 }
@@ -155,7 +157,10 @@ impl Reading {
     }
 
     fn json(&mut self, text: &str, status: u16, level: u8) {
+        let mut members = 0;
         json::walk(text, &mut |at, value| {
+            members += 1;
+            self.only_msg = members == 1 && at.depth == 1 && at.key == "msg";
             self.denies |= level == 0 && denies(at, &value);
             match value {
                 Scalar::Text(value) if level == 0 && json::looks_nested(value.trim()) => {

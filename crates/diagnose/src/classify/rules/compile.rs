@@ -28,6 +28,30 @@ pub(crate) struct Test {
     pub needs: Vec<Bits>,
     pub without: Bits,
     pub profile: Vec<String>,
+    /// Whether it says that the caller's token or login is refused, and by what.
+    pub blame: Blame,
+}
+
+/// By what a rule says that the caller's token or login is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// It does not say so.
+    No,
+    /// By a code that is known.
+    ByCode,
+    /// By words alone.
+    ByWords,
+}
+
+impl Blame {
+    fn of(rank: Rank, class: Class) -> Self {
+        match rank {
+            _ if !renews(class) => Blame::No,
+            Rank::Text => Blame::ByWords,
+            Rank::First | Rank::Exact => Blame::ByCode,
+            Rank::Protocol | Rank::Shape => Blame::No,
+        }
+    }
 }
 
 /// What a pattern in a text stands for.
@@ -194,7 +218,8 @@ impl Builder {
         for phrase in &written.text {
             self.phrase(phrase, Means::Rule(at))?;
         }
-        let test = self.test(&written)?;
+        let mut test = self.test(&written)?;
+        test.blame = Blame::of(rank, written.class);
         let heal = written
             .heal
             .map(|heal| (heal, written.who.unwrap_or_else(|| usual_who(heal))));
@@ -249,6 +274,7 @@ impl Builder {
             needs,
             without: self.set(written.without.iter().map(String::as_str))?,
             profile: written.profile.clone(),
+            blame: Blame::No,
         })
     }
 
@@ -348,6 +374,20 @@ fn passes(class: Class) -> bool {
             | Class::NotYetValid
             | Class::NotAuth
             | Class::Unknown
+    )
+}
+
+/// Classes after which a token is renewed, or a person signs in again.
+fn renews(class: Class) -> bool {
+    matches!(
+        class,
+        Class::AccessExpired
+            | Class::AccessInvalid
+            | Class::AccessRevoked
+            | Class::AccessMissing
+            | Class::KeyMismatch
+            | Class::SessionEnded
+            | Class::StepUpRequired
     )
 }
 

@@ -6,9 +6,9 @@ use aho_corasick::Anchored;
 use aho_corasick::automaton::Automaton;
 
 use super::bits::{Bits, RuleSet};
-use super::compile::{Matcher, Means, Pattern, Test};
+use super::compile::{Blame, Matcher, Means, Pattern, Test};
 use super::{Rank, Rule};
-use crate::classify::answer::Answer;
+use crate::classify::answer::{Answer, Place};
 use crate::classify::read::Reading;
 use crate::profile::Profile;
 
@@ -38,29 +38,44 @@ pub(crate) struct Roles {
     either: Option<u8>,
     oauth_error: Option<u8>,
     causes: Bits,
+    /// Signs that the caller's own token is meant.
+    caller: Bits,
+    /// Things that are none of the caller's tokens.
+    thing: Bits,
 }
 
 impl Roles {
     pub fn of(names: &HashMap<String, u8>) -> Self {
-        let mut causes = Bits::default();
-        for name in [
-            "expired",
-            "invalid",
-            "revoked",
-            "used",
-            "malformed",
-            "absent",
-            "unknown_thing",
-        ] {
-            if let Some(at) = names.get(name) {
-                causes.set(*at);
+        let set = |members: &[&str]| {
+            let mut bits = Bits::default();
+            for at in members.iter().filter_map(|name| names.get(*name)) {
+                bits.set(*at);
             }
-        }
+            bits
+        };
         Self {
             or: names.get("or").copied(),
             either: names.get("either").copied(),
             oauth_error: names.get("oauth_error").copied(),
-            causes,
+            causes: set(&[
+                "expired",
+                "invalid",
+                "revoked",
+                "used",
+                "malformed",
+                "absent",
+                "unknown_thing",
+            ]),
+            caller: set(&[
+                "caller",
+                "logon_again",
+                "said_token",
+                "token_challenge",
+                "local_expired",
+                "flask_jwt",
+                "not_sent",
+            ]),
+            thing: set(&["other_thing"]),
         }
     }
 }
@@ -162,6 +177,7 @@ impl Matcher {
         let scene = scene.join(&scan.scene);
         let spoken = scene.join(&scan.text);
         let all = spoken.join(&scan.codes);
+        let blamed = self.blamed(answer, &all);
         let holds = |rule: &Rule, words: &Bits| {
             let test = &rule.test;
             (test.place.is_none() || test.place == Some(answer.place))
@@ -172,6 +188,7 @@ impl Matcher {
                 && test.needs.iter().all(|need| words.meets(need))
                 && by_header(test, answer)
                 && by_profile(test, profile)
+                && blamed(test.blame)
         };
         let named = scan.by_code.join(&scan.by_text);
         let of = |rank: Rank, words: &Bits| {
@@ -187,6 +204,20 @@ impl Matcher {
             .or_else(|| of(Rank::Text, &all))
             .or_else(|| of(Rank::Protocol, &all))
             .or_else(|| of(Rank::Shape, &all))
+    }
+
+    /// Which rules may say that the caller's token is refused: where a thing may be meant, words need a sign that it is
+    /// not, and known codes need one beside the name of a thing.
+    fn blamed(&self, answer: &Answer<'_>, all: &Bits) -> impl Fn(Blame) -> bool + use<> {
+        let caller_meant = answer.place == Place::Token
+            || !may_be_a_thing(answer.status)
+            || all.meets(&self.roles.caller);
+        let thing_named = all.meets(&self.roles.thing);
+        move |blame| match blame {
+            Blame::No => true,
+            Blame::ByCode => caller_meant || !thing_named,
+            Blame::ByWords => caller_meant,
+        }
     }
 
     /// Whether an answer carries an error code that a protocol defines.
@@ -230,6 +261,12 @@ fn within(ranges: &[(u16, u16)], status: u16) -> bool {
     ranges
         .iter()
         .any(|(from, to)| (*from..=*to).contains(&status))
+}
+
+/// Statuses that tell of the thing asked for. A token named there is as often one that the API keeps for somebody: a
+/// device's, an invitation's, a payment's.
+fn may_be_a_thing(status: u16) -> bool {
+    matches!(status, 400..500) && !matches!(status, 401 | 403 | 407 | 419 | 440 | 498 | 499)
 }
 
 fn by_header(test: &Test, answer: &Answer<'_>) -> bool {
