@@ -192,7 +192,7 @@ fn harm(line: &Line, finding: &Finding, class: &str, heal: &str) -> Option<&'sta
     }
     let about_the_token =
         class.starts_with("access_") || matches!(class, "key_mismatch" | "unknown");
-    if found.heal == Heal::Refresh && !about_the_token {
+    if found.heal == Heal::Refresh && !about_the_token && heal != "refresh" {
         return Some("refreshes for an answer that is not about the token");
     }
     let last = matches!(

@@ -249,6 +249,7 @@ fn local(value: Option<&Value>, place: Place, grant: Option<&str>) -> Result<Loc
             .map_err(|_| wrong(&format!("local.{name}"), "not a string"))
     };
     let sent = flag("access_token_sent")?;
+    let held = flag("has_refresh_token")?;
     Ok(Local {
         token_sent: sent.unwrap_or(true),
         token_sent_unknown: sent.is_none(),
@@ -257,7 +258,8 @@ fn local(value: Option<&Value>, place: Place, grant: Option<&str>) -> Result<Loc
         token_age_s: seconds("access_token_age_s")?,
         just_refreshed: flag("just_refreshed")?.unwrap_or(false),
         clock_offset_ms: seconds("clock_offset_s")?.unwrap_or(0).saturating_mul(1000),
-        has_refresh: flag("has_refresh_token")?.unwrap_or(true),
+        has_refresh: held.unwrap_or(true),
+        has_refresh_unknown: held.is_none(),
         refresh_expired: flag("refresh_token_expired")?.unwrap_or(false),
         token_issuer: text("token_iss")?,
         issuer: text("issuer_expected")?,

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // Profiles named here are shipped.
 
 use http::{HeaderMap, HeaderValue};
-use tenure_core::{Code, Heal};
+use tenure_core::{Class, Code, Heal};
 use tenure_diagnose::{ApiVerdict, Local, Seen, classify_api, profile};
 
 fn local() -> Local {
@@ -114,6 +114,26 @@ fn challenges_of_rfc_6750_and_its_family() {
     );
     assert_eq!(api(401, r#"Basic realm="Staging""#, ""), None);
     assert_eq!(api(401, "Negotiate", ""), None);
+}
+
+#[test]
+fn a_session_said_to_be_over_is_refreshed_once_before_a_login() {
+    let said = r#"{"message":"Your session has expired. Please log in again."}"#;
+    let first = api_as("oauth2", 401, "", said, &local()).unwrap();
+    assert_eq!(
+        (first.failure.class, first.failure.heal, first.refused),
+        (Class::SessionEnded, Heal::Refresh, true)
+    );
+    let refreshed = Local {
+        just_refreshed: true,
+        ..local()
+    };
+    let again = api_as("oauth2", 401, "", said, &refreshed).unwrap();
+    assert_eq!((again.failure.heal, again.refused), (Heal::Relogin, false));
+    // A code that names the login session of an identity provider leaves nothing to try.
+    let ended = r#"{"code":"session_not_found","message":"Session from session_id claim in JWT does not exist"}"#;
+    let ended = api_as("oauth2", 403, "", ended, &local()).unwrap();
+    assert_eq!((ended.failure.heal, ended.refused), (Heal::Relogin, false));
 }
 
 #[test]

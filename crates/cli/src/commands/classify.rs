@@ -102,6 +102,7 @@ fn pasted(file: &Path, args: &args::Classify, out: Output) -> Outcome {
         token_sent: !args.anonymous,
         token_sent_unknown: !args.anonymous,
         has_refresh: true,
+        has_refresh_unknown: true,
         grant: args
             .grant
             .as_deref()

@@ -79,7 +79,13 @@ fn find(answer: &Answer<'_>, reading: &Reading, local: &Local, profile: Option<&
     if rule.is_some_and(|rule| rule.rank == Rank::Text) && !matcher.speaks_protocol(&scan) {
         found.proven &= speaks_in_words(profile) && answer.status != 200;
     }
-    local::weigh(found, local, answer.place == Place::Resource, answer.status)
+    let at_api = answer.place == Place::Resource;
+    let weighed = local::weigh(found, local, at_api, answer.status);
+    let in_words = rule.is_some_and(|rule| rule.rank == Rank::Text) && reading.shape != Shape::Html;
+    if at_api && in_words {
+        return local::one_refresh_first(weighed, local);
+    }
+    weighed
 }
 
 fn of_rule(rule: &'static Rule) -> Found {

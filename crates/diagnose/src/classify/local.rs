@@ -1,6 +1,6 @@
 //! What is known without the answer.
 
-use tenure_core::Class;
+use tenure_core::{Class, Heal, Who};
 
 use super::finding::Found;
 
@@ -55,6 +55,8 @@ pub struct Local {
     pub clock_offset_ms: i64,
     /// There is something to refresh with.
     pub has_refresh: bool,
+    /// Nobody knows whether there is; `has_refresh` is then a guess.
+    pub has_refresh_unknown: bool,
     /// The refresh token's own time is over.
     pub refresh_expired: bool,
     /// The reply of an earlier exchange with this refresh token was lost (I10).
@@ -87,6 +89,11 @@ impl Local {
     /// Whether a refresh has a chance.
     pub(crate) fn can_refresh(&self) -> bool {
         self.has_refresh && !self.refresh_expired
+    }
+
+    /// Whether a refresh token is known to be held that nobody has tried for this yet.
+    fn refresh_untried(&self) -> bool {
+        self.can_refresh() && !self.has_refresh_unknown && !self.just_refreshed
     }
 
     /// Whether a token is known to have gone out.
@@ -210,6 +217,15 @@ pub(super) fn weigh(found: Found, local: &Local, at_api: bool, status: u16) -> F
             "backend_rejects_valid_token",
             "local.just_made",
         );
+    }
+    found
+}
+
+/// "Your session has expired" in an API's words is as often said of the access token; a held refresh token is tried
+/// once before anybody is asked to sign in.
+pub(super) fn one_refresh_first(found: Found, local: &Local) -> Found {
+    if found.class == Class::SessionEnded && !local.surely_not_sent() && local.refresh_untried() {
+        return found.heal(Heal::Refresh, Who::Tenure);
     }
     found
 }
