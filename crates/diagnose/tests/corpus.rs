@@ -65,6 +65,12 @@ fn a_token_that_is_a_thing_is_told_from_the_callers() {
     holds_wholly(include_str!("data/things.jsonl"));
 }
 
+/// Consents of bank accounts, gRPC, SOAP, sessions in many languages, limits and keys of other systems.
+#[test]
+fn shapes_of_single_systems_are_known() {
+    holds_wholly(include_str!("data/systems.jsonl"));
+}
+
 fn holds_wholly(corpus: &str) {
     let report = measure(corpus).unwrap();
     let misses: Vec<String> = report

@@ -30,6 +30,7 @@ files! {
     "social.toml",
     "china.toml",
     "business.toml",
+    "psd2.toml",
     "identity.toml",
     "gateways.toml",
     "frameworks.toml",
