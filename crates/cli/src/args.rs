@@ -176,6 +176,9 @@ pub struct Classify {
     /// One raw HTTP response instead, as `curl -i` or `curl -v` shows it; `-` is stdin. Tokens in it are masked
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "file")]
     pub http: Option<PathBuf>,
+    /// HTTP status of a body that was pasted without its status line
+    #[arg(long, value_name = "STATUS", requires = "http", value_parser = clap::value_parser!(u16).range(100..=999))]
+    pub status: Option<u16>,
     /// The response came from a token endpoint, not from an API
     #[arg(long, requires = "http")]
     pub token: bool,

@@ -82,3 +82,40 @@ fn a_secret_with_a_label_is_never_shown_however_short() {
         }
     }
 }
+
+#[test]
+fn what_was_pasted_badly_is_read_or_named() {
+    let home = Home::new();
+    let body = home.write("body.json", "{\"message\":\"jwt expired\"}");
+    let path = body.to_str().expect("a path");
+    let ran = home.run(&["classify", "--http", path]);
+    assert!(ran.code != 0 && ran.err.contains("--status"), "{}", ran.err);
+    let ran = home
+        .run(&["classify", "--http", path, "--status", "401"])
+        .ok();
+    assert!(ran.out.contains("access_expired"), "{}", ran.out);
+    let folder = home.path().to_str().expect("a path").to_owned();
+    let ran = home.run(&["classify", &folder]);
+    assert!(
+        ran.code != 0 && ran.err.contains("is a directory"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn a_body_packed_with_gzip_is_unpacked() {
+    // `{"message":"jwt expired"}` as gzip.
+    const PACKED: &[u8] = &[
+        31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 202, 77, 45, 46, 78, 76, 79, 85, 178, 82, 202,
+        42, 47, 81, 72, 173, 40, 200, 44, 74, 77, 81, 170, 5, 0, 228, 169, 76, 142, 25, 0, 0, 0,
+    ];
+    let home = Home::new();
+    let file = home.path().join("packed.txt");
+    let head = b"HTTP/1.1 401 Unauthorized\r\ncontent-encoding: gzip\r\ncontent-type: application/json\r\n\r\n";
+    std::fs::write(&file, [head, PACKED].concat()).expect("a file");
+    let ran = home
+        .run(&["classify", "--http", file.to_str().expect("a path")])
+        .ok();
+    assert!(ran.out.contains("access_expired"), "{}", ran.out);
+}

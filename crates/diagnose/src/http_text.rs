@@ -21,7 +21,7 @@ pub enum PasteError {
     Empty,
     /// No line tells the status.
     #[error(
-        "no status line was found; paste the response with its first line, e.g. `HTTP/1.1 401 Unauthorized` (`curl -i` shows it)"
+        "no status line was found; paste the response with its first line, e.g. `HTTP/1.1 401 Unauthorized` (`curl -i` shows it), or give a body's status with --status"
     )]
     NoStatus,
     /// The status line's number is no status.
@@ -44,12 +44,18 @@ pub fn parse(text: &str) -> Result<Pasted, PasteError> {
     let verbose = lines
         .iter()
         .any(|line| is_status(line.strip_prefix("< ").unwrap_or_default()));
+    let prefix = lines.iter().rev().find_map(|line| {
+        let rest = unlogged(line);
+        (is_status(rest) && rest.len() < line.trim_end_matches('\r').len())
+            .then(|| &line[..line.trim_end_matches('\r').len() - rest.len()])
+    });
     let clean = |line: &'_ str| -> Option<String> {
         if verbose {
             return line
                 .strip_prefix('<')
                 .map(|rest| rest.trim_start().to_owned());
         }
+        let line = prefix.map_or(line, |prefix| unprefixed(line, prefix));
         Some(unlogged(line).to_owned())
     };
     let status_at = lines
@@ -82,13 +88,25 @@ pub fn parse(text: &str) -> Result<Pasted, PasteError> {
             !(verbose && noise(line)
                 || *index == 0 && clean(line).is_some_and(|line| line.trim().is_empty()))
         })
-        .map(|(_, line)| *line)
+        .map(|(_, line)| prefix.map_or(*line, |prefix| unprefixed(line, prefix)))
         .collect();
     Ok(Pasted {
         status,
         headers,
         body: body.join("\n").trim().to_owned(),
     })
+}
+
+/// A body on its own, with the status it came with; a response keeps the status it has.
+pub fn parse_body(text: &str, status: u16) -> Result<Pasted, PasteError> {
+    match parse(text) {
+        Err(PasteError::NoStatus) => Ok(Pasted {
+            status,
+            headers: HeaderMap::new(),
+            body: text.trim_start_matches('\u{feff}').trim().to_owned(),
+        }),
+        other => other,
+    }
 }
 
 /// Whether a line begins a response: `HTTP/1.1 401`, `HTTP/2 401`.
@@ -124,6 +142,23 @@ fn unlogged(line: &str) -> &str {
         }
         _ => line.strip_prefix("> ").unwrap_or(line),
     }
+}
+
+/// A line without what a log puts before each: the status line's `prefix`, but for its numbers.
+fn unprefixed<'l>(line: &'l str, prefix: &str) -> &'l str {
+    let (mut rest, mut wanted) = (line, prefix.trim_end());
+    while let Some(next) = wanted.chars().next() {
+        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+        let (there, here) = (digits(wanted), digits(rest));
+        if there > 0 && here > 0 {
+            (wanted, rest) = (&wanted[there..], &rest[here..]);
+        } else if let Some(after) = rest.strip_prefix(next) {
+            (wanted, rest) = (&wanted[next.len_utf8()..], after);
+        } else {
+            return line;
+        }
+    }
+    rest.strip_prefix(' ').unwrap_or(rest)
 }
 
 fn push_header(headers: &mut HeaderMap, line: &str) -> bool {
@@ -177,6 +212,44 @@ mod tests {
         let pasted = parse("2024-05-14T09:26:53Z WARN upstream said HTTP/1.1 403 Forbidden\n{\"code\":\"jwt_auth_invalid_token\"}").expect("a response");
         assert_eq!((pasted.status, pasted.headers.len()), (403, 0));
         assert!(pasted.body.contains("jwt_auth"));
+    }
+
+    #[test]
+    fn a_log_prefix_on_every_line() {
+        for lines in [
+            [
+                "2026-01-01T00:00:00Z app[12]: HTTP/1.1 401 Unauthorized",
+                "2026-01-01T00:00:01Z app[12]: content-type: application/json",
+                "2026-01-01T00:00:01Z app[12]:",
+                "2026-01-01T00:00:10Z app[12]: {\"message\":\"jwt expired\"}",
+            ],
+            [
+                "shop-1  | HTTP/1.1 401 Unauthorized",
+                "shop-1  | content-type: application/json",
+                "shop-1  | ",
+                "shop-1  | {\"message\":\"jwt expired\"}",
+            ],
+            [
+                "Jan 01 00:00:09 till api[7]: HTTP/1.1 401 Unauthorized",
+                "Jan 01 00:00:09 till api[7]: content-type: application/json",
+                "Jan 01 00:00:10 till api[7]: ",
+                "Jan 01 00:00:10 till api[7]: {\"message\":\"jwt expired\"}",
+            ],
+        ] {
+            let pasted = parse(&lines.join("\n")).expect("a response");
+            assert_eq!((pasted.status, pasted.headers.len()), (401, 1));
+            assert_eq!(pasted.body, "{\"message\":\"jwt expired\"}");
+        }
+    }
+
+    #[test]
+    fn a_body_alone_needs_its_status() {
+        let body = "{\"error\":\"x\"}\n";
+        let pasted = parse_body(body, 401).expect("a body");
+        assert_eq!((pasted.status, pasted.body.as_str()), (401, body.trim()));
+        let whole = parse_body("HTTP/2 403\n\nno", 401).expect("a response");
+        assert_eq!(whole.status, 403);
+        assert_eq!(parse_body("", 401).unwrap_err(), PasteError::Empty);
     }
 
     #[test]

@@ -24,6 +24,62 @@ pub enum LineError {
     },
 }
 
+/// Keys of a line; those of a labelled corpus are known and passed over.
+const KEYS: &[&str] = &[
+    "id",
+    "where",
+    "request",
+    "status",
+    "headers",
+    "body",
+    "local",
+    "provider",
+    "truth",
+    "system",
+    "source",
+    "confidence",
+];
+
+/// Keys of `local`.
+const FACTS: &[&str] = &[
+    "access_token_sent",
+    "access_token_expired",
+    "access_token_expired_by_server_clock",
+    "access_token_age_s",
+    "refresh_token_expired",
+    "has_refresh_token",
+    "clock_offset_s",
+    "token_iss",
+    "issuer_expected",
+    "token_kid",
+    "jwks_kids",
+    "request_host",
+    "final_host",
+    "request_method",
+    "antiforgery_in_use",
+    "just_refreshed",
+];
+
+/// A key that is nearly one that is missing was meant to be that one.
+fn slips(value: &Value, prefix: &str, known: &[&str]) -> Result<(), LineError> {
+    let Some(fields) = value.as_object() else {
+        return Ok(());
+    };
+    for key in fields.keys().filter(|key| !known.contains(&key.as_str())) {
+        let missing = known
+            .iter()
+            .copied()
+            .filter(|name| !fields.contains_key(*name));
+        if let Some(near) = crate::name::nearest(&key.to_ascii_lowercase(), missing) {
+            return Err(wrong(
+                &format!("{prefix}{key}"),
+                format!("not known; did you mean `{prefix}{near}`?"),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// One answer, as a line describes it.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -54,6 +110,11 @@ impl Line {
             return Err(LineError::NotJson(
                 "it is a JSON value of another kind".to_owned(),
             ));
+        }
+        slips(&value, "", KEYS)?;
+        for (name, known) in [("local.", FACTS), ("request.", &["grant"][..])] {
+            let inner = value.get(name.trim_end_matches('.'));
+            slips(inner.unwrap_or(&Value::Null), name, known)?;
         }
         Self::of(&value)
     }

@@ -71,6 +71,15 @@ fn shapes_of_single_systems_are_known() {
     holds_wholly(include_str!("data/systems.jsonl"));
 }
 
+/// Sixty answers of hospitals, parcels, charge points, hotels, tax offices and others, labelled before the rules saw
+/// them: 90 % of the classes and 92 % of the first steps at first sight, four harmful. The rules have learnt since.
+#[test]
+fn answers_of_other_trades_stay_right() {
+    let total = measure(include_str!("data/fresh.jsonl")).unwrap().total();
+    assert!(total.class_percent() >= 96.0, "{total:?}");
+    assert_eq!((total.heal, total.harmful), (total.all, 0));
+}
+
 fn holds_wholly(corpus: &str) {
     let report = measure(corpus).unwrap();
     let misses: Vec<String> = report
@@ -119,6 +128,19 @@ fn slips_in_lines_are_named() {
         ("nonsense", "not a JSON object"),
         ("[]", "not a JSON object"),
         ("{}", "key `status`"),
+        (
+            r#"{"statsu":401}"#,
+            "key `statsu`: not known; did you mean `status`?",
+        ),
+        (r#"{"status":401,"hedaers":{}}"#, "did you mean `headers`?"),
+        (
+            r#"{"status":401,"local":{"acces_token_sent":true}}"#,
+            "key `local.acces_token_sent`: not known; did you mean `local.access_token_sent`?",
+        ),
+        (
+            r#"{"status":401,"request":{"grants":"password"}}"#,
+            "did you mean `request.grant`?",
+        ),
         (r#"{"status":"401"}"#, "key `status`"),
         (r#"{"status":401,"where":"here"}"#, "key `where`"),
         (r#"{"status":401,"headers":[]}"#, "key `headers`"),
@@ -138,6 +160,13 @@ fn slips_in_lines_are_named() {
         let error = classify_line(text).unwrap_err().to_string();
         assert!(error.contains(said), "{text}: {error}");
     }
+}
+
+#[test]
+fn a_header_may_have_many_values_and_a_line_may_say_more() {
+    let line = r#"{"status":401,"note":"from the till","state":1,"local":{"shop":4},
+        "headers":{"www-authenticate":["Negotiate","Bearer error=\"invalid_token\""]}}"#;
+    assert_eq!(classify_line(line).unwrap()["class"], "access_invalid");
 }
 
 /// What the keeper makes of the same answers, through the wire crate: nothing that can pass may end a session.

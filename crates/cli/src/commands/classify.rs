@@ -4,9 +4,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tenure_diagnose::classify::{Answer, Finding, Grant, Local, Place, judge};
 use tenure_diagnose::{Profile, http_text, lines, profile, profile_names};
+use tenure_http::inflate;
 
 use super::input;
 use crate::args;
@@ -23,6 +26,12 @@ pub fn run(args: &args::Classify, out: Output) -> Outcome {
     }
     if args.file.as_os_str() == "-" {
         return every_line(io::stdin().lock());
+    }
+    if args.file.is_dir() {
+        return Err(CommandError::usage(
+            format!("{} is a directory", args.file.display()),
+            "name one file of JSON Lines; all of a directory: cat DIR/*.jsonl | tenure classify",
+        ));
     }
     let file = File::open(&args.file).map_err(|error| {
         let problem = Problem::new(format!("cannot be read: {error}")).at(args.file.display());
@@ -80,9 +89,13 @@ fn id(line: &str) -> Value {
 }
 
 fn pasted(file: &Path, args: &args::Classify, out: Output) -> Outcome {
-    let bytes = input::file(file)?;
+    let bytes = unpacked(input::file(file)?);
     let text = String::from_utf8_lossy(&bytes);
-    let response = http_text::parse(&text).map_err(|error| {
+    let parsed = match args.status {
+        Some(status) => http_text::parse_body(&text, status),
+        None => http_text::parse(&text),
+    };
+    let response = parsed.map_err(|error| {
         CommandError::new(
             Exit::Failed,
             Problem::new(error.to_string()).at(file.display()),
@@ -114,6 +127,20 @@ fn pasted(file: &Path, args: &args::Classify, out: Output) -> Outcome {
         return out.json(&lines::shown(&Value::Null, &finding));
     }
     show(&finding, out)
+}
+
+/// A response with its body unpacked, where that is gzip as it came over the wire.
+fn unpacked(mut bytes: Vec<u8>) -> Vec<u8> {
+    /// How every gzip stream begins (RFC 1952 §2.3.1): magic and the one method there is.
+    const GZIP: &[u8] = &[0x1f, 0x8b, 8];
+    let begins = bytes.windows(GZIP.len()).position(|start| start == GZIP);
+    if let Some(at) = begins {
+        let coded = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static("gzip"))]);
+        let body = inflate::text(&coded, &bytes[at..]).into_owned();
+        bytes.truncate(at);
+        bytes.extend(body);
+    }
+    bytes
 }
 
 fn provider(args: &args::Classify) -> Outcome<Option<&'static Profile>> {
