@@ -188,24 +188,68 @@ impl Client {
         };
         match tokio::time::timeout(timeout, exchange).await {
             Ok(done) => done,
-            Err(_) => Err(Fault {
-                kind: FaultKind::Timeout,
-                // The connection may have been made and the request written: only a proof of the contrary is false.
-                sent: true,
-                detail: format!("no complete answer within {} s", timeout.as_secs_f32()),
-            }),
+            Err(_) => Err(late(timeout)),
         }
+    }
+
+    /// Sends a request and reads the start of the answer: at most `limit` bytes of its body, and of those what comes
+    /// within `timeout`. An answer that is longer or never ends is no fault.
+    ///
+    /// # Errors
+    /// A [`Fault`] when no answer begins in time, or it breaks off before `limit`.
+    pub async fn send_for_start(
+        &self,
+        request: Request<Bytes>,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<Response<Bytes>, Fault> {
+        let end = tokio::time::Instant::now() + timeout;
+        let response = tokio::time::timeout_at(end, self.pool.request(request.map(Full::new)))
+            .await
+            .map_err(|_| late(timeout))?
+            .map_err(|error| fault(&error))?;
+        let (head, mut body) = response.into_parts();
+        let mut start = BytesMut::new();
+        let reading = read_start(&mut body, &mut start, limit);
+        if let Ok(read) = tokio::time::timeout_at(end, reading).await {
+            read?;
+        }
+        Ok(Response::from_parts(head, start.freeze()))
+    }
+}
+
+fn late(timeout: Duration) -> Fault {
+    Fault {
+        kind: FaultKind::Timeout,
+        // The connection may have been made and the request written: only a proof of the contrary is false.
+        sent: true,
+        detail: format!("no complete answer within {} s", timeout.as_secs_f32()),
+    }
+}
+
+async fn read_start(body: &mut Incoming, start: &mut BytesMut, limit: usize) -> Result<(), Fault> {
+    while start.len() < limit
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() {
+            start.extend_from_slice(&data[..data.len().min(limit - start.len())]);
+        }
+    }
+    Ok(())
+}
+
+fn broken(error: &hyper::Error) -> Fault {
+    Fault {
+        kind: io_kind(error).unwrap_or(FaultKind::Reset),
+        sent: true,
+        detail: format!("the answer broke off: {}", chain(error)),
     }
 }
 
 async fn read_all(mut body: Incoming, limit: usize) -> Result<Bytes, Fault> {
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Fault {
-            kind: io_kind(&error).unwrap_or(FaultKind::Reset),
-            sent: true,
-            detail: format!("the answer broke off: {}", chain(&error)),
-        })?;
+        let frame = frame.map_err(|error| broken(&error))?;
         if let Ok(data) = frame.into_data() {
             if all.len() + data.len() > limit {
                 return Err(Fault {
@@ -392,6 +436,25 @@ mod tests {
             .await
             .expect_err("cut off or too large");
         assert!(fault.sent);
+    }
+
+    #[tokio::test]
+    async fn the_start_of_an_answer_is_enough() {
+        let start = async |answer, timeout| {
+            let request = Request::get(server(answer).await).body(Bytes::new());
+            let client = Client::new().expect("TLS");
+            client
+                .send_for_start(request.expect("a valid request"), timeout, 4)
+                .await
+        };
+        let long = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2000\r\n\r\nlong answer";
+        let patient = Duration::from_secs(5);
+        let response = start(long, patient).await.expect("an answer");
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.body().as_ref(), b"long");
+        let broken = b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\nlo";
+        let fault = start(broken, patient).await.expect_err("breaks off");
+        assert_eq!((fault.kind, fault.sent), (FaultKind::Reset, true));
     }
 
     #[tokio::test]

@@ -436,9 +436,35 @@ impl Net<'_> {
         timeout: Duration,
         limit: usize,
     ) -> Result<tenure_wire::Response, Fault> {
+        self.observed(request, |request| self.http.send(request, timeout, limit))
+            .await
+    }
+
+    /// The same for an answer of any length, of which up to `limit` bytes are looked at.
+    pub(crate) async fn send_for_start(
+        self,
+        request: tenure_wire::Request,
+        timeout: Duration,
+        limit: usize,
+    ) -> Result<tenure_wire::Response, Fault> {
+        self.observed(request, |request| {
+            self.http.send_for_start(request, timeout, limit)
+        })
+        .await
+    }
+
+    /// Learns the server's clock from an answer.
+    async fn observed<F>(
+        self,
+        request: tenure_wire::Request,
+        send: impl FnOnce(tenure_wire::Request) -> F,
+    ) -> Result<tenure_wire::Response, Fault>
+    where
+        F: Future<Output = Result<tenure_wire::Response, Fault>>,
+    {
         let url = Url::parse(&request.uri().to_string()).ok();
         let sent = clock::mono();
-        let response = self.http.send(request, timeout, limit).await?;
+        let response = send(request).await?;
         if let Some(url) = url {
             self.clocks
                 .observe(&url, response.headers(), sent, clock::mono());

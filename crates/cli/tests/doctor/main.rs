@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod long_answers;
 mod network;
 mod safety;
 mod server;

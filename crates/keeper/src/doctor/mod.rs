@@ -250,10 +250,10 @@ impl Exam<'_> {
         token.left_s.is_none_or(|left| left > 0) && !doubts.iter().any(|id| self.failed(*id))
     }
 
-    /// Sends a question.
+    /// Sends a question. A long or endless answer is cut at the limit and judged as it is.
     pub(crate) async fn ask(&self, request: Request) -> Result<Response, Failure> {
         let limit = tenure_wire::discovery::MAX_INDEX;
-        let answer = self.net.send_within(request, TIMEOUT, limit).await;
+        let answer = self.net.send_for_start(request, TIMEOUT, limit).await;
         answer.map_err(|fault| self.fault(&fault))
     }
 
