@@ -368,6 +368,22 @@ fn a_token_that_ended_and_nothing_to_renew_it_with() {
 }
 
 #[test]
+fn a_session_begun_with_a_refresh_token_alone_has_no_access_token_yet() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new().signed_jwt());
+    let home = home_at(&issuer);
+    let refresh = issuer.issue()["refresh_token"].clone();
+    import(&home, &json!({ "refresh_token": refresh }));
+    let found = doctor(&home);
+    assert_eq!(found.code(), "", "{:#}", found.json);
+    for id in ["token", "lifetime", "audience"] {
+        let says = found.check(id)["says"].as_str().expect("a text");
+        assert!(says.contains("no access token yet"), "{id}: {says}");
+    }
+    assert_eq!(found.outcome("refresh_token"), "ok", "{:#}", found.json);
+    assert_eq!(issuer.exchanges().len(), 0);
+}
+
+#[test]
 fn a_server_that_is_down_for_maintenance_and_one_that_asked_for_a_pause() {
     let issuer = FaultyIssuer::start(IssuerConfig::new().client("lab", "the-right-one-0123456789"));
     let client = "client_id = \"lab\"\nclient_secret = { file = \"secret\" }";

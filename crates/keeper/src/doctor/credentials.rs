@@ -14,6 +14,9 @@ use super::{Exam, Found, Patient};
 use crate::clock;
 use crate::rows::Renewer;
 
+/// A session begun with a refresh token alone.
+const NO_ACCESS_YET: &str = "there is no access token yet: the first use gets one";
+
 /// The session's access token and what is known of it at home.
 #[derive(Default)]
 pub(super) struct Token<'a> {
@@ -41,31 +44,20 @@ pub(super) fn token<'a>(exam: &mut Exam<'_>, patient: &Patient<'a>, found: &Foun
     };
     let login = patient.record.and_then(|record| record.secret.as_ref());
     let latched = patient.record.is_some_and(|record| record.latch.is_some());
+    let renewable = !matches!(Renewer::of(config, Some(pair), login), Renewer::None) && !latched;
     let server_ms = exam.net.server_now_ms(&found.server.token_endpoint);
     let gone_s = pair
         .issued
         .elapsed(clock::boot_id(), clock::now(), Some(server_ms))
         / 1_000;
     let left = |ms: u64| (ms / 1_000) as i64 - gone_s as i64;
-    let token = Token {
-        access: Some(&pair.access),
+    let mut token = Token {
+        access: Some(&pair.access).filter(|access| !access.expose().is_empty()),
         scope: pair.scope.as_deref(),
         left_s: pair.access_ms.map(left),
-        renewable: !matches!(Renewer::of(config, Some(pair), login), Renewer::None) && !latched,
+        renewable,
     };
-    let around = Around {
-        session: &config.name,
-        now_s: server_ms.div_euclid(1_000),
-        by_server: exam.net.clocks.of(&found.server.token_endpoint).is_some(),
-        left_s: token.left_s,
-        renewable: token.renewable,
-    };
-    let looked = peek(pair.access.expose());
-    let mut note = |check: Check| exam.done(Instant::now(), check);
-    note(judge::times(&looked, &around));
-    note(judge::lifetime(pair.access_ms.map(|ms| ms / 1_000)));
-    note(origin(patient, found, looked.as_ref().ok()));
-    note(match &pair.refresh {
+    let refresh = match &pair.refresh {
         None => Check::skipped(CheckId::Refresh, "there is none"),
         Some(_) => judge::refresh_age(
             &config.name,
@@ -75,7 +67,28 @@ pub(super) fn token<'a>(exam: &mut Exam<'_>, patient: &Patient<'a>, found: &Foun
                 idle_s: config.profile.lifetimes.refresh_idle_s,
             },
         ),
-    });
+    };
+    let Some(access) = token.access else {
+        // Its end stands for "renew at once", and says nothing of a token.
+        token.left_s = None;
+        let ids = [CheckId::Token, CheckId::Lifetime, CheckId::Audience];
+        exam.skip(&ids, NO_ACCESS_YET);
+        exam.done(Instant::now(), refresh);
+        return token;
+    };
+    let around = Around {
+        session: &config.name,
+        now_s: server_ms.div_euclid(1_000),
+        by_server: exam.net.clocks.of(&found.server.token_endpoint).is_some(),
+        left_s: token.left_s,
+        renewable: token.renewable,
+    };
+    let looked = peek(access.expose());
+    let mut note = |check: Check| exam.done(Instant::now(), check);
+    note(judge::times(&looked, &around));
+    note(judge::lifetime(pair.access_ms.map(|ms| ms / 1_000)));
+    note(origin(patient, found, looked.as_ref().ok()));
+    note(refresh);
     token
 }
 
@@ -217,7 +230,7 @@ fn signing_key(patient: &Patient<'_>, set: &JwkSet) -> Check {
     let kids: Vec<&str> = keys.kids().collect();
     let count = format!("published: {}", set.keys.len());
     let pair = patient.record.and_then(|record| record.pair.as_ref());
-    let Some(pair) = pair else {
+    let Some(pair) = pair.filter(|pair| !pair.access.expose().is_empty()) else {
         return Check::ok(CheckId::Keys, count);
     };
     let Ok(looked) = peek(pair.access.expose()) else {
