@@ -1,4 +1,8 @@
 //! Everything the issuer promises, on PostgreSQL: the suites that run on SQLite elsewhere, unchanged.
+#![expect(
+    clippy::duplicate_mod,
+    reason = "every suite has the same support, as it has alone"
+)]
 
 #[path = "admin.rs"]
 mod admin;
