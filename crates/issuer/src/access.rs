@@ -30,6 +30,18 @@ struct AccessClaims<'a> {
     generation: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_time: Option<i64>,
+    /// The key it is bound to (RFC 9449 §6.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation<'a>>,
+}
+
+#[derive(Serialize)]
+struct Confirmation<'a> {
+    jkt: &'a str,
+}
+
+fn token_type(jkt: Option<&str>) -> &'static str {
+    if jkt.is_some() { "DPoP" } else { "Bearer" }
 }
 
 #[derive(Serialize)]
@@ -56,6 +68,7 @@ impl Issuer {
         login: &Login,
         family: &Family,
         scope: Option<&str>,
+        jkt: Option<&str>,
         nonce: Option<&str>,
     ) -> Result<Tokens, IssuerError> {
         let now_ms = self.now();
@@ -84,6 +97,7 @@ impl Issuer {
             sid: Some(&sid),
             generation: Some(family.generation),
             auth_time: Some(auth_time),
+            cnf: jkt.map(|jkt| Confirmation { jkt }),
         })?;
         let id_token = if scope::has(&login.scope, "openid") {
             Some(self.sign_id(&IdClaims {
@@ -118,6 +132,7 @@ impl Issuer {
             scope,
             sid: Some(sid),
             generation: Some(family.generation),
+            token_type: token_type(jkt),
         })
     }
 
@@ -126,6 +141,7 @@ impl Issuer {
         &self,
         client_id: &str,
         scope: &str,
+        jkt: Option<&str>,
     ) -> Result<Tokens, IssuerError> {
         let now_s = self.now() / 1000;
         let jti = b64url(random::<12>());
@@ -142,6 +158,7 @@ impl Issuer {
             sid: None,
             generation: None,
             auth_time: None,
+            cnf: jkt.map(|jkt| Confirmation { jkt }),
         })?;
         Ok(Tokens {
             access,
@@ -153,6 +170,7 @@ impl Issuer {
             scope: scope.to_owned(),
             sid: None,
             generation: None,
+            token_type: token_type(jkt),
         })
     }
 

@@ -68,6 +68,9 @@ pub struct ClientRegistration {
     pub redirect_uris: Vec<String>,
     /// What it may ask for.
     pub grants: Vec<Grant>,
+    /// Whether every token it gets must be bound to a key (`dpop_bound_access_tokens`, RFC 9449 §5.2).
+    #[serde(default)]
+    pub dpop_bound: bool,
     /// Scopes it may ask for, besides the built-in `openid`, `profile` and `offline_access`.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -87,6 +90,7 @@ impl ClientRegistration {
                 Grant::RefreshToken,
                 Grant::DeviceCode,
             ],
+            dpop_bound: false,
             scopes: Vec::new(),
         }
     }

@@ -22,6 +22,8 @@ pub(crate) struct Code {
     pub(crate) scope: String,
     pub(crate) nonce: Option<String>,
     pub(crate) auth_ms: i64,
+    /// The key that whoever redeems it must prove to hold (`dpop_jkt`, RFC 9449 §10).
+    pub(crate) jkt: Option<String>,
 }
 
 /// How a code's redemption ended.
@@ -36,6 +38,7 @@ pub(crate) enum Redeemed {
     WrongClient,
     WrongRedirect,
     WrongVerifier,
+    WrongBinding,
     Expired,
     Unknown,
 }
@@ -46,6 +49,9 @@ pub(crate) struct Redeem {
     pub(crate) client_id: String,
     pub(crate) redirect_uri: Option<String>,
     pub(crate) verifier: Secret,
+    /// The thumbprint of the key the request proves to hold, and whether the session is bound to it.
+    pub(crate) jkt: Option<String>,
+    pub(crate) bind: bool,
     /// What becomes of the session a code that comes again began.
     pub(crate) end: End,
 }
@@ -60,8 +66,8 @@ impl Issuer {
         self.db
             .write(move |tx| {
                 tx.execute(
-                    "INSERT INTO codes (hash, client_id, user_id, redirect_uri, challenge, scope, nonce, auth_ms, expires_ms) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    "INSERT INTO codes (hash, client_id, user_id, redirect_uri, challenge, scope, nonce, auth_ms, expires_ms, jkt) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                     values![
                         &hash,
                         &code.client_id,
@@ -71,7 +77,8 @@ impl Issuer {
                         &code.scope,
                         code.nonce.as_ref(),
                         code.auth_ms,
-                        expires
+                        expires,
+                        code.jkt.as_ref()
                     ],
                 )
             })
@@ -96,7 +103,7 @@ fn redeem_in(tx: &mut dyn Tx, ask: &Redeem, now: i64) -> SqlResult<Redeemed> {
     let hash = sha256(ask.code.expose().as_bytes());
     let row = tx
         .row(
-            "SELECT client_id, user_id, redirect_uri, challenge, scope, nonce, auth_ms, expires_ms, family FROM codes \
+            "SELECT client_id, user_id, redirect_uri, challenge, scope, nonce, auth_ms, expires_ms, family, jkt FROM codes \
              WHERE hash = ?1 FOR UPDATE",
             values![&hash],
         )?
@@ -109,6 +116,7 @@ fn redeem_in(tx: &mut dyn Tx, ask: &Redeem, now: i64) -> SqlResult<Redeemed> {
                 scope: row.get(4)?,
                 nonce: row.get(5)?,
                 auth_ms: row.get(6)?,
+                jkt: row.get(9)?,
             };
             Ok(Row { code, expires_ms: row.get(7)?, family: row.get(8)? })
         })
@@ -136,6 +144,9 @@ fn redeem_in(tx: &mut dyn Tx, ask: &Redeem, now: i64) -> SqlResult<Redeemed> {
     if !bool::from(challenge.as_bytes().ct_eq(code.challenge.as_bytes())) {
         return Ok(Redeemed::WrongVerifier);
     }
+    if code.jkt.is_some() && code.jkt != ask.jkt {
+        return Ok(Redeemed::WrongBinding);
+    }
     if let Some(begun) = family.map(FamilyId) {
         let ended = families::revoke_in(tx, &Which::One(begun), &ask.end)?;
         return Ok(Redeemed::Replayed(ended.first().copied()));
@@ -148,6 +159,7 @@ fn redeem_in(tx: &mut dyn Tx, ask: &Redeem, now: i64) -> SqlResult<Redeemed> {
         user_id: code.user_id,
         client_id: code.client_id,
         scope: code.scope,
+        jkt: ask.jkt.clone().filter(|_| ask.bind),
     };
     let family = families::begin(tx, &login, now)?;
     tx.execute(

@@ -136,11 +136,12 @@ impl Issuer {
         &self,
         device_code: &Secret,
         client_id: &str,
+        jkt: Option<String>,
     ) -> Result<Polled, StoreError> {
         let hash = sha256(device_code.expose().as_bytes());
         let (client_id, now) = (client_id.to_owned(), self.now());
         self.db
-            .write(move |tx| poll_in(tx, &hash, &client_id, now))
+            .write(move |tx| poll_in(tx, &hash, &client_id, jkt.as_deref(), now))
             .await
     }
 }
@@ -167,7 +168,13 @@ fn device(row: &Row) -> SqlResult<Device> {
     })
 }
 
-fn poll_in(tx: &mut dyn Tx, hash: &[u8; 32], client_id: &str, now: i64) -> SqlResult<Polled> {
+fn poll_in(
+    tx: &mut dyn Tx,
+    hash: &[u8; 32],
+    client_id: &str,
+    jkt: Option<&str>,
+    now: i64,
+) -> SqlResult<Polled> {
     let found = tx.row(
         "SELECT client_id, scope, state, user_id, interval_s, polled_ms, expires_ms FROM device_codes \
          WHERE hash = ?1 FOR UPDATE",
@@ -190,6 +197,7 @@ fn poll_in(tx: &mut dyn Tx, hash: &[u8; 32], client_id: &str, now: i64) -> SqlRe
                 user_id,
                 client_id: device.client_id,
                 scope: device.scope,
+                jkt: jkt.map(str::to_owned),
             };
             let family = families::begin(tx, &login, now)?;
             tx.execute(

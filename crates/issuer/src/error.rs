@@ -1,7 +1,7 @@
 //! What an issuer can fail with: for whoever embeds it, and for clients on the wire.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use tenure_core::family::{Limit, Subtype};
 use tenure_core::{Class, Code, Heal};
@@ -76,6 +76,8 @@ pub struct OAuthError {
     pub subtype: Option<&'static str>,
     /// `Retry-After`, in seconds.
     pub retry_after_s: Option<u64>,
+    /// The nonce the next DPoP proof must carry.
+    pub dpop_nonce: Option<String>,
 }
 
 impl OAuthError {
@@ -95,6 +97,7 @@ impl OAuthError {
             heal,
             subtype: None,
             retry_after_s: None,
+            dpop_nonce: None,
         }
     }
 
@@ -248,6 +251,44 @@ impl OAuthError {
         .subtype("wrong_client")
     }
 
+    pub(crate) fn wrong_binding() -> Self {
+        let text = "This is bound to another key: the DPoP proof is missing or made with another one. Nothing was spent.";
+        Self::new(
+            "invalid_grant",
+            Code::ClientNotAllowed,
+            Class::ClientUnauthorized,
+            Heal::FixConfig,
+            text,
+        )
+        .subtype("wrong_binding")
+    }
+
+    /// RFC 9449 §5.
+    pub(crate) fn invalid_dpop_proof(description: &str) -> Self {
+        Self::new(
+            "invalid_dpop_proof",
+            Code::InvalidRequest,
+            Class::BadRequest,
+            Heal::FixConfig,
+            crate::params::printable_text(description),
+        )
+    }
+
+    /// RFC 9449 §8: the same request again, with this nonce in its proof.
+    pub(crate) fn use_dpop_nonce(nonce: String) -> Self {
+        let text = "The DPoP proof must carry the nonce of the DPoP-Nonce header.";
+        Self {
+            dpop_nonce: Some(nonce),
+            ..Self::new(
+                "use_dpop_nonce",
+                Code::InvalidRequest,
+                Class::BadRequest,
+                Heal::RetryLater,
+                text,
+            )
+        }
+    }
+
     pub(crate) fn account_disabled() -> Self {
         Self::new(
             "invalid_grant",
@@ -365,6 +406,14 @@ impl OAuthError {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        if let Some(nonce) = self.dpop_nonce.as_deref().map(HeaderValue::from_str) {
+            // Base64url is always a valid value.
+            headers.extend(
+                nonce
+                    .ok()
+                    .map(|nonce| (HeaderName::from_static("dpop-nonce"), nonce)),
+            );
+        }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -30,6 +30,8 @@ pub(crate) struct Login {
     pub(crate) user_id: String,
     pub(crate) client_id: String,
     pub(crate) scope: String,
+    /// The thumbprint of the key its refresh tokens are bound to (RFC 9449 §5).
+    pub(crate) jkt: Option<String>,
 }
 
 /// How a refresh ended.
@@ -40,6 +42,7 @@ pub(crate) enum Refreshed {
         rotated: bool,
     },
     WrongClient,
+    WrongBinding,
     ScopeTooWide,
     Expired {
         limit: Limit,
@@ -59,6 +62,8 @@ pub(crate) struct Ask {
     pub(crate) generation: u64,
     pub(crate) client_id: String,
     pub(crate) scope: Option<String>,
+    /// The thumbprint of the key the request proves to hold.
+    pub(crate) jkt: Option<String>,
     pub(crate) now_ms: i64,
     /// When the session's access tokens are all expired.
     pub(crate) until_ms: i64,
@@ -74,7 +79,7 @@ pub(crate) struct End {
     pub(crate) until_ms: i64,
 }
 
-const COLUMNS: &str = "generation, born_ms, used_ms, window_from_ms, confirmed, late_at, revoked, user_id, client_id, scope";
+const COLUMNS: &str = "generation, born_ms, used_ms, window_from_ms, confirmed, late_at, revoked, user_id, client_id, scope, jkt";
 
 /// A family as it was read, with its login.
 pub(crate) struct Found {
@@ -107,8 +112,9 @@ pub(crate) fn found(row: &Row, id: FamilyId) -> SqlResult<Found> {
             user_id: row.get(7)?,
             client_id: row.get(8)?,
             scope: row.get(9)?,
+            jkt: row.get(10)?,
         },
-        disabled: row.get(10)?,
+        disabled: row.get(11)?,
     })
 }
 
@@ -159,9 +165,16 @@ fn store(
 pub(crate) fn begin(tx: &mut dyn Tx, login: &Login, now_ms: i64) -> SqlResult<Family> {
     let family = Family::new(now_ms);
     tx.execute(
-        "INSERT INTO families (id, user_id, client_id, scope, generation, born_ms, used_ms, window_from_ms, confirmed) \
-         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?5, 0)",
-        values![&login.family.0, &login.user_id, &login.client_id, &login.scope, now_ms],
+        "INSERT INTO families (id, user_id, client_id, scope, generation, born_ms, used_ms, window_from_ms, confirmed, jkt) \
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?5, 0, ?6)",
+        values![
+            &login.family.0,
+            &login.user_id,
+            &login.client_id,
+            &login.scope,
+            now_ms,
+            login.jkt.as_ref()
+        ],
     )?;
     Ok(family)
 }
@@ -188,9 +201,10 @@ pub(crate) fn decide(found: Option<&Found>, ask: &Ask) -> Decided {
     else {
         return Decided::unchanged(Refreshed::Unknown);
     };
+    let bound = login.jkt.is_none() || login.jkt == ask.jkt;
     let presented = Presented {
         generation: ask.generation,
-        matches: login.client_id == ask.client_id,
+        matches: login.client_id == ask.client_id && bound,
     };
     let decision = family::decide(family, presented, ask.now_ms, &ask.options);
     if let Decision::Rotate(_) | Decision::SameSuccessor(_) = decision {
@@ -226,6 +240,7 @@ pub(crate) fn decide(found: Option<&Found>, ask: &Ask) -> Decided {
                 next: Some(dead),
             };
         }
+        Decision::RefuseMismatch if !bound => Refreshed::WrongBinding,
         Decision::RefuseMismatch => Refreshed::WrongClient,
         Decision::Expired { limit, by_ms } => Refreshed::Expired { limit, by_ms },
         Decision::Revoked(subtype) => Refreshed::Revoked(subtype),
@@ -340,8 +355,8 @@ pub(crate) async fn list(db: &Db, limit: usize) -> Result<Vec<SessionInfo>, Stor
             .iter()
             .map(|row| {
                 Ok(SessionInfo {
-                    sid: FamilyId(row.get(10)?).sid(),
-                    user: row.get(11)?,
+                    sid: FamilyId(row.get(11)?).sid(),
+                    user: row.get(12)?,
                     client_id: row.get(8)?,
                     scope: row.get(9)?,
                     family: family_of(row)?,

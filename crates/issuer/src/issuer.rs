@@ -62,6 +62,16 @@ pub struct Tokens {
     pub sid: Option<String>,
     /// The generation of these tokens.
     pub generation: Option<u64>,
+    /// `Bearer`, or `DPoP` for an access token that is bound to a key.
+    pub token_type: &'static str,
+}
+
+/// The thumbprints of the keys that new tokens are bound to.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Keys<'a> {
+    pub(crate) access: Option<&'a str>,
+    /// Of the refresh tokens; those of clients that prove who they are need no key (RFC 9449 §5).
+    pub(crate) session: Option<&'a str>,
 }
 
 impl Issuer {
@@ -152,7 +162,7 @@ impl Issuer {
                 name: "scope",
                 why: error.description,
             })?;
-        self.begin(user_id, client_id, scope, None).await
+        self.begin(user_id, client_id, scope, Keys::default()).await
     }
 
     /// Begins a family and mints its first tokens.
@@ -161,13 +171,14 @@ impl Issuer {
         user_id: String,
         client_id: &str,
         scope: String,
-        nonce: Option<&str>,
+        keys: Keys<'_>,
     ) -> Result<Tokens, IssuerError> {
         let login = Login {
             family: FamilyId::random(),
             user_id,
             client_id: client_id.to_owned(),
             scope,
+            jkt: keys.session.map(str::to_owned),
         };
         let (stored, now) = (login.clone(), self.now());
         let family = self
@@ -175,7 +186,7 @@ impl Issuer {
             .write(move |tx| families::begin(tx, &stored, now))
             .await?;
         self.counters.count(|stats| stats.logins += 1);
-        self.mint(&login, &family, None, nonce)
+        self.mint(&login, &family, None, keys.access, None)
     }
 
     pub(crate) fn now(&self) -> i64 {

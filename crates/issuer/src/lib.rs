@@ -13,6 +13,7 @@ mod clients;
 mod codes;
 mod db;
 mod device;
+mod dpop;
 mod endpoints;
 mod error;
 mod families;

@@ -18,6 +18,7 @@ pub(crate) struct Master {
     families: Key,
     clients: Key,
     forms: Key,
+    nonces: Key,
 }
 
 impl Master {
@@ -27,6 +28,7 @@ impl Master {
             families: key(b"refresh token families"),
             clients: key(b"client secrets"),
             forms: key(b"form tokens"),
+            nonces: key(b"dpop nonces"),
         }
     }
 
@@ -68,6 +70,11 @@ impl Master {
     pub(crate) fn client_secret(&self, client: &str, secret: &str) -> [u8; 32] {
         let key = Zeroizing::new(hmac_sha256(self.clients.as_slice(), client.as_bytes()));
         hmac_sha256(key.as_slice(), secret.as_bytes())
+    }
+
+    /// What makes the nonce of a span of time this issuer's.
+    pub(crate) fn dpop_nonce(&self, span: i64) -> [u8; 32] {
+        hmac_sha256(self.nonces.as_slice(), &span.to_be_bytes())
     }
 
     /// Binds a form to the browser it was shown in and to the request it answers (against CSRF).

@@ -61,6 +61,8 @@ pub struct Options {
     /// How long a signing key signs before the next one is published and takes over, in seconds; `None`: until
     /// somebody turns it over. Default 90 days.
     pub key_lifetime_s: Option<u64>,
+    /// Whether DPoP proofs must carry a nonce of this issuer (RFC 9449 §8). Default no.
+    pub dpop_nonces: bool,
     /// The scopes that exist, besides `openid`, `profile` and `offline_access`.
     pub scopes: Vec<String>,
     /// Base of the pages that `error_uri` names; the code is appended. Default: pages of this issuer.
@@ -92,6 +94,7 @@ impl Options {
             device_interval_s: 5,
             jwks_max_age_s: 300,
             key_lifetime_s: Some(90 * 24 * 3_600),
+            dpop_nonces: false,
             scopes: Vec::new(),
             error_pages: None,
             record_exchanges: false,

@@ -80,6 +80,14 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// The same for a whole sentence.
+pub(crate) fn printable_text(text: &str) -> String {
+    text.chars()
+        .filter(|c| (' '..='~').contains(c) && *c != '"' && *c != '\\')
+        .take(300)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

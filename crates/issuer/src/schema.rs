@@ -104,6 +104,9 @@ CREATE TABLE seen (
     expires_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX seen_expiry ON seen (expires_ms);
+
+ALTER TABLE families ADD COLUMN jkt TEXT;
+ALTER TABLE codes ADD COLUMN jkt TEXT;
 ",
 ];
 
@@ -151,7 +154,8 @@ CREATE TABLE families (
     confirmed      BIGINT NOT NULL,
     late_at        BIGINT,
     revoked        TEXT,
-    revoked_ms     BIGINT
+    revoked_ms     BIGINT,
+    jkt            TEXT
 ) WITH (fillfactor = 70);
 CREATE INDEX families_of_user ON families (user_id);
 CREATE INDEX families_revoked ON families (revoked_ms) WHERE revoked_ms IS NOT NULL;
@@ -166,7 +170,8 @@ CREATE TABLE codes (
     nonce        TEXT,
     auth_ms      BIGINT NOT NULL,
     expires_ms   BIGINT NOT NULL,
-    family       BYTEA
+    family       BYTEA,
+    jkt          TEXT
 );
 CREATE INDEX codes_expiry ON codes (expires_ms);
 

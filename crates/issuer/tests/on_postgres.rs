@@ -8,6 +8,8 @@
 mod admin;
 #[path = "devices_and_clients.rs"]
 mod devices_and_clients;
+#[path = "dpop.rs"]
+mod dpop;
 #[path = "flows.rs"]
 mod flows;
 #[path = "revocations.rs"]

@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod alg;
+mod dpop;
 mod jwk;
 mod key;
 mod keyset;
@@ -35,6 +36,7 @@ mod token;
 mod verify;
 
 pub use alg::Alg;
+pub use dpop::{Proof, ProofError, proof};
 pub use jwk::{Jwk, JwkSet, thumbprint};
 pub use key::{KeyError, SigningKey};
 pub use keyset::KeySet;

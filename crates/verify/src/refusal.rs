@@ -22,6 +22,9 @@ pub enum Refusal {
     /// The token verifies, but was revoked.
     #[error("the access token was revoked")]
     Revoked,
+    /// The token is bound to a key (RFC 9449 §7.1): whoever sends it as a bearer token may have stolen it.
+    #[error("the access token is bound to a key and was sent without a proof")]
+    Bound,
     /// The token is good, but does not allow this.
     #[error("the access token lacks a scope; needed is: {}", required.join(" "))]
     InsufficientScope {
@@ -42,7 +45,7 @@ impl Refusal {
         match self {
             Refusal::Missing | Refusal::Unavailable { .. } => None,
             Refusal::BadRequest(_) => Some("invalid_request"),
-            Refusal::Invalid { .. } | Refusal::Revoked => Some("invalid_token"),
+            Refusal::Invalid { .. } | Refusal::Revoked | Refusal::Bound => Some("invalid_token"),
             Refusal::InsufficientScope { .. } => Some("insufficient_scope"),
         }
     }
@@ -54,6 +57,7 @@ impl Refusal {
             Refusal::BadRequest(text) => text,
             Refusal::Invalid { reason, .. } => describe(reason),
             Refusal::Revoked => "The access token was revoked",
+            Refusal::Bound => "The access token is bound to a key and needs a DPoP proof",
             Refusal::InsufficientScope { .. } => {
                 "The request requires higher privileges than provided by the access token"
             }

@@ -348,6 +348,13 @@ impl Verifier {
         let invalid = |reason| Refusal::Invalid { reason, now_s };
         let token = tenure_jose::verify(token, keys, &rules).map_err(invalid)?;
         self.check_algorithm(&token).map_err(invalid)?;
+        if token
+            .claims
+            .get("cnf")
+            .is_some_and(|cnf| cnf.get("jkt").is_some())
+        {
+            return Err(Refusal::Bound);
+        }
         if settings
             .revocation
             .as_ref()

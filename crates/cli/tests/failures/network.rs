@@ -165,8 +165,13 @@ fn a_token_endpoint_behind_a_black_hole() {
         case,
         |proxy| proxy.set(Mode::BlackHole),
         |proxy| {
-            proxy.set(Mode::Pass);
+            // What is stuck on the way never arrives: a request let through now, whose reply is cut off, would be a
+            // reply lost.
             proxy.cut();
+            wait_for("the connections to be gone", || {
+                (proxy.open_connections() == 0).then_some(())
+            });
+            proxy.set(Mode::Pass);
         },
     );
 }

@@ -27,6 +27,7 @@ struct Request {
     challenge: String,
     nonce: Option<String>,
     login_hint: Option<String>,
+    dpop_jkt: Option<String>,
 }
 
 /// Where answers go: the client's redirect URI, with what must come along.
@@ -103,6 +104,7 @@ fn read(issuer: &Issuer, query: &str) -> Result<Request, Refusal> {
     Ok(Request {
         nonce: params.get("nonce").map(str::to_owned),
         login_hint: params.get("login_hint").map(str::to_owned),
+        dpop_jkt: params.get("dpop_jkt").map(str::to_owned),
         client,
         redirect_uri,
         back,
@@ -317,6 +319,7 @@ async fn log_in(
             scope: request.scope.clone(),
             nonce: request.nonce.clone(),
             auth_ms: issuer.now(),
+            jkt: request.dpop_jkt.clone(),
         })
         .await?;
     Ok(request.back.redirect(&[("code", code.expose())]))

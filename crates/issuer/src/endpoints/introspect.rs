@@ -78,7 +78,12 @@ async fn access(issuer: &Issuer, token: &Peek) -> Result<Option<Value>, OAuthErr
             _ => return Ok(None),
         }
     }
-    let mut body = json!({ "active": true, "token_type": "Bearer" });
+    let kind = if token.claims.contains_key("cnf") {
+        "DPoP"
+    } else {
+        "Bearer"
+    };
+    let mut body = json!({ "active": true, "token_type": kind });
     for name in [
         "scope",
         "client_id",
@@ -91,6 +96,7 @@ async fn access(issuer: &Issuer, token: &Peek) -> Result<Option<Value>, OAuthErr
         "sid",
         "generation",
         "auth_time",
+        "cnf",
     ] {
         if let Some(value) = token.claims.get(name) {
             body[name] = value.clone();

@@ -16,7 +16,7 @@ use crate::codes::{Redeem, Redeemed};
 use crate::device::Polled;
 use crate::error::OAuthError;
 use crate::families::{Ask, Refreshed};
-use crate::issuer::{Issuer, Tokens};
+use crate::issuer::{Issuer, Keys, Tokens};
 use crate::params::Params;
 use crate::refresh_token::{self, FamilyId};
 use crate::stats::Exchange;
@@ -41,7 +41,7 @@ pub(super) async fn token(
 fn granted(tokens: &Tokens) -> Response {
     let mut body = json!({
         "access_token": tokens.access.expose(),
-        "token_type": "Bearer",
+        "token_type": tokens.token_type,
         "expires_in": tokens.expires_in,
         "scope": tokens.scope,
     });
@@ -90,13 +90,18 @@ async fn answer(
         );
         return Err(OAuthError::unauthorized_client(text));
     }
+    let key = issuer.key_of(&client, headers).await?;
+    let keys = Keys {
+        access: key.as_deref(),
+        session: key.as_deref().filter(|_| !client.is_confidential()),
+    };
     match grant {
-        Grant::RefreshToken => refresh(issuer, &client, &params).await,
-        Grant::AuthorizationCode => code(issuer, &client, &params).await,
-        Grant::DeviceCode => device(issuer, &client, &params).await,
+        Grant::RefreshToken => refresh(issuer, &client, &params, keys).await,
+        Grant::AuthorizationCode => code(issuer, &client, &params, keys).await,
+        Grant::DeviceCode => device(issuer, &client, &params, keys).await,
         Grant::ClientCredentials => {
             let scope = client.allowed_scope(params.get("scope"))?;
-            Ok(issuer.mint_for_client(client.id(), &scope)?)
+            Ok(issuer.mint_for_client(client.id(), &scope, keys.access)?)
         }
         Grant::Password => {
             let scope = client.allowed_scope(params.get("scope"))?;
@@ -107,12 +112,17 @@ async fn answer(
                     peer,
                 )
                 .await?;
-            Ok(issuer.begin(user.user_id, client.id(), scope, None).await?)
+            Ok(issuer.begin(user.user_id, client.id(), scope, keys).await?)
         }
     }
 }
 
-async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<Tokens, OAuthError> {
+async fn refresh(
+    issuer: &Issuer,
+    client: &Client,
+    params: &Params,
+    keys: Keys<'_>,
+) -> Result<Tokens, OAuthError> {
     let presented = params.need_secret("refresh_token")?;
     let Some((family, generation)) = refresh_token::open(&issuer.master, presented.expose()) else {
         issuer.counters.count(|stats| {
@@ -128,6 +138,7 @@ async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<To
         generation,
         client_id: client.id().to_owned(),
         scope: scope.map(str::to_owned),
+        jkt: keys.access.map(str::to_owned),
         now_ms: issuer.now(),
         until_ms: issuer.access_gone_ms(),
         options: issuer.options.rotation,
@@ -139,7 +150,7 @@ async fn refresh(issuer: &Issuer, client: &Client, params: &Params) -> Result<To
             rotated,
         } => {
             count(issuer, family, generation, rotated);
-            Ok(issuer.mint(&login, &now, scope, None)?)
+            Ok(issuer.mint(&login, &now, scope, keys.access, None)?)
         }
         refused => Err(refusal(issuer, family, &refused, scope)),
     }
@@ -181,6 +192,7 @@ fn refusal(
             OAuthError::refresh_reused(subtype)
         }
         Refreshed::WrongClient => OAuthError::wrong_client(),
+        Refreshed::WrongBinding => OAuthError::wrong_binding(),
         Refreshed::ScopeTooWide => {
             OAuthError::invalid_scope(&crate::params::printable(scope.unwrap_or_default()))
         }
@@ -192,12 +204,19 @@ fn refusal(
     }
 }
 
-async fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Tokens, OAuthError> {
+async fn code(
+    issuer: &Issuer,
+    client: &Client,
+    params: &Params,
+    keys: Keys<'_>,
+) -> Result<Tokens, OAuthError> {
     let redeem = Redeem {
         code: params.need_secret("code")?.clone(),
         client_id: client.id().to_owned(),
         redirect_uri: params.get("redirect_uri").map(str::to_owned),
         verifier: verifier(params)?,
+        jkt: keys.access.map(str::to_owned),
+        bind: keys.session.is_some(),
         end: issuer.ending(Subtype::CodeReplayed),
     };
     match issuer.redeem(redeem).await? {
@@ -207,7 +226,7 @@ async fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Token
             family,
         } => {
             issuer.counters.count(|stats| stats.logins += 1);
-            Ok(issuer.mint(&login, &family, None, nonce.as_deref())?)
+            Ok(issuer.mint(&login, &family, None, keys.access, nonce.as_deref())?)
         }
         Redeemed::Replayed(ended) => {
             if let Some(family) = ended {
@@ -219,6 +238,7 @@ async fn code(issuer: &Issuer, client: &Client, params: &Params) -> Result<Token
             ))
         }
         Redeemed::WrongClient => Err(OAuthError::wrong_client()),
+        Redeemed::WrongBinding => Err(OAuthError::wrong_binding()),
         Redeemed::WrongRedirect => Err(OAuthError::invalid_code(
             "`redirect_uri` is not the one the code was sent to.",
         )),
@@ -244,14 +264,23 @@ fn verifier(params: &Params) -> Result<Secret, OAuthError> {
     Ok(verifier.clone())
 }
 
-async fn device(issuer: &Issuer, client: &Client, params: &Params) -> Result<Tokens, OAuthError> {
+async fn device(
+    issuer: &Issuer,
+    client: &Client,
+    params: &Params,
+    keys: Keys<'_>,
+) -> Result<Tokens, OAuthError> {
     match issuer
-        .poll_device(params.need_secret("device_code")?, client.id())
+        .poll_device(
+            params.need_secret("device_code")?,
+            client.id(),
+            keys.session.map(str::to_owned),
+        )
         .await?
     {
         Polled::Granted { login, family } => {
             issuer.counters.count(|stats| stats.logins += 1);
-            Ok(issuer.mint(&login, &family, None, None)?)
+            Ok(issuer.mint(&login, &family, None, keys.access, None)?)
         }
         Polled::Pending => Err(OAuthError::device_waits(
             "authorization_pending",

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use tenure_core::{Class, Code, Heal};
-use tenure_jose::Reason;
+use tenure_jose::{Peek, Reason};
 
 use crate::access::Refused;
 use crate::error::OAuthError;
@@ -16,8 +16,12 @@ use crate::issuer::Issuer;
 use crate::refresh_token::FamilyId;
 use crate::scope;
 
-pub(super) async fn userinfo(State(issuer): State<Arc<Issuer>>, headers: HeaderMap) -> Response {
-    match answer(&issuer, &headers).await {
+pub(super) async fn userinfo(
+    State(issuer): State<Arc<Issuer>>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    match answer(&issuer, &method, &headers).await {
         Ok(body) => {
             let mut response = axum::Json(body).into_response();
             response
@@ -35,6 +39,10 @@ fn refusal(issuer: &Issuer, error: &OAuthError) -> Response {
     let challenge = match (error.class, error.status.is_server_error()) {
         (_, true) => return response,
         (Class::AccessMissing, _) => "Bearer realm=\"tenure\"".to_owned(),
+        _ if error.error.contains("dpop") => format!(
+            "DPoP error=\"{}\", error_description=\"{}\", algs=\"ES256 EdDSA RS256\"",
+            error.error, error.description
+        ),
         _ => format!(
             "Bearer realm=\"tenure\", error=\"{}\", error_description=\"{}\"",
             error.error, error.description
@@ -63,6 +71,7 @@ fn invalid_token(
         heal,
         subtype: None,
         retry_after_s: None,
+        dpop_nonce: None,
     }
 }
 
@@ -101,8 +110,12 @@ fn refused(reason: &Refused) -> OAuthError {
     }
 }
 
-async fn answer(issuer: &Issuer, headers: &HeaderMap) -> Result<Value, OAuthError> {
-    let token = bearer(headers).ok_or_else(|| {
+async fn answer(
+    issuer: &Issuer,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Value, OAuthError> {
+    let (scheme, text) = presented(headers).ok_or_else(|| {
         invalid_token(
             Code::AuthRequired,
             Class::AccessMissing,
@@ -111,8 +124,9 @@ async fn answer(issuer: &Issuer, headers: &HeaderMap) -> Result<Value, OAuthErro
         )
     })?;
     let token = issuer
-        .open_access(token)
+        .open_access(text)
         .map_err(|reason| refused(&reason))?;
+    check_binding(issuer, method, headers, scheme, text, &token).await?;
     if !token
         .text("scope")
         .is_some_and(|scope| scope::has(scope, "openid"))
@@ -142,11 +156,70 @@ async fn answer(issuer: &Issuer, headers: &HeaderMap) -> Result<Value, OAuthErro
     Ok(json!({ "sub": user_id, "name": name, "preferred_username": name }))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// How a token is presented.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+/// RFC 9449 §7: a bound token needs its proof, and only a bound token may come with one.
+async fn check_binding(
+    issuer: &Issuer,
+    method: &Method,
+    headers: &HeaderMap,
+    scheme: Scheme,
+    text: &str,
+    token: &Peek,
+) -> Result<(), OAuthError> {
+    let bound = token
+        .claims
+        .get("cnf")
+        .and_then(|cnf| cnf.get("jkt"))
+        .and_then(Value::as_str);
+    let wrong = |why| {
+        Err(invalid_token(
+            Code::TokenInvalid,
+            Class::AccessInvalid,
+            Heal::FixConfig,
+            why,
+        ))
+    };
+    match (scheme, bound) {
+        (Scheme::Bearer, None) => Ok(()),
+        (Scheme::Bearer, Some(_)) => {
+            wrong("The access token is bound to a key; send it with the DPoP scheme and a proof.")
+        }
+        (Scheme::Dpop, None) => wrong("The access token is not bound to a key; send it as Bearer."),
+        (Scheme::Dpop, Some(bound)) => {
+            let proven = issuer
+                .proven_key(headers, method, "/userinfo", Some(text))
+                .await
+                .map_err(|error| OAuthError {
+                    status: StatusCode::UNAUTHORIZED,
+                    ..error
+                })?;
+            if proven.as_deref() == Some(bound) {
+                Ok(())
+            } else {
+                wrong("The DPoP proof is missing or made with another key than the token's.")
+            }
+        }
+    }
+}
+
+fn presented(headers: &HeaderMap) -> Option<(Scheme, &str)> {
     let (scheme, token) = headers
         .get(header::AUTHORIZATION)?
         .to_str()
         .ok()?
         .split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let scheme = if scheme.eq_ignore_ascii_case("bearer") {
+        Scheme::Bearer
+    } else if scheme.eq_ignore_ascii_case("dpop") {
+        Scheme::Dpop
+    } else {
+        return None;
+    };
+    Some((scheme, token.trim()))
 }

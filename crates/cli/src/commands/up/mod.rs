@@ -31,7 +31,7 @@ use url::Url;
 use crate::app::{App, Setup, http_client, make_private_dir};
 use crate::args;
 use crate::builtin::address_url;
-use crate::config::{Origin, Sourced, value};
+use crate::config::{Sourced, value};
 use crate::error::{CommandError, Exit, Outcome, Problem};
 use admin::Admin;
 use example::Example;
