@@ -71,6 +71,12 @@ pub struct ClientRegistration {
     /// Whether every token it gets must be bound to a key (`dpop_bound_access_tokens`, RFC 9449 §5.2).
     #[serde(default)]
     pub dpop_bound: bool,
+    /// Whether authorization requests must be handed in beforehand (RFC 9126 §6).
+    #[serde(default)]
+    pub par_required: bool,
+    /// Where a browser may be sent after a logout. Compared exactly.
+    #[serde(default)]
+    pub post_logout_redirect_uris: Vec<String>,
     /// Scopes it may ask for, besides the built-in `openid`, `profile` and `offline_access`.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -91,6 +97,8 @@ impl ClientRegistration {
                 Grant::DeviceCode,
             ],
             dpop_bound: false,
+            par_required: false,
+            post_logout_redirect_uris: Vec::new(),
             scopes: Vec::new(),
         }
     }
@@ -112,7 +120,11 @@ impl ClientRegistration {
                 "must be printable ASCII, at least one character (RFC 6749 appendix A.1)".into(),
             );
         }
-        for uri in &self.redirect_uris {
+        for uri in self
+            .redirect_uris
+            .iter()
+            .chain(&self.post_logout_redirect_uris)
+        {
             match Url::parse(uri) {
                 Ok(url) if url.fragment().is_none() => {}
                 _ => {

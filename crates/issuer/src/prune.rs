@@ -28,6 +28,7 @@ impl Issuer {
             ("device_codes", "expires_ms"),
             ("changes", "until_ms"),
             ("seen", "expires_ms"),
+            ("pushed", "expires_ms"),
         ] {
             gone += self
                 .prune_by_time(table, column, now.saturating_sub_unsigned(self.tail_ms()))

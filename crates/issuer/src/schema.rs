@@ -107,6 +107,14 @@ CREATE INDEX seen_expiry ON seen (expires_ms);
 
 ALTER TABLE families ADD COLUMN jkt TEXT;
 ALTER TABLE codes ADD COLUMN jkt TEXT;
+
+CREATE TABLE pushed (
+    hash       BLOB PRIMARY KEY,
+    client_id  TEXT NOT NULL,
+    query      TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pushed_expiry ON pushed (expires_ms);
 ",
 ];
 
@@ -202,4 +210,12 @@ CREATE TABLE seen (
     expires_ms BIGINT NOT NULL
 );
 CREATE INDEX seen_expiry ON seen (expires_ms);
+
+CREATE TABLE pushed (
+    hash       BYTEA PRIMARY KEY,
+    client_id  TEXT NOT NULL,
+    query      TEXT NOT NULL,
+    expires_ms BIGINT NOT NULL
+);
+CREATE INDEX pushed_expiry ON pushed (expires_ms);
 "];

@@ -4,6 +4,7 @@ use tenure_lab::proxy::Mode;
 use tenure_lab::{Fault, FaultProxy, FaultyIssuer, IssuerConfig};
 
 use crate::case::Case;
+use crate::common::wait_for;
 use crate::stage::{PUBLIC, Stage, between, oauth};
 use crate::support::ending_in;
 

@@ -199,14 +199,57 @@ pub(super) async fn show(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    begin(&issuer, &headers, &query.unwrap_or_default())
+    begin(&issuer, &headers, &query.unwrap_or_default()).await
 }
 
-fn begin(issuer: &Issuer, headers: &HeaderMap, query: &str) -> Response {
-    match read(issuer, query) {
-        Ok(request) => page(issuer, headers, query, &request, None),
-        Err(refusal) => *refusal,
+async fn begin(issuer: &Issuer, headers: &HeaderMap, query: &str) -> Response {
+    match unpacked(issuer, query).await {
+        Ok(query) => match read(issuer, &query) {
+            Ok(request) => page(issuer, headers, &query, &request, None),
+            Err(refusal) => *refusal,
+        },
+        Err(text) => to_person(text),
     }
+}
+
+/// The request itself: what was handed in beforehand, where the link names such a request (RFC 9126 §4).
+async fn unpacked(issuer: &Issuer, query: &str) -> Result<String, &'static str> {
+    let Ok(params) = Params::parse(query.as_bytes()) else {
+        // Told again, with its reason, by whoever reads the request.
+        return Ok(query.to_owned());
+    };
+    let client = params.get("client_id").unwrap_or_default();
+    let Some(uri) = params.get("request_uri") else {
+        let must = issuer
+            .client(client)
+            .is_some_and(|client| client.registration.par_required);
+        return if must {
+            Err("The application must hand its requests in beforehand. Nothing was shared with it.")
+        } else {
+            Ok(query.to_owned())
+        };
+    };
+    match issuer.pushed(uri, client).await {
+        Ok(Some(pushed)) => Ok(pushed),
+        Ok(None) => Err(
+            "The request it names is unknown or waited for too long. Go back to the application and begin again.",
+        ),
+        Err(error) => {
+            tracing::error!(%error, "a pushed request cannot be read");
+            Err("The server cannot reach its database. Please try again.")
+        }
+    }
+}
+
+/// What would be refused in the browser, as an answer to the client.
+pub(super) fn check_pushed(issuer: &Issuer, query: &str) -> Result<(), OAuthError> {
+    let (client, _, params) = addressee(issuer, query).map_err(OAuthError::invalid_request)?;
+    check(&client, &params)
+        .map(drop)
+        .map_err(|(error, text)| OAuthError {
+            error,
+            ..OAuthError::invalid_request(text)
+        })
 }
 
 fn page(
@@ -267,7 +310,8 @@ pub(super) async fn submit(
             &issuer,
             &headers,
             std::str::from_utf8(&body).unwrap_or_default(),
-        );
+        )
+        .await;
     };
     let request = match read(&issuer, query) {
         Ok(request) => request,

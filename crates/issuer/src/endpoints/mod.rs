@@ -3,8 +3,10 @@
 mod authorize;
 mod device;
 mod introspect;
+mod logout;
 mod metadata;
 mod pages;
+mod par;
 mod revocations;
 mod revoke;
 mod token;
@@ -37,6 +39,8 @@ pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
         .route("/jwks.json", get(metadata::jwks))
         .route("/token", post(token::token))
         .route("/authorize", get(authorize::show).post(authorize::submit))
+        .route("/par", post(par::push))
+        .route("/logout", get(logout::get).post(logout::post))
         .route("/device_authorization", post(device::begin))
         .route("/device", get(device::show).post(device::submit))
         .route("/revoke", post(revoke::revoke))
