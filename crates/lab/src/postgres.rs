@@ -21,6 +21,7 @@ pub struct Postgres {
     /// A shell that kills the server when its stdin closes.
     keeper: Mutex<Option<Child>>,
     databases: AtomicU32,
+    fsync: &'static str,
 }
 
 impl Postgres {
@@ -29,6 +30,18 @@ impl Postgres {
     /// # Panics
     /// When PostgreSQL is not installed or does not start.
     pub fn start() -> Self {
+        Self::made("off")
+    }
+
+    /// The same with every commit flushed to the disk, for measurements.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub fn durable() -> Self {
+        Self::made("on")
+    }
+
+    fn made(fsync: &'static str) -> Self {
         let dir = temp_dir();
         own(dir.path());
         let data = dir.path().join("data");
@@ -54,6 +67,7 @@ impl Postgres {
             port: free_port(),
             keeper: Mutex::new(None),
             databases: AtomicU32::new(0),
+            fsync,
         };
         server.run();
         server
@@ -75,7 +89,7 @@ impl Postgres {
             "-c",
             "listen_addresses=127.0.0.1",
             "-c",
-            "fsync=off",
+            &format!("fsync={}", self.fsync),
             "-c",
             "max_connections=200",
             "-k",
@@ -163,7 +177,10 @@ impl Drop for Postgres {
 }
 
 /// A program of PostgreSQL: on the path, or where Debian puts it, newest version first.
-fn tool(name: &str) -> PathBuf {
+///
+/// # Panics
+/// When it is not there.
+pub fn tool(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|dirs| dirs.flatten().map(|dir| dir.path().join("bin")).collect())

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, PoisonError};
 
 use tenure_core::family::{Family, Subtype};
 use tenure_store::StoreError;
@@ -40,11 +41,15 @@ pub(super) struct Waiting {
 }
 
 /// Serves refreshes until nobody can ask any more.
-pub(super) fn run(mut conn: Conn, queue: &Receiver<Waiting>) {
-    while let Ok(first) = queue.recv() {
-        let group: Vec<Waiting> = std::iter::once(first)
-            .chain(queue.try_iter().take(GROUP_MAX - 1))
-            .collect();
+pub(super) fn run(mut conn: Conn, queue: &Mutex<Receiver<Waiting>>) {
+    loop {
+        let group: Vec<Waiting> = {
+            let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let Ok(first) = queue.recv() else { return };
+            std::iter::once(first)
+                .chain(queue.try_iter().take(GROUP_MAX - 1))
+                .collect()
+        };
         serve(&mut conn, group);
     }
 }

@@ -22,6 +22,8 @@ use crate::schema;
 
 /// Connections for everything but refreshes.
 const WORKERS: usize = 4;
+/// Connections for refreshes: while one waits for its flush, the next group is read and decided on another.
+const REFRESHERS: usize = 3;
 /// How often a transaction is tried when the database says that another one was in its way.
 const TRIES: u32 = 8;
 /// How long connecting may take.
@@ -91,9 +93,18 @@ impl Postgres {
             })?;
         }
         let (refreshes, waiting) = channel();
-        start("issuer-refresh".to_owned(), &place, move || {
-            group::run(first, &waiting);
-        })?;
+        let waiting = Arc::new(Mutex::new(waiting));
+        let mut conn = Some(first);
+        for at in 0..REFRESHERS {
+            let conn = match conn.take() {
+                Some(first) => first,
+                None => Conn::new(config.clone(), place.clone())?,
+            };
+            let waiting = Arc::clone(&waiting);
+            start(format!("issuer-refresh-{at}"), &place, move || {
+                group::run(conn, &waiting);
+            })?;
+        }
         Ok(Self(Arc::new(Inner {
             place,
             jobs: Mutex::new(jobs),
