@@ -7,12 +7,14 @@ use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq;
 use tenure_core::Secret;
+use tenure_core::family::Subtype;
 use tenure_jose::{Rules, peek, verify};
 
 use crate::changes::{Change, Kind};
 use crate::client::{Client, ClientRegistration};
 use crate::db::{Db, values};
 use crate::error::{IssuerError, OAuthError};
+use crate::families::{self, Which};
 use crate::issuer::Issuer;
 use crate::params::{Params, printable};
 use crate::throttle::PER_ADDRESS;
@@ -22,6 +24,16 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 const LEEWAY_S: i64 = 60;
 /// Assertions must not live longer than this, in seconds; their `jti` is remembered for so long.
 const LONGEST_ASSERTION_S: i64 = 3_600;
+
+/// A client as an administrator sees it.
+#[derive(Clone, Debug)]
+pub struct ClientInfo {
+    /// Its registration, without its secret.
+    pub registration: ClientRegistration,
+    /// Whether it has a secret.
+    pub has_secret: bool,
+}
+
 pub(crate) type Registry = HashMap<String, Arc<Client>>;
 
 pub(crate) async fn load(db: &Db) -> Result<Registry, IssuerError> {
@@ -87,6 +99,65 @@ impl Issuer {
         let mut ids: Vec<_> = clients.keys().cloned().collect();
         ids.sort();
         ids
+    }
+
+    /// All clients, by id.
+    pub fn client_infos(&self) -> Vec<ClientInfo> {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        let mut infos: Vec<_> = clients
+            .values()
+            .map(|client| ClientInfo {
+                registration: client.registration.clone(),
+                has_secret: client.secret_mac.is_some(),
+            })
+            .collect();
+        infos.sort_by(|one, other| one.registration.id.cmp(&other.registration.id));
+        infos
+    }
+
+    /// Gives a client that has a secret another one; the old one is refused from now on. Its sessions live on.
+    ///
+    /// # Errors
+    /// When there is no such client, it has no secret, or the database fails.
+    pub async fn set_client_secret(&self, id: &str, secret: Secret) -> Result<(), IssuerError> {
+        let client = self.client(id).ok_or_else(|| no_client(id))?;
+        if client.secret_mac.is_none() {
+            return Err(IssuerError::Setting {
+                name: "client secret",
+                why: format!("the client `{id}` has none; register one that has as a new client"),
+            });
+        }
+        self.ensure_client(ClientRegistration {
+            secret: Some(secret),
+            ..client.registration.clone()
+        })
+        .await
+    }
+
+    /// Removes a client and ends every session made with it; returns how many were alive.
+    ///
+    /// # Errors
+    /// When there is no such client or the database fails.
+    pub async fn remove_client(&self, id: &str) -> Result<usize, IssuerError> {
+        let (row, end) = (id.to_owned(), self.ending(Subtype::Administrator));
+        let ended = self
+            .db
+            .write(move |tx| {
+                if tx.execute("DELETE FROM clients WHERE id = ?1", values![&row])? == 0 {
+                    return Ok(None);
+                }
+                let ended = families::revoke_in(tx, &Which::OfClient(row.clone()), &end)?;
+                Change::reload(Kind::Clients, end.now_ms).append(tx)?;
+                Ok(Some(ended))
+            })
+            .await?
+            .ok_or_else(|| no_client(id))?;
+        for family in &ended {
+            self.refuse_access_of(*family);
+        }
+        let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+        clients.remove(id);
+        Ok(ended.len())
     }
 
     pub(crate) fn client(&self, id: &str) -> Option<Arc<Client>> {
@@ -188,6 +259,13 @@ impl Issuer {
             return Err(refused("it was used before"));
         }
         Ok(client)
+    }
+}
+
+fn no_client(id: &str) -> IssuerError {
+    IssuerError::NotFound {
+        kind: "client",
+        name: id.to_owned(),
     }
 }
 

@@ -35,10 +35,13 @@ mod throttle;
 mod users;
 
 pub use client::{ClientRegistration, Grant};
+pub use clients::ClientInfo;
 pub use error::{IssuerError, OAuthError};
 pub use families::SessionInfo;
 pub use issuer::{Issuer, Tokens};
 pub use keys::{KeyInfo, KeyState};
 pub use options::{Clock, Database, Options, system_clock};
+pub use password::generate as generate_password;
 pub use revocations::Revocations;
 pub use stats::{Exchange, Stats};
+pub use users::UserInfo;

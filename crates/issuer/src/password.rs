@@ -149,7 +149,7 @@ fn compute(
 }
 
 /// A password of 20 characters (about 98 bits) that can be typed.
-pub(crate) fn generate() -> Secret {
+pub fn generate() -> Secret {
     let bytes = random::<20>();
     let text: String = bytes
         .iter()

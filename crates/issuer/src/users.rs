@@ -20,6 +20,17 @@ const LONGEST_NAME: usize = 200;
 /// How long to wait when too many logins wait already, in seconds.
 const BUSY_S: u64 = 2;
 
+/// An account as an administrator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserInfo {
+    /// Its name.
+    pub name: String,
+    /// Whether it is disabled: no login, no refresh, no access.
+    pub disabled: bool,
+    /// When it was made, milliseconds since the epoch.
+    pub created_ms: i64,
+}
+
 /// A user who proved a password.
 pub(crate) struct LoggedIn {
     pub(crate) user_id: String,
@@ -45,6 +56,9 @@ impl Issuer {
         if self.user_id(name).await?.is_some() {
             return Ok(None);
         }
+        if let Some(password) = &password {
+            check_password(password)?;
+        }
         let made = password.is_none();
         let chosen = password.unwrap_or_else(password::generate);
         let hash = self.passwords.hash(&chosen).await?;
@@ -61,11 +75,12 @@ impl Issuer {
         Ok((made && inserted == 1).then_some(chosen))
     }
 
-    /// Sets a new password and ends every session of the user.
+    /// Sets a new password and ends every session of the user; returns how many were alive.
     ///
     /// # Errors
-    /// When there is no such user or the database fails.
-    pub async fn set_password(&self, name: &str, password: &Secret) -> Result<(), IssuerError> {
+    /// When there is no such user, nobody could log in with the password, or the database fails.
+    pub async fn set_password(&self, name: &str, password: &Secret) -> Result<usize, IssuerError> {
+        check_password(password)?;
         let hash = self.passwords.hash(password).await?;
         let id = self.need_user(name).await?;
         let user = id.clone();
@@ -77,8 +92,7 @@ impl Issuer {
                 )
             })
             .await?;
-        self.end(Which::OfUser(id), Subtype::Administrator).await?;
-        Ok(())
+        self.end(Which::OfUser(id), Subtype::Administrator).await
     }
 
     /// Disables or enables an account. A disabled one can neither log in nor refresh, its access tokens are refused
@@ -118,21 +132,30 @@ impl Issuer {
         Ok(())
     }
 
-    /// The names of all users.
+    /// All users, by name.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn users(&self) -> Result<Vec<String>, IssuerError> {
-        let names = self
+    pub async fn users(&self) -> Result<Vec<UserInfo>, IssuerError> {
+        let users = self
             .db
             .read(|tx| {
-                tx.query("SELECT name FROM users ORDER BY lower(name)", &[])?
-                    .iter()
-                    .map(|row| row.get(0))
-                    .collect()
+                tx.query(
+                    "SELECT name, disabled, created_ms FROM users ORDER BY lower(name)",
+                    &[],
+                )?
+                .iter()
+                .map(|row| {
+                    Ok(UserInfo {
+                        name: row.get(0)?,
+                        disabled: row.get(1)?,
+                        created_ms: row.get(2)?,
+                    })
+                })
+                .collect()
             })
             .await?;
-        Ok(names)
+        Ok(users)
     }
 
     pub(crate) async fn need_user(&self, name: &str) -> Result<String, IssuerError> {
@@ -223,4 +246,15 @@ impl Issuer {
             _ => Err(OAuthError::login_rejected()),
         }
     }
+}
+
+/// A password that [`Issuer::log_in`] would refuse unread locks its user out.
+fn check_password(password: &Secret) -> Result<(), IssuerError> {
+    if (1..=LONGEST_PASSWORD).contains(&password.len()) {
+        return Ok(());
+    }
+    Err(IssuerError::Setting {
+        name: "password",
+        why: format!("must have 1 to {LONGEST_PASSWORD} bytes"),
+    })
 }

@@ -114,6 +114,23 @@ async fn what_one_changes_the_others_know() {
     a.issuer.ensure_client(late).await.unwrap();
     b.issuer.catch_up().await.unwrap();
     assert!(b.issuer.clients().contains(&"late".to_owned()));
+    let asks = |secret| async move {
+        let pairs = [
+            ("grant_type", "client_credentials"),
+            ("client_id", "late"),
+            ("client_secret", secret),
+        ];
+        b.post("/token", &pairs).await.status
+    };
+    assert_eq!(asks(CLIENT_SECRET).await, StatusCode::OK);
+    let other = Secret::new("another-secret");
+    a.issuer.set_client_secret("late", other).await.unwrap();
+    b.issuer.catch_up().await.unwrap();
+    assert_eq!(asks(CLIENT_SECRET).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(asks("another-secret").await, StatusCode::OK);
+    assert_eq!(a.issuer.remove_client("late").await.unwrap(), 0);
+    b.issuer.catch_up().await.unwrap();
+    assert_eq!(asks("another-secret").await, StatusCode::UNAUTHORIZED);
 
     a.issuer.rotate_key().await.unwrap();
     b.issuer.catch_up().await.unwrap();
