@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod issuer;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,6 +100,9 @@ pub enum Command {
     /// Look after the store
     #[command(subcommand)]
     Store(Store),
+    /// Serve a token server of one's own; look after its users, clients, sessions and keys
+    #[command(subcommand)]
+    Issuer(issuer::Issuer),
     /// Print a completion script for a shell
     Completions {
         /// Which shell

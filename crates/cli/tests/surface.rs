@@ -4,7 +4,7 @@ mod common;
 
 use common::Home;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "up",
     "init",
     "login",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 17] = [
     "doctor",
     "inspect",
     "store",
+    "issuer",
     "completions",
     "man",
     "help",
@@ -50,7 +51,7 @@ fn help_names_every_command_and_exit_code() {
 #[test]
 fn every_command_has_help() {
     let home = Home::new();
-    for command in &COMMANDS[..16] {
+    for command in &COMMANDS[..17] {
         let ran = home.run(&[command, "--help"]).ok();
         assert!(ran.out.contains("Usage: tenure"), "{command}: {}", ran.out);
         assert!(
@@ -91,7 +92,7 @@ fn completions_and_man_say_something_for_every_command() {
     }
     let page = home.run(&["man"]).ok().out;
     assert!(page.contains(".TH"), "{page}");
-    for command in &COMMANDS[..16] {
+    for command in &COMMANDS[..17] {
         assert!(page.contains(command), "{command}");
     }
     assert!(!home.data().exists(), "nothing here needs a data directory");

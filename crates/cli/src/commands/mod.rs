@@ -10,11 +10,13 @@ mod init;
 
 mod input;
 mod inspect;
+mod issuer;
 mod login;
 mod logout;
 mod man;
 mod request;
 mod settle;
+mod signals;
 mod status;
 mod store;
 mod token;
@@ -65,6 +67,7 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         Command::Inspect(args) => inspect::run(global, &args, out).await,
         Command::Events(args) => events::run(&app(out)?, &args).await,
         Command::Store(args) => store::run(&app(out)?, &args).await,
+        Command::Issuer(args) => issuer::run(&app(out)?, &args).await,
         // Handled before there is a runtime.
         Command::Completions { shell } => completions::run(shell, out),
         Command::Man => man::run(out),

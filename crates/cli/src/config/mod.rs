@@ -1,6 +1,7 @@
 //! The configuration: found, read, checked. Every value knows where it comes from, every fault where it is.
 
 pub mod discover;
+pub mod issuer;
 pub mod keeper;
 pub mod origin;
 pub mod reader;
@@ -12,6 +13,7 @@ pub mod value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use issuer::IssuerSection;
 pub use keeper::KeeperSection;
 pub use origin::{Origin, Sourced};
 use reader::{Source, Table};
@@ -29,9 +31,18 @@ pub struct Config {
     pub keeper: KeeperSection,
     /// `[sessions.…]`, by name.
     pub sessions: Vec<Spec>,
+    /// `[issuer]`, where there is one.
+    pub issuer: Option<IssuerSection>,
 }
 
-/// Reads and checks a configuration file. The store's path is relative to `data`.
+/// What is in a configuration file.
+struct Sections {
+    keeper: KeeperSection,
+    sessions: Vec<Spec>,
+    issuer: Option<IssuerSection>,
+}
+
+/// Reads and checks a configuration file. The paths of stores are relative to `data`.
 pub fn load(path: &Path, data: &Path) -> Outcome<Config> {
     let name = path.display().to_string();
     let text = read_text(path, "configuration", "name another with --config")
@@ -39,10 +50,11 @@ pub fn load(path: &Path, data: &Path) -> Outcome<Config> {
     let beside = path.parent().unwrap_or(Path::new(""));
     let (profiles, mut problems) = own_profiles(&beside.join("profiles"));
     match parse(&name, &text, data, beside, &profiles) {
-        Ok((keeper, sessions)) if problems.is_empty() => Ok(Config {
+        Ok(sections) if problems.is_empty() => Ok(Config {
             path: path.to_owned(),
-            keeper,
-            sessions,
+            keeper: sections.keeper,
+            sessions: sections.sessions,
+            issuer: sections.issuer,
         }),
         parsed => {
             problems.splice(0..0, parsed.err().unwrap_or_default());
@@ -76,11 +88,12 @@ fn parse(
     data: &Path,
     beside: &Path,
     profiles: &Profiles,
-) -> Result<(KeeperSection, Vec<Spec>), Vec<Problem>> {
+) -> Result<Sections, Vec<Problem>> {
     let source = Source::new(name, text);
     let parsed = source.parse();
     let mut keeper = KeeperSection::defaults(data);
     let mut sessions = Vec::new();
+    let mut issuer = None;
     if let Some(parsed) = &parsed {
         let root = Table::root(&source, parsed);
         if let Some(table) = root.table("keeper") {
@@ -98,12 +111,19 @@ fn parse(
         {
             sessions.extend(session::read(name, table, &context));
         }
+        issuer = root
+            .table("issuer")
+            .and_then(|table| issuer::read(table, data, beside));
         root.finish(|key| (key == "session").then(|| "did you mean [sessions.NAME]?".to_owned()));
     }
     drop(parsed);
     let problems = source.into_problems();
     if problems.is_empty() {
-        Ok((keeper, sessions))
+        Ok(Sections {
+            keeper,
+            sessions,
+            issuer,
+        })
     } else {
         Err(problems)
     }

@@ -123,7 +123,12 @@ pub struct Up {
 }
 
 impl Up {
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_saying(command, "gateway")
+    }
+
+    /// Any command that stays and says in a line of JSON, with this key, that it is ready.
+    pub fn start_saying(mut command: Command, key: &str) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -147,11 +152,11 @@ impl Up {
             stderr: Some(stderr),
         };
         match ready {
-            Ok(ready) if ready.get("gateway").is_some() => up.ready = ready,
+            Ok(ready) if ready.get(key).is_some() => up.ready = ready,
             _ => {
                 up.child.kill().unwrap();
                 let said = up.stderr.take().unwrap().join().unwrap();
-                panic!("tenure up did not get ready: {line:?} {said:?}");
+                panic!("it did not get ready: {line:?} {said:?}");
             }
         }
         up

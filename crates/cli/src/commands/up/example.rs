@@ -1,10 +1,8 @@
 //! The example: an embedded issuer and the sample API on one address of their own.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -20,6 +18,7 @@ use url::Url;
 
 use super::{listen, orders};
 use crate::builtin::{API_PATH, BuiltIn, CLIENT, SCOPE, USER, address_url};
+use crate::commands::issuer::key;
 use crate::config::{Origin, Sourced};
 use crate::error::{CommandError, Exit, Outcome, Problem};
 
@@ -27,8 +26,6 @@ use crate::error::{CommandError, Exit, Outcome, Problem};
 const ACCESS_TTL_S: u64 = 20;
 /// Where the browser comes back to; the port of loopback addresses may differ (RFC 8252 §7.3).
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
-/// Length of the issuer's key in bytes.
-const KEY_LEN: usize = 32;
 
 /// The running example.
 pub struct Example {
@@ -59,14 +56,8 @@ impl Example {
         let audience = url
             .join(API_PATH)
             .map_err(|error| CommandError::failed(format!("{url}: {error}")))?;
-        let mut options = Options::new(
-            url.clone(),
-            data.join("issuer.db"),
-            Arc::new(seal(data)?),
-            audience.as_str(),
-        );
-        options.access_ttl_s = ACCESS_TTL_S;
-        options.scopes = vec![SCOPE.to_owned()];
+        let seal = seal(data)?;
+        let mut options = options(data, &url, audience.as_str(), seal);
         options.error_pages = admin.join("error-codes/").ok();
         let issuer = Issuer::open(options).await.map_err(|error| fault(&error))?;
         let password = issuer
@@ -130,6 +121,39 @@ impl Example {
     }
 }
 
+/// What the built-in issuer is, in `up` and for those who administer it.
+pub fn options(data: &Path, url: &Url, audience: &str, seal: Seal) -> Options {
+    let mut options = Options::new(
+        url.clone(),
+        database(data),
+        Arc::new(seal),
+        audience.to_owned(),
+    );
+    options.access_ttl_s = ACCESS_TTL_S;
+    options.scopes = vec![SCOPE.to_owned()];
+    options
+}
+
+/// The file of the built-in issuer.
+pub fn database(data: &Path) -> PathBuf {
+    data.join("issuer.db")
+}
+
+/// The key that seals the built-in issuer's own keys, made with its database.
+pub fn seal(data: &Path) -> Outcome<Seal> {
+    let made = if database(data).exists() {
+        key::read(&data.join(key::FILE))
+    } else {
+        key::read_or_make(&data.join(key::FILE)).map(|key| key.seal)
+    };
+    made.map_err(|mut error| {
+        for problem in &mut error.problems {
+            problem.fix = Some("bring the file back; without it, remove issuer.db and builtin.json beside it to begin anew".to_owned());
+        }
+        error
+    })
+}
+
 /// The flag's address, the one of the last start, or the usual one. Port 0 means the last one if it is free.
 async fn bind(built_in: &BuiltIn, flag: Option<SocketAddr>) -> Outcome<TcpListener> {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, built_in.issuer_port()));
@@ -162,38 +186,6 @@ fn client() -> ClientRegistration {
     client.grants.push(Grant::Password);
     client.scopes = vec![SCOPE.to_owned()];
     client
-}
-
-/// The key that seals the issuer's own keys: a file for this user alone, made at the first start.
-fn seal(data: &Path) -> Outcome<Seal> {
-    let path = data.join("issuer.key");
-    let fault = |why: String| {
-        let problem = Problem::new(format!("cannot use the issuer's key: {why}")).at(path.display()).fix(
-            "bring the file back; without it, remove issuer.db and builtin.json beside it to begin anew",
-        );
-        CommandError::new(Exit::NeedsOperator, problem)
-    };
-    let mut key = [0; KEY_LEN];
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-    {
-        Ok(mut file) => {
-            key = tenure_jose::random::<KEY_LEN>();
-            file.write_all(&key)
-                .and_then(|()| file.sync_all())
-                .map_err(|error| fault(error.to_string()))?;
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let mut file = std::fs::File::open(&path).map_err(|error| fault(error.to_string()))?;
-            file.read_exact(&mut key)
-                .map_err(|error| fault(error.to_string()))?;
-        }
-        Err(error) => return Err(fault(error.to_string())),
-    }
-    Ok(Seal::new(&key))
 }
 
 /// What the issuer says it cannot do.

@@ -4,8 +4,8 @@ mod admin;
 mod announce;
 mod classify;
 mod code_pages;
-mod example;
-mod listen;
+pub mod example;
+pub mod listen;
 pub mod lock;
 mod metrics;
 mod openapi;
@@ -23,11 +23,11 @@ use tenure_core::{Generation, Secret};
 use tenure_gateway::Gateway;
 use tenure_keeper::Keeper;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::signals::Signals;
 use crate::app::{App, Setup, http_client, make_private_dir};
 use crate::args;
 use crate::builtin::address_url;
@@ -75,17 +75,11 @@ pub async fn run(mut app: App, args: &args::Up) -> Outcome {
     make_private_dir(&app.data.value)?;
     let lock = Lock::take(&app.data.value)?;
     // Signals count from here on: what is begun is ended in order.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = hangup()?;
+    let mut signals = Signals::listen()?;
     let up = start(&mut app, args, lock).await?;
     announce::ready(&app, &up)?;
     let reporter = tokio::spawn(announce::events(app.out, up.keeper.events()));
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        Some(()) = recv(&mut hangup) => {}
-    }
+    signals.end().await;
     if !app.out.json {
         app.out.note(
             "stopping: requests and exchanges under way finish first (once more ends at once)",
@@ -93,35 +87,10 @@ pub async fn run(mut app: App, args: &args::Up) -> Outcome {
     }
     tokio::select! {
         () = up.stop(&app.data.value) => {}
-        _ = interrupt.recv() => return Err(CommandError::failed("stopped without waiting; intents in the store tell the next start")),
+        () = signals.interrupt() => return Err(CommandError::failed("stopped without waiting; intents in the store tell the next start")),
     }
     reporter.abort();
     Ok(())
-}
-
-/// The end of the terminal, unless whoever started this had it ignored, as `nohup` does.
-fn hangup() -> Outcome<Option<Signal>> {
-    Ok(if ignores_hangup() {
-        None
-    } else {
-        Some(signal(SignalKind::hangup())?)
-    })
-}
-
-/// `SigIgn` of proc(5), a mask in hexadecimal. Where there is no /proc, nothing is known to be ignored.
-fn ignores_hangup() -> bool {
-    let mask = 1 << (SignalKind::hangup().as_raw_value() - 1);
-    std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|text| {
-            let ignored = text.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
-            u64::from_str_radix(ignored.trim(), 16).ok()
-        })
-        .is_some_and(|ignored| ignored & mask != 0)
-}
-
-async fn recv(signal: &mut Option<Signal>) -> Option<()> {
-    signal.as_mut()?.recv().await
 }
 
 /// What is not used is said: a flag without effect looks like one that had it.

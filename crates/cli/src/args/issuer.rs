@@ -1,0 +1,184 @@
+//! `tenure issuer …`.
+
+use std::net::SocketAddr;
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use tenure_issuer::Grant;
+
+use crate::builtin::ISSUER_PORT;
+use crate::config::value;
+
+/// `tenure issuer`.
+#[derive(Debug, Subcommand)]
+pub enum Issuer {
+    /// Serve the issuer alone, without gateway and example
+    Serve(Serve),
+    /// Look after its accounts
+    #[command(subcommand)]
+    Users(Users),
+    /// Look after the programs that may ask it for tokens
+    #[command(subcommand)]
+    Clients(Clients),
+    /// See who is logged in, and end sessions
+    #[command(subcommand)]
+    Sessions(Sessions),
+    /// Turn its signing keys over
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+/// `tenure issuer serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Address to listen on; port 0 takes a free one [default: `listen` of [issuer]]
+    #[arg(long, value_name = "ADDR", value_parser = |text: &str| value::address(text, ISSUER_PORT))]
+    pub listen: Option<SocketAddr>,
+}
+
+/// `tenure issuer users`.
+#[derive(Debug, Subcommand)]
+pub enum Users {
+    /// Show the accounts
+    List,
+    /// Make an account; its password is asked for, or read from stdin
+    Add(Password),
+    /// Give an account another password; its sessions end
+    Password(Password),
+    /// Close an account: no login, no refresh, and its access tokens are refused at once
+    Disable {
+        /// The user's name
+        name: String,
+    },
+    /// Open it again; its sessions go on where they were
+    Enable {
+        /// The user's name
+        name: String,
+    },
+}
+
+/// Whose password, and where it comes from.
+#[derive(Debug, Args)]
+pub struct Password {
+    /// The user's name
+    pub name: String,
+    /// Make a password and show it once
+    #[arg(long)]
+    pub generate: bool,
+}
+
+/// `tenure issuer clients`.
+#[derive(Debug, Subcommand)]
+pub enum Clients {
+    /// Show the clients
+    List,
+    /// Register a client; its secret is made and shown once
+    Add(AddClient),
+    /// Make another secret and show it once; the old one is refused from now on
+    Secret {
+        /// The client's identifier
+        id: String,
+    },
+    /// Remove a client; the sessions made with it end
+    Remove {
+        /// The client's identifier
+        id: String,
+    },
+}
+
+/// `tenure issuer clients add`.
+#[derive(Debug, Args)]
+pub struct AddClient {
+    /// The client's identifier
+    pub id: String,
+    /// Its name on the login page [default: its identifier]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// A program that people run, which can keep no secret
+    #[arg(long)]
+    pub public: bool,
+    /// What it may ask for; may be repeated [default: client-credentials; with --public: code, refresh, device]
+    #[arg(long = "grant", value_name = "GRANT")]
+    pub grants: Vec<GrantName>,
+    /// A scope it may have; may be repeated
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub scopes: Vec<String>,
+    /// Where the browser may come back to; may be repeated
+    #[arg(long = "redirect-uri", value_name = "URL")]
+    pub redirect_uris: Vec<String>,
+}
+
+/// What a client may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GrantName {
+    /// A login in the browser, with PKCE.
+    Code,
+    /// Renewal with a refresh token.
+    Refresh,
+    /// A login on another device.
+    Device,
+    /// Tokens for the program itself.
+    ClientCredentials,
+    /// A user's name and password, for a program of one's own.
+    Password,
+}
+
+impl From<GrantName> for Grant {
+    fn from(name: GrantName) -> Self {
+        match name {
+            GrantName::Code => Grant::AuthorizationCode,
+            GrantName::Refresh => Grant::RefreshToken,
+            GrantName::Device => Grant::DeviceCode,
+            GrantName::ClientCredentials => Grant::ClientCredentials,
+            GrantName::Password => Grant::Password,
+        }
+    }
+}
+
+/// `tenure issuer sessions`.
+#[derive(Debug, Subcommand)]
+pub enum Sessions {
+    /// Show the sessions, newest login first
+    List {
+        /// Only of this user
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// How many at most
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = value::count)]
+        lines: usize,
+    },
+    /// End sessions: their refresh tokens die and their access tokens are refused
+    Revoke(Revoke),
+}
+
+/// `tenure issuer sessions revoke`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["sid", "user", "client", "all"]))]
+pub struct Revoke {
+    /// The session, as `tenure issuer sessions list` shows it
+    pub sid: Option<String>,
+    /// Every session of this user
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Every session made with this client
+    #[arg(long, value_name = "ID")]
+    pub client: Option<String>,
+    /// Every session there is
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `tenure issuer keys`.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Show the signing keys, oldest first
+    List,
+    /// Publish a next key; it signs once everybody must have seen it
+    Rotate,
+    /// Let the next key sign
+    Promote,
+    /// Refuse a key that got out, and every token it signed; sessions go on with another key
+    Revoke {
+        /// The key's `kid`
+        kid: String,
+    },
+}

@@ -1,0 +1,133 @@
+//! `tenure issuer keys list|rotate|promote|revoke`.
+
+use serde_json::{Value, json};
+use tenure_core::Wall;
+use tenure_issuer::{Issuer, KeyInfo, KeyState, system_clock};
+
+use super::which;
+use crate::app::App;
+use crate::args::issuer::Keys;
+use crate::error::{CommandError, Outcome};
+use crate::output::table::Table;
+use crate::output::time;
+
+/// Runs one of the four.
+pub async fn run(app: &App, command: &Keys) -> Outcome {
+    let which = which::find(app)?;
+    let published_for_s = which.options.jwks_max_age_s;
+    let issuer = which.open().await?;
+    match command {
+        Keys::List => list(app, &issuer),
+        Keys::Rotate => rotate(app, &issuer, published_for_s).await,
+        Keys::Promote => promote(app, &issuer).await,
+        Keys::Revoke { kid } => revoke(app, &issuer, kid).await,
+    }
+}
+
+fn row_json(key: &KeyInfo) -> Value {
+    json!({
+        "kid": key.kid,
+        "state": key.state.as_str(),
+        "created_at": key.created_ms / 1000,
+        "changed_at": key.changed_ms / 1000,
+    })
+}
+
+fn list(app: &App, issuer: &Issuer) -> Outcome {
+    let keys = issuer.key_infos();
+    if app.out.json {
+        let keys: Vec<_> = keys.iter().map(row_json).collect();
+        return app.out.json(&json!({ "keys": keys }));
+    }
+    let paint = app.out.out;
+    let mut table = Table::new(&["KID", "STATE", "SINCE", "MADE"], paint);
+    for key in &keys {
+        let color = match key.state {
+            KeyState::Active => anstyle::AnsiColor::Green,
+            KeyState::Next => anstyle::AnsiColor::Cyan,
+            KeyState::Retiring => anstyle::AnsiColor::Yellow,
+            KeyState::Revoked => anstyle::AnsiColor::Red,
+        };
+        table.row(vec![
+            paint.bold(&key.kid),
+            paint.color(color, key.state.as_str()),
+            time::clock(Wall(key.changed_ms)),
+            time::clock(Wall(key.created_ms)),
+        ]);
+    }
+    for line in table.lines() {
+        app.out.line(line)?;
+    }
+    Ok(())
+}
+
+async fn rotate(app: &App, issuer: &Issuer, published_for_s: u64) -> Outcome {
+    let before = in_state(issuer, KeyState::Next);
+    issuer.rotate_key().await?;
+    let next = need(issuer, KeyState::Next)?;
+    let age_s = u64::try_from((system_clock()() - next.changed_ms) / 1000).unwrap_or(0);
+    let wait_s = published_for_s.saturating_sub(age_s);
+    if app.out.json {
+        return app.out.json(&json!({
+            "key": row_json(&next),
+            "made": before.is_none(),
+            "may_sign_in": wait_s,
+        }));
+    }
+    let what = if before.is_none() {
+        "is published as the next key"
+    } else {
+        "was published as the next key already"
+    };
+    let when = match wait_s {
+        0 => "it may sign now".to_owned(),
+        wait => format!("it may sign in {}", time::span(wait)),
+    };
+    app.out.line(format_args!(
+        "{} {what}; {when}: an issuer that runs lets it by itself, or `tenure issuer keys promote`",
+        next.kid
+    ))
+}
+
+async fn promote(app: &App, issuer: &Issuer) -> Outcome {
+    issuer.promote_key().await?;
+    let active = need(issuer, KeyState::Active)?;
+    if app.out.json {
+        return app.out.json(&json!({ "key": row_json(&active) }));
+    }
+    app.out.line(format_args!(
+        "{} signs from now on; the key before it stays published until its last token has expired",
+        active.kid
+    ))
+}
+
+async fn revoke(app: &App, issuer: &Issuer, kid: &str) -> Outcome {
+    issuer.revoke_key(kid).await?;
+    let active = need(issuer, KeyState::Active)?;
+    if app.out.json {
+        return app
+            .out
+            .json(&json!({ "revoked": kid, "key": row_json(&active) }));
+    }
+    app.out.line(format_args!(
+        "{kid} is revoked, and with it every token it signed; {} signs. Nobody has to log in again: sessions go on with their next refresh",
+        active.kid
+    ))
+}
+
+fn in_state(issuer: &Issuer, state: KeyState) -> Option<KeyInfo> {
+    issuer
+        .key_infos()
+        .into_iter()
+        .find(|key| key.state == state)
+}
+
+/// A key that was there a moment ago: another process may have been faster.
+fn need(issuer: &Issuer, state: KeyState) -> Outcome<KeyInfo> {
+    in_state(issuer, state).ok_or_else(|| {
+        CommandError::failed(format!(
+            "another process changed the keys meanwhile: there is no {} key",
+            state.as_str()
+        ))
+    })
+}

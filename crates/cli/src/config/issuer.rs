@@ -1,0 +1,174 @@
+//! `[issuer]`: the token server that `tenure issuer` serves and looks after.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tenure_keeper::checks;
+use url::Url;
+
+use super::origin::Sourced;
+use super::reader::Table;
+use super::secret::SecretSource;
+use super::value::{self, Wrong};
+use crate::builtin::ISSUER_PORT;
+
+/// How long an access token lives where nothing is said.
+const ACCESS_TTL: Duration = Duration::from_mins(5);
+
+/// `[issuer]`.
+#[derive(Clone, Debug)]
+pub struct IssuerSection {
+    /// What it calls itself, and the base of its endpoints.
+    pub url: Sourced<Url>,
+    /// Where it listens.
+    pub listen: Sourced<SocketAddr>,
+    /// Where its state is.
+    pub database: Database,
+    /// The API its access tokens are for.
+    pub audience: String,
+    /// The scopes there are.
+    pub scopes: Vec<String>,
+    /// How long an access token lives.
+    pub access_ttl: Duration,
+    /// The key that seals its keys.
+    pub key_file: PathBuf,
+    /// Whether plain http to other machines is allowed.
+    pub insecure: bool,
+}
+
+/// Where an issuer's state is.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// In a SQLite file.
+    Sqlite(PathBuf),
+    /// On a PostgreSQL server whose address is a secret: it holds a password.
+    Postgres(Sourced<SecretSource>),
+}
+
+/// Reads `[issuer]`. Its own files lie in the data directory; a secret's file is relative to the configuration.
+pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSection> {
+    let insecure = table.boolean("insecure").unwrap_or(false);
+    let url = table.parsed("url", |text| identifier(text, insecure));
+    let listen = table.parsed("listen", |text| value::address(text, ISSUER_PORT));
+    let database = database(&table, data, beside);
+    let audience = table.parsed("audience", audience);
+    let scopes = table.strings("scopes").unwrap_or_default();
+    let access_ttl = table.parsed("access_ttl", lifetime);
+    let key_file = table.string("key_file").map(|path| path.value);
+    for (key, fix) in [
+        (
+            "url",
+            "add url = \"https://id.example\": the address that clients and APIs know it by",
+        ),
+        (
+            "audience",
+            "add audience = \"https://api.example\": the API that its tokens are for",
+        ),
+    ] {
+        if !table.has_any(&[key]) {
+            table.wrong(format!("`issuer.{key}` is missing"), fix);
+        }
+    }
+    table.finish(|_| None);
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, ISSUER_PORT));
+    Some(IssuerSection {
+        url: url?,
+        listen: listen.unwrap_or_else(|| Sourced::default(local)),
+        database: database?,
+        audience: audience?.value,
+        scopes,
+        access_ttl: access_ttl.map_or(ACCESS_TTL, |ttl| ttl.value),
+        key_file: data.join(key_file.as_deref().unwrap_or("issuer.key")),
+        insecure,
+    })
+}
+
+/// RFC 8414 §2, and without a path: its endpoints lie at the root.
+fn identifier(text: &str, insecure: bool) -> Result<Url, Wrong> {
+    let wrong = |why: &str| {
+        Wrong::new(
+            format!("{text:?} {why}"),
+            "write scheme, host and port only, for example \"https://id.example\"",
+        )
+    };
+    let url = Url::parse(text).map_err(|error| wrong(&format!("is no address: {error}")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        // The text is not repeated: it holds a password.
+        return Err(Wrong::new(
+            "an issuer's address has no user name and no password",
+            "take them out",
+        ));
+    }
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(wrong("does not begin with https:// and a host"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has more than scheme, host and port"));
+    }
+    if url.scheme() == "http" && !insecure && !checks::is_loopback(&url) {
+        return Err(Wrong::new(
+            format!("{text:?} would have passwords and tokens sent over plain http"),
+            "use https, with TLS ended in front of it; or set insecure = true if the network between is yours",
+        ));
+    }
+    Ok(url)
+}
+
+fn audience(text: &str) -> Result<String, Wrong> {
+    if text.is_empty() {
+        return Err(Wrong::new(
+            "it is empty",
+            "name the API that its tokens are for, for example \"https://api.example\"",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Tokens tell time in seconds.
+fn lifetime(text: &str) -> Result<Duration, Wrong> {
+    let life = value::positive_duration(text)?;
+    if life.subsec_millis() == 0 && life <= Duration::from_hours(24) {
+        return Ok(life);
+    }
+    Err(Wrong::new(
+        format!("{text:?} cannot be the lifetime of an access token"),
+        "write whole seconds, at most a day, for example \"5m\"",
+    ))
+}
+
+fn database(table: &Table<'_>, data: &Path, beside: &Path) -> Option<Database> {
+    const KEY: &str = "database";
+    let Some(found) = table.get(KEY) else {
+        return Some(Database::Sqlite(data.join("issuer.db")));
+    };
+    let Some(text) = found.value.as_str() else {
+        let source = SecretSource::from_table(table, KEY, beside)?;
+        let source = Sourced::new(source, table.origin_of(KEY));
+        return Some(Database::Postgres(source));
+    };
+    match sqlite(text, data) {
+        Ok(path) => Some(Database::Sqlite(path)),
+        Err(wrong) => {
+            table.wrong_at(KEY, wrong);
+            None
+        }
+    }
+}
+
+fn sqlite(text: &str, data: &Path) -> Result<PathBuf, Wrong> {
+    match text.split_once(':') {
+        Some(("sqlite", path)) if !path.trim_start_matches('/').is_empty() => {
+            Ok(data.join(path.strip_prefix("//").unwrap_or(path)))
+        }
+        // The address is not repeated: it may hold a password.
+        Some(("postgres" | "postgresql", _)) => Err(Wrong::new(
+            "the address of a PostgreSQL database must not be written into the configuration: it may hold a password",
+            "say where it is: { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }",
+        )),
+        _ => Err(Wrong::new(
+            "this is no database",
+            "write \"sqlite:FILE\", or { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] } for where the postgres:// address is",
+        )),
+    }
+}
