@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -349,18 +351,23 @@ fn an_issuer_served_alone_answers_discovery_and_logs_a_program_in() {
     });
 
     assert_eq!(up.stop("TERM"), (Some(0), String::new()));
+    let reach = home.run(&["issuer", "serve", "--listen", "0.0.0.0:0"]);
+    assert_eq!(reach.code, 2, "{reach:?}");
+    assert!(reach.err.contains("plain http"), "{reach:?}");
     for signal in ["INT", "HUP"] {
         let up = serve(home.command(&["issuer", "serve", "--json"]));
         assert_eq!(up.stop(signal), (Some(0), String::new()), "{signal}");
     }
-    std::fs::remove_file(home.data().join("issuer.key")).expect("it was there");
+    let key = home.data().join("issuer.key");
+    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("it is there");
+    let open = home.run(&["issuer", "serve"]);
+    assert_eq!(open.code, 4, "{open:?}");
+    assert!(open.err.contains("chmod 600"), "{open:?}");
+    std::fs::remove_file(&key).expect("it was there");
     let keyless = home.run(&["issuer", "serve"]);
     assert_eq!(keyless.code, 4, "{keyless:?}");
     assert!(keyless.err.contains("issuer.key"), "{keyless:?}");
-    assert!(
-        !home.data().join("issuer.key").exists(),
-        "another key opens nothing"
-    );
+    assert!(!key.exists(), "another key opens nothing");
 }
 
 /// One refresh; `None` where nobody answered, or not to the end.

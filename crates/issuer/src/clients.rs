@@ -124,7 +124,7 @@ impl Issuer {
         if client.secret_mac.is_none() {
             return Err(IssuerError::Setting {
                 name: "client secret",
-                why: format!("the client `{id}` has none; register one that has as a new client"),
+                why: format!("the client `{id}` has none; register a new client that has one"),
             });
         }
         self.ensure_client(ClientRegistration {

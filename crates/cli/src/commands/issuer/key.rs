@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use tenure_store::Seal;
@@ -22,11 +22,19 @@ pub struct Key {
     pub made: bool,
 }
 
-/// Reads the key.
+/// Reads the key. One that other users may read is no secret.
 pub fn read(path: &Path) -> Outcome<Seal> {
+    let mut file = File::open(path).map_err(|error| unusable(path, error))?;
+    let about = file.metadata().map_err(|error| unusable(path, error))?;
+    let mode = about.permissions().mode();
+    if mode & 0o077 != 0 {
+        let problem = Problem::new("other users may read or write the issuer's key")
+            .at(path.display())
+            .fix(format!("chmod 600 {}", path.display()));
+        return Err(CommandError::new(Exit::NeedsOperator, problem));
+    }
     let mut key = [0; LEN];
-    File::open(path)
-        .and_then(|mut file| file.read_exact(&mut key))
+    file.read_exact(&mut key)
         .map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => unusable(path, format!("it has fewer than {LEN} bytes")),
             _ => unusable(path, error),

@@ -84,7 +84,7 @@ async fn rotate(app: &App, issuer: &Issuer, published_for_s: u64) -> Outcome {
         wait => format!("it may sign in {}", time::span(wait)),
     };
     app.out.line(format_args!(
-        "{} {what}; {when}: an issuer that runs lets it by itself, or `tenure issuer keys promote`",
+        "{} {what}; {when}. An issuer that runs lets it sign by itself then; `tenure issuer keys promote` does so by hand",
         next.kid
     ))
 }

@@ -30,18 +30,17 @@ pub struct Which {
 
 /// Finds the issuer.
 pub fn find(app: &App) -> Outcome<Which> {
-    match &app.setup {
-        Setup::BuiltIn(built_in) => of_example(app, built_in),
-        Setup::File(config) => match &config.issuer {
-            Some(section) => configured(app, section),
-            None => {
-                let problem = Problem::new("there is no [issuer] in this configuration")
-                    .at(config.path.display())
-                    .fix("add [issuer] with url and audience (docs/issuer.md); the built-in example's issuer is looked after where there is no configuration");
-                Err(CommandError::new(Exit::NeedsOperator, problem))
-            }
-        },
+    let config = match &app.setup {
+        Setup::BuiltIn(built_in) => return of_example(app, built_in),
+        Setup::File(config) => config,
+    };
+    if let Some(section) = &config.issuer {
+        return configured(app, section);
     }
+    let problem = Problem::new("there is no [issuer] in this configuration")
+        .at(config.path.display())
+        .fix("add [issuer] with url and audience (docs/issuer.md); the built-in example's issuer is looked after where there is no configuration");
+    Err(CommandError::new(Exit::NeedsOperator, problem))
 }
 
 /// Finds and opens it.
@@ -159,7 +158,12 @@ pub fn fault(error: &IssuerError) -> CommandError {
             format!("`tenure issuer {kind}s list` shows those that exist"),
         ),
         IssuerError::Setting { name, why } => {
-            CommandError::new(Exit::Usage, Problem::new(format!("the {name}: {why}")))
+            let (what, fix) = why.split_once("; ").unwrap_or((why, ""));
+            let problem = Problem {
+                fix: (!fix.is_empty()).then(|| fix.to_owned()),
+                ..Problem::new(format!("{name}: {what}"))
+            };
+            CommandError::new(Exit::Usage, problem)
         }
         IssuerError::TooEarly { wait_s } => {
             let problem = Problem::new(

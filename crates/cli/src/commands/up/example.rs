@@ -141,14 +141,17 @@ pub fn database(data: &Path) -> PathBuf {
 
 /// The key that seals the built-in issuer's own keys, made with its database.
 pub fn seal(data: &Path) -> Outcome<Seal> {
+    let path = data.join(key::FILE);
     let made = if database(data).exists() {
-        key::read(&data.join(key::FILE))
+        key::read(&path)
     } else {
-        key::read_or_make(&data.join(key::FILE)).map(|key| key.seal)
+        key::read_or_make(&path).map(|key| key.seal)
     };
     made.map_err(|mut error| {
         for problem in &mut error.problems {
-            problem.fix = Some("bring the file back; without it, remove issuer.db and builtin.json beside it to begin anew".to_owned());
+            if !path.exists() {
+                problem.fix = Some("bring the file back; without it, remove issuer.db and builtin.json beside it to begin anew".to_owned());
+            }
         }
         error
     })
