@@ -405,20 +405,24 @@ fn sessions_go_on_when_one_of_three_issuers_on_one_database_is_killed() {
             .ok()
             .json()
     };
-    let made = run(&["users", "add", "ada", "--generate"]);
-    let password = made["password"].as_str().unwrap();
-    run(&[
-        "clients", "add", "till", "--public", "--grant", "password", "--grant", "refresh",
-        "--scope", "orders",
-    ]);
-    let mut all: Vec<Up> = (0..3)
-        .map(|_| serve(command(&["serve", "--listen", "127.0.0.1:0"])))
-        .collect();
+    // At one time, on a database that is empty yet.
+    let mut all: Vec<Up> = std::thread::scope(|scope| {
+        let start = || serve(command(&["serve", "--listen", "127.0.0.1:0"]));
+        let starting = [(); 3].map(|()| scope.spawn(start));
+        starting.map(|one| one.join().expect("it starts")).into()
+    });
     assert_eq!(all[0].ready["database"], "postgres");
     let urls: Vec<_> = all.iter().map(|one| one.url("listen")).collect();
+    let made = run(&["users", "add", "ada", "--generate"]);
+    let password = made["password"].as_str().unwrap();
+    let public = ["clients", "add", "till", "--public", "--scope", "orders"];
+    run(&[&public[..], &["--grant", "password", "--grant", "refresh"]].concat());
     let log_in = || {
         let form = format!("grant_type=password&client_id=till&username=ada&password={password}");
-        refresh_token(&token(&urls[0], &form).json())
+        wait_for("the client to be known", || {
+            let answer = token(&urls[0], &form);
+            (answer.status == 200).then(|| refresh_token(&answer.json()))
+        })
     };
 
     let (mut steady, mut moving) = (log_in(), log_in());
