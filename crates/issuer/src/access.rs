@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tenure_core::family::Family;
 use tenure_core::{Secret, jitter};
-use tenure_jose::{Peek, Reason, Rules, b64url, random, sha256, verify};
+use tenure_jose::{KeyError, Peek, Reason, Rules, SigningKey, b64url, random, sha256, verify};
 
 use crate::error::IssuerError;
 use crate::families::Login;
@@ -56,6 +56,13 @@ struct IdClaims<'a> {
     at_hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
+}
+
+fn unsigned(key: &SigningKey, error: &KeyError) -> IssuerError {
+    IssuerError::Key {
+        kid: key.kid().to_owned(),
+        why: error.to_string(),
+    }
 }
 
 impl Issuer {
@@ -189,13 +196,21 @@ impl Issuer {
         self.sign("JWT", claims)
     }
 
-    pub(crate) fn sign<T: Serialize>(&self, typ: &str, claims: &T) -> Result<Secret, IssuerError> {
+    fn sign<T: Serialize>(&self, typ: &str, claims: &T) -> Result<Secret, IssuerError> {
         let key = self.signing_key();
-        key.sign(Some(typ), claims)
-            .map_err(|error| IssuerError::Key {
-                kid: key.kid().to_owned(),
-                why: error.to_string(),
-            })
+        let signed = key.sign(Some(typ), claims);
+        signed.map_err(|error| unsigned(&key, &error))
+    }
+
+    /// Signs what travels as a body and may be larger than a token.
+    pub(crate) fn sign_document<T: Serialize>(
+        &self,
+        typ: &str,
+        claims: &T,
+    ) -> Result<Secret, IssuerError> {
+        let key = self.signing_key();
+        let signed = key.sign_document(Some(typ), claims);
+        signed.map_err(|error| unsigned(&key, &error))
     }
 
     /// Reads back an access token of this issuer; revoked ones are not accepted.

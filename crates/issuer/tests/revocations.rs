@@ -8,7 +8,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use support::{Server, assert_error};
-use tenure_jose::{KeySet, Rules, verify};
+use tenure_jose::{KeySet, Rules, verify, verify_document};
 use tower::ServiceExt;
 
 /// An open stream of revocations.
@@ -117,6 +117,26 @@ async fn the_signed_list_has_what_is_refused_and_where_to_go_on() {
     assert_eq!(revoked[1]["sid"], token.text("sid").unwrap());
     assert_eq!(revoked[1]["issued_until"], support::START_MS / 1000);
     assert!(list.claims["seq"].as_u64().unwrap() >= 2);
+}
+
+#[tokio::test]
+async fn a_list_may_be_larger_than_a_token() {
+    let server = Server::start().await;
+    for _ in 0..300 {
+        server.issuer.issue("ada", "app", "orders").await.unwrap();
+    }
+    assert_eq!(server.issuer.revoke_user("ada").await.unwrap(), 300);
+    server.issuer.catch_up().await.unwrap();
+    let answer = server.get("/revocations").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert!(answer.text.len() > tenure_jose::MAX_TOKEN_BYTES);
+    let keys = KeySet::from_jwks(&server.issuer.keys());
+    let rules = Rules {
+        now_s: support::START_MS / 1000,
+        ..Rules::default()
+    };
+    let list = verify_document(&answer.text, &keys, &rules).unwrap();
+    assert_eq!(list.claims["revoked"].as_array().unwrap().len(), 300);
 }
 
 #[tokio::test]

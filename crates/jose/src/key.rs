@@ -224,6 +224,15 @@ impl SigningKey {
 
     /// Signs claims: header `{alg, typ?, kid}` (no `kid` when its name is empty), JWS compact serialisation.
     pub fn sign<T: Serialize>(&self, typ: Option<&str>, claims: &T) -> Result<Secret, KeyError> {
+        bearable(self.sign_document(typ, claims)?)
+    }
+
+    /// As [`SigningKey::sign`], of any size: for a document that travels as a body, not as a token in a header.
+    pub fn sign_document<T: Serialize>(
+        &self,
+        typ: Option<&str>,
+        claims: &T,
+    ) -> Result<Secret, KeyError> {
         #[derive(Serialize)]
         struct Head<'a> {
             alg: &'a str,
@@ -255,7 +264,7 @@ impl SigningKey {
                 self.alg
             )));
         }
-        self.sign_parts(&value, claims)
+        bearable(self.sign_parts(&value, claims)?)
     }
 
     fn sign_parts<H: Serialize, T: Serialize>(
@@ -266,9 +275,6 @@ impl SigningKey {
         let text = Zeroizing::new(format!("{}.{}", part(header)?, part(claims)?));
         let signature = self.sign_bytes(text.as_bytes())?;
         let token = format!("{}.{}", text.as_str(), b64url(signature));
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(KeyError::TokenTooLarge { bytes: token.len() });
-        }
         Ok(Secret::new(token))
     }
 
@@ -287,6 +293,15 @@ impl SigningKey {
             Material::Hmac(key) => hmac::sign(key, message).as_ref().to_vec(),
         })
     }
+}
+
+/// A token that readers accept.
+fn bearable(token: Secret) -> Result<Secret, KeyError> {
+    let bytes = token.expose().len();
+    if bytes > MAX_TOKEN_BYTES {
+        return Err(KeyError::TokenTooLarge { bytes });
+    }
+    Ok(token)
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -480,6 +495,7 @@ mod tests {
             key.sign(None, &big),
             Err(KeyError::TokenTooLarge { .. })
         ));
+        assert!(key.sign_document(None, &big).is_ok());
         let wrong =
             key.sign_with_header(&serde_json::json!({"alg": "none"}), &serde_json::json!({}));
         assert!(matches!(wrong, Err(KeyError::Claims(_))));

@@ -2,7 +2,7 @@
 
 use crate::alg::Alg;
 use crate::keyset::KeySet;
-use crate::token::{Malformed, Parts, Peek, take_apart};
+use crate::token::{Malformed, Parts, Peek, take_apart, take_apart_any};
 
 /// Texts out of a token are cut to this many characters before they stand in a reason.
 const MAX_SHOWN: usize = 200;
@@ -93,7 +93,18 @@ pub enum Reason {
 /// The first [`Reason`] in that order. One exception: when no key fits and the token itself names another
 /// issuer, that is said rather than [`Reason::UnknownKey`]; fetching keys again could not help.
 pub fn verify(token: &str, keys: &KeySet, rules: &Rules<'_>) -> Result<Peek, Reason> {
-    let parts = take_apart(token)?;
+    judge(take_apart(token)?, keys, rules)
+}
+
+/// As [`verify`], for a signed document of any size, such as a list of revocations: whoever fetched it has bounded it.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_document(text: &str, keys: &KeySet, rules: &Rules<'_>) -> Result<Peek, Reason> {
+    judge(take_apart_any(text)?, keys, rules)
+}
+
+fn judge(parts: Parts<'_>, keys: &KeySet, rules: &Rules<'_>) -> Result<Peek, Reason> {
     match check_signature(&parts, keys) {
         Err(Reason::UnknownKey { kid }) => {
             check_issuer(&parts.peek, rules)?;

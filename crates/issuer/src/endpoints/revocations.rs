@@ -100,7 +100,7 @@ fn list(issuer: &Issuer) -> Result<Response, OAuthError> {
         seq,
         revoked: revoked.iter().map(|(_, change)| shown(change)).collect(),
     };
-    let signed = issuer.sign("revocations+jwt", &list)?;
+    let signed = issuer.sign_document("revocations+jwt", &list)?;
     let headers = [
         (header::CONTENT_TYPE, "application/revocations+jwt"),
         (header::CACHE_CONTROL, "no-store"),
