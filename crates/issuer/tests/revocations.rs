@@ -3,11 +3,15 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use support::{Server, assert_error};
+use tenure_issuer::ClientRegistration;
 use tenure_jose::{KeySet, Rules, verify, verify_document};
 use tower::ServiceExt;
 
@@ -117,6 +121,26 @@ async fn the_signed_list_has_what_is_refused_and_where_to_go_on() {
     assert_eq!(revoked[1]["sid"], token.text("sid").unwrap());
     assert_eq!(revoked[1]["issued_until"], support::START_MS / 1000);
     assert!(list.claims["seq"].as_u64().unwrap() >= 2);
+}
+
+#[tokio::test]
+async fn a_stream_says_that_it_lives_while_other_things_change() {
+    let server = Server::start().await;
+    let mut stream = Stream::open(&server, None).await;
+    assert_eq!(stream.next().await.unwrap().0, "alive");
+    let issuer = Arc::clone(&server.issuer);
+    let changes = tokio::spawn(async move {
+        for number in 0.. {
+            let name = format!("App {number}");
+            let app = ClientRegistration::public("changing", name);
+            issuer.ensure_client(app).await.unwrap();
+            issuer.catch_up().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await; // paced: changes come faster than signs of life
+        }
+    });
+    let next = tokio::time::timeout(Duration::from_secs(20), stream.next());
+    assert_eq!(next.await.expect("in time").unwrap().0, "alive");
+    changes.abort();
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
 
 use crate::changes::{Change, Kind};
 use crate::error::OAuthError;
@@ -115,8 +116,8 @@ struct Follower {
     waiting: VecDeque<Event>,
     followed: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
-    /// It has been told that it knows everything.
-    greeted: bool,
+    /// When it is to be told again that it knows everything; at once in the beginning.
+    alive_due: Instant,
     _place: OwnedSemaphorePermit,
 }
 
@@ -130,7 +131,7 @@ fn follow(issuer: &Arc<Issuer>, after: u64) -> Result<Response, OAuthError> {
         waiting: VecDeque::new(),
         followed: issuer.revocations.followed(),
         closing: issuer.closing(),
-        greeted: false,
+        alive_due: Instant::now(),
         _place: place,
     };
     let events = stream::unfold(follower, |mut follower| async move {
@@ -157,14 +158,15 @@ impl Follower {
                 self.waiting = new.iter().map(event).collect();
                 continue;
             }
-            if !self.greeted {
-                self.greeted = true;
+            // By the clock, not after a pause: changes that keep coming must not put it off.
+            if Instant::now() >= self.alive_due {
+                self.alive_due = Instant::now() + ALIVE;
                 return Some(self.alive());
             }
             tokio::select! {
                 () = closed(&mut self.closing) => return None,
                 changed = self.followed.changed() => changed.ok()?,
-                () = tokio::time::sleep(ALIVE) => return Some(self.alive()),
+                () = tokio::time::sleep_until(self.alive_due) => {}
             }
         }
     }
