@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod certificate;
+mod chunks;
 pub mod inflate;
 pub mod look;
 pub mod peek;
@@ -26,6 +27,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls_platform_verifier::Verifier;
 
+pub use chunks::Chunks;
 pub use trust::{Trust, TrustError};
 
 /// The connector below every client of this crate: plain TCP or TLS, HTTP/1.1 or HTTP/2 by ALPN.
@@ -454,6 +456,19 @@ mod tests {
         assert_eq!(response.body().as_ref(), b"long");
         let broken = b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\nlo";
         let fault = start(broken, patient).await.expect_err("breaks off");
+        assert_eq!((fault.kind, fault.sent), (FaultKind::Reset, true));
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_read_as_it_comes() {
+        let url = server(b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\nfirst").await;
+        let request = Request::get(url).body(Bytes::new());
+        let client = Client::new().expect("TLS");
+        let answer = client.open(request.expect("a valid request"), Duration::from_secs(5));
+        let mut chunks = answer.await.expect("an answer").into_body();
+        let first = chunks.next().await.expect("unbroken").expect("a part");
+        assert_eq!(first.as_ref(), b"first");
+        let fault = chunks.next().await.expect_err("breaks off");
         assert_eq!((fault.kind, fault.sent), (FaultKind::Reset, true));
     }
 
