@@ -129,7 +129,7 @@ impl JwksCache {
     /// # Errors
     /// An address that is not safe, or no TLS.
     pub fn with_cool_down(url: Url, cool_down_s: i64) -> Result<Arc<Self>, BuildError> {
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+        if !is_safe(&url) {
             let why = "whoever can change the answer can forge tokens; use https (http is for loopback addresses)";
             return Err(BuildError::Url { url, why });
         }
@@ -315,6 +315,11 @@ fn max_age_s(headers: &HeaderMap) -> i64 {
         .unwrap_or(DEFAULT_MAX_AGE_S)
         .saturating_sub(age.max(0));
     left.clamp(MIN_MAX_AGE_S, MAX_MAX_AGE_S)
+}
+
+/// Whether nobody on the way can change what is read there.
+pub(crate) fn is_safe(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -21,9 +21,36 @@
 //!     .route_layer(verifier.layer().require_scopes(["orders:read"]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! What was revoked is asked of a [`RevocationCheck`]. For an issuer in another process that is a [`RevocationFeed`]: it
+//! follows the issuer's `/revocations`, goes on where it was after a break, and answers from memory. While it is
+//! connected, a revoked token is refused within one second: issuer processes that share a database look every 250 ms
+//! for what another one revoked and push it at once. When nothing was heard for 2 s
+//! ([`silent_after`](feed::Options::silent_after)), tokens are judged by what is known, or refused with 503:
+//! [`WhenUnknown`](feed::WhenUnknown) decides. Verifiers that cannot hold a stream fetch the signed list
+//! ([`RevocationFeed::poll`]).
+//!
+//! ```no_run
+//! use tenure_verify::feed::{Options, RevocationFeed, WhenUnknown};
+//! use tenure_verify::{KeySource, Verifier};
+//!
+//! # async fn set_up() -> Result<Verifier, Box<dyn std::error::Error>> {
+//! let options = Options { when_unknown: WhenUnknown::FailClosed, ..Options::default() };
+//! let client = tenure_http::Client::new()?;
+//! let feed = RevocationFeed::follow("https://id.example/revocations".parse()?, client, options)?;
+//! feed.ready().await;
+//! let verifier = Verifier::builder(KeySource::url("https://id.example/jwks.json".parse()?))
+//!     .issuer("https://id.example")
+//!     .audience("orders")
+//!     .revocation(feed)
+//!     .build()?;
+//! # Ok(verifier)
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod credentials;
+pub mod feed;
 mod jwks;
 mod layer;
 mod refusal;
@@ -31,6 +58,7 @@ mod style;
 mod verifier;
 mod wordpress;
 
+pub use feed::RevocationFeed;
 pub use jwks::{FetchError, JwksCache, MAX_MAX_AGE_S, MIN_MAX_AGE_S};
 pub use layer::{VerifyLayer, VerifyService};
 pub use refusal::Refusal;

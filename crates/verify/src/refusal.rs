@@ -31,8 +31,12 @@ pub enum Refusal {
         /// The scopes the route needs.
         required: Vec<String>,
     },
-    /// The issuer's keys cannot be had and none are cached: nothing can be said about the token.
-    #[error("the keys to check access tokens are not available; try again in {retry_after_s} s")]
+    /// The issuer's keys cannot be had and none are cached, or what it revoked is not known and must be: nothing can
+    /// be said about the token.
+    #[error(
+        "what is needed to check access tokens (the issuer's keys, what it revoked) is not available; try again \
+         in {retry_after_s} s"
+    )]
     Unavailable {
         /// When to try again, in seconds, at least 1.
         retry_after_s: u64,
@@ -40,7 +44,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The error code of RFC 6750 §3.1; `None` where it forbids one, and when keys are unavailable.
+    /// The error code of RFC 6750 §3.1; `None` where it forbids one, and when nothing can be said.
     pub fn error(&self) -> Option<&'static str> {
         match self {
             Refusal::Missing | Refusal::Unavailable { .. } => None,
@@ -61,7 +65,7 @@ impl Refusal {
             Refusal::InsufficientScope { .. } => {
                 "The request requires higher privileges than provided by the access token"
             }
-            Refusal::Unavailable { .. } => "The keys to check access tokens are not available",
+            Refusal::Unavailable { .. } => "What is needed to check access tokens is not available",
         }
     }
 

@@ -12,7 +12,7 @@ use crate::wordpress;
 ///
 /// The styles other than [`Style::Rfc6750`] repeat what widespread APIs really send, shortcomings included
 /// (401 without `WWW-Authenticate`, 403 for an expired token), for servers that must stay compatible with
-/// them. When keys are unavailable all styles answer 503 alike.
+/// them. When a token cannot be checked all styles answer 503 alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
     /// Status, `WWW-Authenticate` and error codes of RFC 6750 §3.

@@ -23,10 +23,16 @@ pub type Claims = Map<String, Value>;
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Says whether a verified token was revoked before its end. Asked for every request, so it must answer from
-/// memory. Any `Fn(&Claims) -> bool` is one.
+/// memory. Any `Fn(&Claims) -> bool` is one, and so is a [`crate::RevocationFeed`].
 pub trait RevocationCheck: Send + Sync {
     /// Whether the token with these claims (see `jti`, `sid`, `sub`) is revoked.
     fn is_revoked(&self, claims: &Claims) -> bool;
+
+    /// Whether it knows enough for its "not revoked" to be believed. While it does not, tokens are answered with
+    /// [`Refusal::Unavailable`].
+    fn is_known(&self) -> bool {
+        true
+    }
 }
 
 impl<F: Fn(&Claims) -> bool + Send + Sync> RevocationCheck for F {
@@ -79,6 +85,15 @@ pub enum BuildError {
         url: Url,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// The address of the revocations is not safe.
+    #[error(
+        "revocations cannot be learned from {url}: whoever can change the answer can hide them; use https (http is \
+         for loopback addresses)"
+    )]
+    Feed {
+        /// The address.
+        url: Url,
     },
     /// The HTTP client cannot be set up.
     #[error(transparent)]
@@ -146,6 +161,7 @@ pub struct Builder {
     revocation: Option<Arc<dyn RevocationCheck>>,
     realm: String,
     style: Style,
+    any_size: bool,
 }
 
 impl Builder {
@@ -191,7 +207,7 @@ impl Builder {
         self
     }
 
-    /// Asks this whether a token was revoked.
+    /// Asks this whether a token was revoked; a [`crate::RevocationFeed`] for an issuer in another process.
     #[must_use]
     pub fn revocation(mut self, check: impl RevocationCheck + 'static) -> Self {
         self.revocation = Some(Arc::new(check));
@@ -209,6 +225,13 @@ impl Builder {
     #[must_use]
     pub fn style(mut self, style: Style) -> Self {
         self.style = style;
+        self
+    }
+
+    /// Reads documents that are larger than tokens, too; whoever fetches them bounds them.
+    #[must_use]
+    pub(crate) fn any_size(mut self) -> Self {
+        self.any_size = true;
         self
     }
 
@@ -244,6 +267,7 @@ impl Builder {
             revocation: self.revocation,
             realm: self.realm,
             style: self.style,
+            any_size: self.any_size,
         })))
     }
 }
@@ -265,6 +289,7 @@ struct Settings {
     revocation: Option<Arc<dyn RevocationCheck>>,
     realm: String,
     style: Style,
+    any_size: bool,
 }
 
 /// Verifies access tokens. Cheap to clone; clones share everything.
@@ -285,6 +310,7 @@ impl Verifier {
             revocation: None,
             realm: "api".to_owned(),
             style: Style::default(),
+            any_size: false,
         }
     }
 
@@ -346,7 +372,12 @@ impl Verifier {
             now_s,
         };
         let invalid = |reason| Refusal::Invalid { reason, now_s };
-        let token = tenure_jose::verify(token, keys, &rules).map_err(invalid)?;
+        let verified = if settings.any_size {
+            tenure_jose::verify_document(token, keys, &rules)
+        } else {
+            tenure_jose::verify(token, keys, &rules)
+        };
+        let token = verified.map_err(invalid)?;
         self.check_algorithm(&token).map_err(invalid)?;
         if token
             .claims
@@ -355,14 +386,21 @@ impl Verifier {
         {
             return Err(Refusal::Bound);
         }
-        if settings
-            .revocation
-            .as_ref()
-            .is_some_and(|check| check.is_revoked(&token.claims))
-        {
+        self.check_revocation(&token)?;
+        Ok(Verified::new(token))
+    }
+
+    fn check_revocation(&self, token: &Peek) -> Result<(), Refusal> {
+        let Some(check) = &self.0.revocation else {
+            return Ok(());
+        };
+        if check.is_revoked(&token.claims) {
             return Err(Refusal::Revoked);
         }
-        Ok(Verified::new(token))
+        if check.is_known() {
+            return Ok(());
+        }
+        Err(Refusal::Unavailable { retry_after_s: 1 })
     }
 
     fn check_algorithm(&self, token: &Peek) -> Result<(), Reason> {
@@ -400,7 +438,7 @@ fn newer_keys_may_help(reason: &Reason, token: &str) -> bool {
     }
 }
 
-fn system_time() -> i64 {
+pub(crate) fn system_time() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         // A clock before 1970 is unset; every token is then "not yet valid", which says so.
