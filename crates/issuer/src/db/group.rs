@@ -84,7 +84,9 @@ fn round(conn: &mut Conn, group: Vec<Waiting>) -> Result<Vec<Waiting>, ()> {
         .iter()
         .map(|waiting| waiting.ask.family.0.as_slice())
         .collect();
-    let read = conn.statement(READ, |client, statement| client.query(statement, &[&ids]));
+    let read = conn.statement(READ, true, |client, statement| {
+        client.query(statement, &[&ids])
+    });
     let mut found = match read.and_then(|rows| known(&rows)) {
         Ok(found) => found,
         Err(error) => return refuse(group, &error),
@@ -190,7 +192,7 @@ fn write(
     let revoked_ms: Vec<Option<i64>> = all()
         .map(|(_, c)| c.next.revoked.map(|_| c.now_ms))
         .collect();
-    let rows = conn.statement(WRITE, |client, statement| {
+    let rows = conn.statement(WRITE, false, |client, statement| {
         client.query(
             statement,
             &[

@@ -447,37 +447,39 @@ impl Tx for PostgresTx<'_, '_> {
 }
 
 impl Conn {
-    /// Runs one statement by itself, with lists as values. A connection that turns out to be gone before the
-    /// statement was sent is made anew; one that breaks under it leaves open whether it took effect.
+    /// Runs one statement by itself, with lists as values. Where it only reads (`reads`), a connection that turns out
+    /// to be gone is made anew; elsewhere one that breaks under the statement leaves open whether it took effect.
     pub(super) fn statement<T>(
         &mut self,
         sql: &str,
-        run: impl FnOnce(&mut Client, &Statement) -> Result<T, ::postgres::Error>,
+        reads: bool,
+        run: impl Fn(&mut Client, &Statement) -> Result<T, ::postgres::Error>,
     ) -> Result<T, StoreError> {
-        for last in [false, true] {
+        let mut last = false;
+        loop {
             let live = self.live()?;
-            if live.statements.contains_key(sql) {
-                break;
-            }
-            match live.client.prepare(sql) {
-                Ok(statement) => {
-                    live.statements.insert(sql.to_owned(), statement);
-                    break;
-                }
-                Err(error) if !last && (error.is_closed() || connection_lost(&error)) => {
+            let known = match live.statements.get(sql) {
+                Some(known) => Ok(known.clone()),
+                None => live.client.prepare(sql),
+            };
+            let prepared = known.is_ok();
+            let done = known.and_then(|statement| {
+                live.statements.insert(sql.to_owned(), statement.clone());
+                run(&mut live.client, &statement)
+            });
+            match done {
+                Ok(done) => return Ok(done),
+                // What was not even prepared had no effect.
+                Err(error)
+                    if !last
+                        && (reads || !prepared)
+                        && (error.is_closed() || connection_lost(&error)) =>
+                {
                     self.live = None;
+                    last = true;
                 }
                 Err(error) => return Err(failed(&self.place, &error.into())),
             }
         }
-        let (place, Some(live)) = (&self.place, &mut self.live) else {
-            return Err(gone(&self.place));
-        };
-        let statement = live
-            .statements
-            .get(sql)
-            .cloned()
-            .ok_or_else(|| gone(place))?;
-        run(&mut live.client, &statement).map_err(|error| failed(place, &error.into()))
     }
 }
