@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use tenure_core::{Failure, Heal};
+use tenure_diagnose::catalogue::Lang;
 use tenure_store::StoreError;
 
 /// The exit codes of the program (DESIGN §12).
@@ -37,6 +38,8 @@ pub struct Problem {
     pub place: Option<String>,
     /// What to do.
     pub fix: Option<String>,
+    /// The language it is said in.
+    pub lang: Lang,
 }
 
 impl Problem {
@@ -46,7 +49,15 @@ impl Problem {
             what: what.into(),
             place: None,
             fix: None,
+            lang: Lang::default(),
         }
+    }
+
+    /// Says that it is told in this language.
+    #[must_use]
+    pub fn in_lang(mut self, lang: Lang) -> Self {
+        self.lang = lang;
+        self
     }
 
     /// Says where it is.

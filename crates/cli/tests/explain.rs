@@ -70,6 +70,77 @@ fn what_is_not_known_is_said() {
     );
     let ran = home.run(&["explain"]);
     assert_eq!(ran.code, 2, "{ran:?}");
+    let ran = home.run(&["explain", "paarse olifanten", "--lang", "nl"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for part in [
+        "fout: van \"paarse olifanten\" is niets bekend",
+        "oplossing: probeer",
+    ] {
+        assert!(ran.err.contains(part), "{part}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_code_that_does_not_exist_leads_to_the_closest() {
+    let home = Home::new();
+    let ran = home.run(&["explain", "API99999"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for part in [
+        "no code \"API99999\"",
+        "API02999 Unrecognised Token Failure",
+    ] {
+        assert!(ran.err.contains(part), "{part}: {}", ran.err);
+    }
+    let ran = home.run(&["explain", "api", "99999", "--lang", "nl"]);
+    for part in ["er is geen code", "API02999 Onbekende tokenfout"] {
+        assert!(ran.err.contains(part), "{part}: {}", ran.err);
+    }
+    let found = home.run(&["explain", "API", "02002"]).ok().out;
+    assert!(found.starts_with("API02002 Token Expired\n"), "{found}");
+}
+
+#[test]
+fn what_is_no_failure_of_a_token_is_said() {
+    let home = Home::new();
+    let en = home.run(&["explain", "coupon", "expired"]).ok().out;
+    assert!(
+        en.contains("not a token failure") && !en.contains("API0"),
+        "{en}"
+    );
+    let nl = home
+        .run(&["explain", "coupon expired", "--lang", "nl"])
+        .ok()
+        .out;
+    assert!(nl.contains("geen tokenfout"), "{nl}");
+    let json = home
+        .run(&["explain", "coupon expired", "--json"])
+        .ok()
+        .json();
+    assert!(
+        json["other"].is_string() && json["found"] == serde_json::json!([]),
+        "{json}"
+    );
+    let both = home.run(&["explain", "404"]).ok().out;
+    assert!(
+        both.contains("not a token failure") && both.contains("API02021"),
+        "{both}"
+    );
+}
+
+#[test]
+fn a_symptom_is_found_in_another_language_than_the_answer_s() {
+    let home = Home::new();
+    let en = home.run(&["explain", "ik word steeds uitgelogd"]).ok().out;
+    assert!(en.contains("API02002 Token Expired"), "{en}");
+    let nl = home
+        .run(&["explain", "logged out after lunch", "--lang", "nl"])
+        .ok()
+        .out;
+    assert!(nl.contains("API02009 Vernieuwingstoken verlopen"), "{nl}");
+    assert!(
+        nl.contains("na de pauze uitgelogd") && nl.contains("kan betekenen:"),
+        "{nl}"
+    );
 }
 
 #[test]
@@ -132,6 +203,11 @@ fn pages_are_served_in_both_languages_and_can_be_searched() {
     assert!(!index.body.contains("<script"));
     let found = page("/error-codes?q=Signature+verification+failed");
     assert!(found.body.contains("It can mean"), "{}", found.body);
+    let other = page("/error-codes?q=coupon+expired");
+    assert!(other.body.contains("not a token failure"), "{}", other.body);
+    let close = page("/nl/error-codes?q=API99999");
+    assert!(close.body.contains("Er is geen code"), "{}", close.body);
+    assert!(close.body.contains("API02999"), "{}", close.body);
     let hostile = page("/error-codes?q=%3Cscript%3Ealert(1)%3C/script%3E");
     assert!(!hostile.body.contains("<script"), "{}", hostile.body);
     let nl = page("/nl/error-codes/API02009");

@@ -3,7 +3,7 @@
 use askama::Template;
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, html};
 use tenure_core::Code;
-use tenure_diagnose::catalogue::{self, Found, Lang};
+use tenure_diagnose::catalogue::{self, Found, Lang, Meaning};
 
 use super::place::{Place, Topic};
 use super::reason;
@@ -35,6 +35,8 @@ struct IndexPage<'a> {
     query: &'a str,
     /// The query was an address, and there is no such code; what was found is close to it.
     missing: bool,
+    /// What the query is about, when it is no failure of a token.
+    remark: Option<&'static str>,
     found: Vec<FoundLine>,
     groups: Vec<Group>,
 }
@@ -144,14 +146,19 @@ pub fn code(place: Place, code: Code) -> askama::Result<String> {
 ///
 /// # Errors
 /// When the template cannot be rendered.
-pub fn index(place: Place, query: &str, found: &[Found]) -> askama::Result<String> {
+pub fn index(place: Place, query: &str, meaning: &Meaning) -> askama::Result<String> {
     let lang = place.lang;
     let reasons = |found: &Found| found.hits.iter().map(|hit| reason(hit, lang)).collect();
-    let lines = found
+    let lines = meaning
+        .found
         .iter()
         .map(|found| found_line(place, found.code, reasons(found)))
         .collect();
-    listing(place, query, lines).render()
+    IndexPage {
+        remark: meaning.other,
+        ..listing(place, query, lines)
+    }
+    .render()
 }
 
 /// The page for an address that names no code: the search, and the codes whose names are closest.
@@ -184,6 +191,7 @@ fn listing(place: Place, query: &str, found: Vec<FoundLine>) -> IndexPage<'_> {
         search: (!place.files).then(|| place.link(lang, Topic::Index)),
         query,
         missing: false,
+        remark: None,
         found,
         groups: groups(place),
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tenure_core::Code;
-use tenure_diagnose::catalogue::{self, Lang};
+use tenure_diagnose::catalogue::{self, Lang, Meaning};
 
 use super::place::{Place, Topic};
 use super::{describe, html};
@@ -83,7 +83,10 @@ fn files() -> askama::Result<Vec<File>> {
             topic: Topic::Index,
             files: true,
         };
-        files.push((index.path().into(), html::index(index, "", &[])?));
+        files.push((
+            index.path().into(),
+            html::index(index, "", &Meaning::default())?,
+        ));
         for code in Code::ALL {
             let place = Place {
                 topic: Topic::Code(*code),

@@ -1,7 +1,7 @@
 //! Pages of codes in a terminal.
 
 use tenure_core::Code;
-use tenure_diagnose::catalogue::{self, Found, Lang};
+use tenure_diagnose::catalogue::{self, Lang, Meaning};
 
 use super::reason;
 use crate::output::Paint;
@@ -144,7 +144,7 @@ fn inline(line: &str, paint: Paint) -> String {
 }
 
 /// What was found for a query, and how to read on.
-pub fn found(query: &str, found: &[Found], lang: Lang, paint: Paint) -> Vec<String> {
+pub fn found(query: &str, meaning: &Meaning, lang: Lang, paint: Paint) -> Vec<String> {
     let (can_mean, read) = match lang {
         Lang::En => ("can mean:", "Read on with `tenure explain CODE`."),
         Lang::Nl => (
@@ -152,8 +152,17 @@ pub fn found(query: &str, found: &[Found], lang: Lang, paint: Paint) -> Vec<Stri
             "Lees verder met `tenure explain CODE --lang nl`.",
         ),
     };
-    let mut lines = vec![format!("{} {can_mean}", paint.bold(query))];
-    for one in found {
+    let mut lines = Vec::new();
+    if let Some(other) = meaning.other {
+        let said = wrap(&format!("{query}: {other}"), 0);
+        lines.extend(said.into_iter().map(|line| inline(&line, paint)));
+        if meaning.found.is_empty() {
+            return lines;
+        }
+        lines.push(String::new());
+    }
+    lines.push(format!("{} {can_mean}", paint.bold(query)));
+    for one in &meaning.found {
         lines.push(String::new());
         lines.push(format!(
             "{} {}",

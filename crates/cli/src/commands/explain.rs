@@ -13,15 +13,16 @@ use crate::output::Output;
 pub fn run(args: &args::Explain, out: Output) -> Outcome {
     let lang = args.lang.into();
     let query = args.query.join(" ");
-    let found = catalogue::search(&query, lang);
-    match &found[..] {
-        [] => Err(nothing(&query)),
+    let meaning = catalogue::search(&query, lang);
+    match &meaning.found[..] {
+        [] if meaning.other.is_none() => Err(nothing(&query, lang)),
         [one] if matches!(one.hits[..], [Hit::Code]) => page(one.code, lang, args.all, out),
         found if out.json => out.json(&json!({
             "query": query,
+            "other": meaning.other,
             "found": codes::found_json(found, lang),
         })),
-        found => lines(&terminal::found(&query, found, lang, out.out), out),
+        _ => lines(&terminal::found(&query, &meaning, lang, out.out), out),
     }
 }
 
@@ -38,11 +39,34 @@ fn lines(lines: &[String], out: Output) -> Outcome {
     out.line(lines.join("\n"))
 }
 
-fn nothing(query: &str) -> CommandError {
-    CommandError::new(
-        Exit::Failed,
-        Problem::new(format!("nothing is known of {query:?}")).fix(
-            "try fewer words, the server's own code, or a whole answer with `tenure classify --http FILE`",
+/// Nothing is known of it; what looks like a code of ours leads to the closest ones.
+fn nothing(query: &str, lang: Lang) -> CommandError {
+    let (what, fix) = match (catalogue::closest_to_unknown(query), lang) {
+        (Some(close), Lang::En) => (
+            format!("there is no code {query:?}"),
+            format!("look at the closest: {}", titles(&close, lang)),
         ),
-    )
+        (Some(close), Lang::Nl) => (
+            format!("er is geen code {query:?}"),
+            format!("kijk bij de dichtstbijzijnde: {}", titles(&close, lang)),
+        ),
+        (None, Lang::En) => (
+            format!("nothing is known of {query:?}"),
+            "try fewer words, the server's own code, or a whole answer with `tenure classify --http FILE`".to_owned(),
+        ),
+        (None, Lang::Nl) => (
+            format!("van {query:?} is niets bekend"),
+            "probeer minder woorden, de code van de server zelf, of een heel antwoord met `tenure classify --http BESTAND`"
+                .to_owned(),
+        ),
+    };
+    let problem = Problem::new(what).fix(fix).in_lang(lang);
+    CommandError::new(Exit::Failed, problem)
+}
+
+fn titles(codes: &[Code], lang: Lang) -> String {
+    const SHOWN: usize = 3;
+    let title = |code: &Code| format!("{code} {}", catalogue::title(*code, lang));
+    let titles: Vec<String> = codes.iter().take(SHOWN).map(title).collect();
+    titles.join(", ")
 }

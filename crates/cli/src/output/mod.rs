@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use tenure_diagnose::catalogue::Lang;
 
 use crate::args::ColorChoice;
 use crate::error::{CommandError, Outcome};
@@ -127,8 +128,12 @@ impl Output {
         if self.json && self.json(&error.json()).is_ok() {
             return;
         }
-        let word = self.err.style(AnsiColor::Red.on_default().bold(), "error");
         for problem in &error.problems {
+            let (word, fix_word) = match problem.lang {
+                Lang::En => ("error", "fix:"),
+                Lang::Nl => ("fout", "oplossing:"),
+            };
+            let word = self.err.style(AnsiColor::Red.on_default().bold(), word);
             match &problem.place {
                 Some(place) => self.note(format_args!(
                     "{word}: {}: {}",
@@ -138,7 +143,7 @@ impl Output {
                 None => self.note(format_args!("{word}: {}", problem.what)),
             }
             if let Some(fix) = &problem.fix {
-                self.note(format_args!("  {} {fix}", self.err.dim("fix:")));
+                self.note(format_args!("  {} {fix}", self.err.dim(fix_word)));
             }
         }
         if let Some(failure) = &error.failure {

@@ -2,6 +2,7 @@
 
 mod schema;
 mod search;
+mod symptoms;
 mod table;
 
 use tenure_core::Code;
@@ -9,7 +10,7 @@ use tenure_core::Code;
 use crate::name::distance;
 
 pub use schema::failure_schema;
-pub use search::{Found, Hit, search};
+pub use search::{Found, Hit, Meaning, closest_to_unknown, search};
 pub use table::{ServerError, server_errors};
 
 macro_rules! pages {

@@ -82,12 +82,13 @@ fn at(lang: Lang, topic: Topic) -> Place {
 fn index(lang: Lang, query: &str) -> Response {
     // Longer than any message: it is cut, not refused.
     let query: String = query.chars().take(QUERY_MAX).collect();
-    let found = catalogue::search(&query, lang);
-    with_form(html(codes::html::index(
-        at(lang, Topic::Index),
-        &query,
-        &found,
-    )))
+    let place = at(lang, Topic::Index);
+    let meaning = catalogue::search(&query, lang);
+    let close = catalogue::closest_to_unknown(&query);
+    with_form(html(match close.filter(|_| meaning.found.is_empty()) {
+        Some(close) => codes::html::unknown(place, &query, &close),
+        None => codes::html::index(place, &query, &meaning),
+    }))
 }
 
 fn code(admin: &Admin, lang: Lang, name: &str, headers: &HeaderMap) -> Response {
