@@ -176,10 +176,12 @@ impl Candidate {
         scores.max().unwrap_or_default()
     }
 
-    /// With the reasons that count, the strongest first.
+    /// With the reasons that count, the strongest first; what a server says comes before, as it tells codes apart.
     fn found(mut self, least: u32) -> Found {
-        self.reasons
-            .sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+        self.reasons.sort_by_key(|(score, hit)| {
+            let server = matches!(hit, Hit::Server(_));
+            (!server, std::cmp::Reverse(*score))
+        });
         let count = self
             .reasons
             .into_iter()
