@@ -149,7 +149,7 @@ impl From<Language> for tenure_diagnose::catalogue::Lang {
 pub enum Docs {
     /// Write the pages of all codes into a directory, as a site that needs no server
     Build {
-        /// Where to; made if it is not there, and an earlier build in it is replaced
+        /// Where to; made if it is not there; an earlier build in it is replaced
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         dir: PathBuf,
         /// Write into a directory that holds other files, too

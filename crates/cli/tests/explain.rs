@@ -188,6 +188,51 @@ fn the_site_is_written_and_reads_without_a_server() {
 }
 
 #[test]
+fn a_build_over_an_earlier_one_leaves_nothing_that_is_no_longer_made() {
+    let home = Home::new();
+    let dir = home.path().join("site");
+    let build = ["docs", "build", dir.to_str().expect("UTF-8")];
+    home.run(&build).ok();
+    // As a build of another layout would have left it.
+    for old in ["old/API02002.md", "error-codes/API02002/old.md", "outside"] {
+        home.write(&format!("site/{old}"), "old");
+    }
+    let outside = home.write("outside", "mine");
+    home.write("site/error-codes/API02002/notes.txt", "mine");
+    let list = dir.join("site-files.json");
+    let text = std::fs::read_to_string(&list).expect("the list");
+    let mut made: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let files = made["files"].as_array_mut().expect("names");
+    assert!(files.len() > 100, "{text}");
+    for old in [
+        "old/API02002.md",
+        "error-codes/API02002/old.md",
+        "../outside",
+        "gone.md",
+    ] {
+        files.push(old.into());
+    }
+    for force in [&[][..], &["--force"]] {
+        std::fs::write(&list, made.to_string()).expect("written");
+        home.write("site/old/API02002.md", "old");
+        home.run(&[&build[..], force].concat()).ok();
+        for gone in ["old", "error-codes/API02002/old.md"] {
+            assert!(!dir.join(gone).exists(), "{gone}");
+        }
+        let kept = [
+            "error-codes/API02002/notes.txt",
+            "outside",
+            "error-codes/API02002.md",
+        ];
+        for kept in kept {
+            assert!(dir.join(kept).exists(), "{kept}");
+        }
+        assert!(outside.exists());
+        assert_eq!(std::fs::read_to_string(&list).expect("the list"), text);
+    }
+}
+
+#[test]
 fn pages_are_served_in_both_languages_and_can_be_searched() {
     let home = Home::new();
     let up = home.up_example();

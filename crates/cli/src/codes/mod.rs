@@ -1,6 +1,7 @@
 //! The pages of the codes as people see them: in a terminal, as HTML on the admin address, as a static site.
 
 pub mod html;
+mod manifest;
 pub mod place;
 pub mod site;
 pub mod terminal;

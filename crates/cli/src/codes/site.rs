@@ -7,7 +7,7 @@ use tenure_core::Code;
 use tenure_diagnose::catalogue::{self, Lang, Meaning};
 
 use super::place::{Place, Topic};
-use super::{describe, html};
+use super::{describe, html, manifest};
 use crate::error::{CommandError, Exit, Problem};
 
 /// The style sheet of every page.
@@ -21,11 +21,11 @@ pub fn codes_json() -> Value {
     json!({ "codes": Code::ALL.iter().copied().map(describe).collect::<Vec<_>>() })
 }
 
-/// Writes the site; returns how many files there are. An earlier build is replaced; a directory with anything else
-/// is written into by `force` only, and its other files are left alone.
+/// Writes the site; returns how many files there are. An earlier build is replaced, with what it made and this one
+/// does not; a directory with anything else is written into by `force` only, and its other files are left alone.
 ///
 /// # Errors
-/// When the directory holds something else, a page cannot be rendered, or a file cannot be written.
+/// When the directory holds something else, a page cannot be rendered, or a file cannot be written or removed.
 pub fn build(dir: &Path, force: bool) -> Result<usize, CommandError> {
     if !force && !is_empty(dir) && !is_build(dir) {
         let problem = Problem::new("the directory is not empty and holds no earlier build")
@@ -37,6 +37,7 @@ pub fn build(dir: &Path, force: bool) -> Result<usize, CommandError> {
     }
     let files = files()
         .map_err(|error| CommandError::failed(format!("a page cannot be rendered: {error}")))?;
+    remove_stale(dir, &files)?;
     for (path, text) in &files {
         let path = dir.join(path);
         let written = path
@@ -50,13 +51,32 @@ pub fn build(dir: &Path, force: bool) -> Result<usize, CommandError> {
     Ok(files.len())
 }
 
+/// Removes what an earlier build made and this one does not. The new list is written last, so a build that was
+/// broken off is cleared by the next one.
+fn remove_stale(dir: &Path, files: &[File]) -> Result<(), CommandError> {
+    let made = manifest::read(dir).unwrap_or_default();
+    let stale = made
+        .iter()
+        .filter(|path| files.iter().all(|(made_now, _)| made_now != *path));
+    for path in stale {
+        manifest::remove(dir, path).map_err(|error| {
+            let path = dir.join(path);
+            CommandError::failed(format!("cannot remove {}: {error}", path.display()))
+        })?;
+    }
+    Ok(())
+}
+
 /// Also when it is not there, or no directory: then writing says what is wrong.
 fn is_empty(dir: &Path) -> bool {
     std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none())
 }
 
-/// An earlier build is known by its list of codes.
+/// An earlier build is known by the list of its files, or by its list of codes.
 fn is_build(dir: &Path) -> bool {
+    if manifest::read(dir).is_some() {
+        return true;
+    }
     std::fs::read_to_string(dir.join("codes.json"))
         .ok()
         .and_then(|text| serde_json::from_str::<Value>(&text).ok())
@@ -96,6 +116,8 @@ fn files() -> askama::Result<Vec<File>> {
             files.push((place.path().into(), html::code(place, *code)?));
         }
     }
+    let list = manifest::text(files.iter().map(|(path, _)| path.as_path()));
+    files.push((manifest::NAME.into(), list));
     Ok(files)
 }
 
@@ -147,6 +169,6 @@ mod tests {
             assert!(!text.contains("<script"), "{}", path.display());
         }
         assert!(looked_at.iter().all(|many| *many > 200), "{looked_at:?}");
-        assert_eq!(files.len(), 4 + 2 * (1 + 2 * Code::ALL.len()));
+        assert_eq!(files.len(), 5 + 2 * (1 + 2 * Code::ALL.len()));
     }
 }
