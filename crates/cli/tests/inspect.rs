@@ -89,6 +89,19 @@ fn mangled_tokens_are_recognised_as_what_they_are() {
 }
 
 #[test]
+fn what_nobody_can_decode_is_not_called_wrong() {
+    let home = Home::new();
+    let encrypted = "eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.QUJD.QUJD.QUJD.QUJD";
+    for given in ["ghp_0123456789abcdefghijklmnopqrstuvwxyzAB", encrypted] {
+        let ran = home.run_with(&["inspect", "-"], given);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.out.contains("cannot be decoded: It is"), "{}", ran.out);
+        assert!(!ran.out.contains("wrong:"), "{}", ran.out);
+        assert!(!ran.out.contains("public key"), "{}", ran.out);
+    }
+}
+
+#[test]
 fn a_token_on_the_command_line_is_warned_of() {
     let home = Home::new();
     let ran = home.run(&["inspect", TOKEN, "--at", "1795629260"]).ok();

@@ -86,11 +86,94 @@ fn times_are_judged_by_the_given_clock() {
 
     let report = with(|claims| claims["exp"] = json!(3_600));
     assert_eq!(main(&report).cause, "exp_is_duration");
+    assert!(main(&report).detail.contains("1 h"), "{report:#?}");
+    let report = with(|claims| claims["exp"] = json!(1));
+    assert_eq!(main(&report).cause, "exp_is_duration");
+    assert!(
+        main(&report).detail.contains("a time in 1970"),
+        "{report:#?}"
+    );
+    assert!(report.remarks.is_empty(), "{:?}", report.remarks);
+    assert_eq!(
+        report.summary,
+        "an access token whose `exp` is a time in 1970"
+    );
+    let report = with(|claims| {
+        claims["iat"] = json!(20);
+        claims["exp"] = json!(320);
+    });
+    assert!(main(&report).detail.contains("clock"), "{report:#?}");
     let report = with(|claims| claims["exp"] = json!("soon"));
     assert_eq!(main(&report).cause, "time_not_a_number");
     let report = with(|claims| claims["exp"] = json!((NOW + 240) * 1_000));
     assert!(report.failure.is_none());
     assert!(report.remarks[0].contains("milliseconds"), "{report:#?}");
+    assert!(report.remarks[0].contains("never ends"), "{report:#?}");
+    let report = with(|claims| claims["exp"] = json!((NOW - 240) * 1_000));
+    assert!(main(&report).detail.contains("milliseconds"), "{report:#?}");
+    let report = with(|claims| claims["exp"] = json!((NOW + 240) * 1_000_000));
+    assert!(report.remarks[0].contains("microseconds"), "{report:#?}");
+    assert_eq!(report.summary, "an access token that ends in 4 min");
+}
+
+#[test]
+fn what_cannot_be_decoded_is_called_by_its_name() {
+    for (given, name) in [
+        (
+            "ghp_0123456789abcdefghijklmnopqrstuvwxyzAB",
+            "a GitHub personal access token",
+        ),
+        (
+            "glpat-abcdefghijklmnopqrst",
+            "a GitLab personal access token",
+        ),
+        ("xoxb-1234567890-abcdefghijkl", "a Slack bot token"),
+        ("sk_live_abcdefghijklmnop", "a Stripe secret key"),
+        ("abcdefghijklmnop", "an opaque token"),
+    ] {
+        let report = look(given);
+        assert_eq!(report.summary, name);
+        let detail = &main(&report).detail;
+        assert!(
+            detail.contains("nothing in it can be decoded")
+                || detail.contains("Nothing in it can be decoded"),
+            "{detail}"
+        );
+    }
+    // {"alg":"dir","enc":"A256GCM"}
+    let head = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0";
+    let report = look(&format!("{head}..aaaa.bbbb.cccc"));
+    assert_eq!(report.summary, "an encrypted token (JWE)");
+    assert_eq!(main(&report).cause, "encrypted_token");
+    let report = look(&format!("{head}..aaaa.bbbb"));
+    assert_eq!(main(&report).cause, "truncated", "{report:#?}");
+}
+
+#[test]
+fn an_issuer_that_the_provider_s_tokens_name_is_no_difference() {
+    let tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+    let mut claims = access_claims();
+    claims["iss"] = json!(format!("https://sts.windows.net/{tenant}/"));
+    let token = Secret::new(sign(&claims));
+    let judged = |profile: &str, tenant: &str| {
+        let issuer = format!("https://login.microsoftonline.com/{tenant}/v2.0");
+        let given = Given {
+            issuer: Some(&issuer),
+            profile: tenure_diagnose::profile(profile),
+            ..given()
+        };
+        inspect(&token, &given)
+    };
+    let right = judged("entra-id", tenant);
+    assert!(right.failure.is_none(), "{right:#?}");
+    assert!(
+        right.remarks[0].contains("Microsoft Entra ID"),
+        "{:?}",
+        right.remarks
+    );
+    let other = judged("entra-id", "9188040d-6c67-4c5b-b112-36a304b66dad");
+    assert_eq!(main(&other).code, Code::WrongServer);
+    assert_eq!(main(&judged("oauth2", tenant)).code, Code::WrongServer);
 }
 
 #[test]
@@ -534,7 +617,7 @@ proptest! {
 
     #[test]
     fn whatever_it_is_there_is_an_answer(text in anything(), now_s in any::<i64>(), redact in any::<bool>()) {
-        let given = Given { now_s, redact, issuer: Some("https://id.example"), audience: Some("x"), keys: None };
+        let given = Given { now_s, redact, issuer: Some("https://id.example"), audience: Some("x"), ..Given::default() };
         let report = inspect(&Secret::new(text), &given);
         for failure in report.failure.iter().chain(&report.other_failures) {
             prop_assert!(!failure.cause.is_empty() && !failure.detail.is_empty());

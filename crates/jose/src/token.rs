@@ -22,7 +22,7 @@ pub enum Malformed {
         bytes: usize,
     },
     /// Not three parts.
-    #[error("the token has {found} parts separated by dots instead of 3{}", if *found == 5 { " (5 parts: an encrypted token, which only its audience can read)" } else { "" })]
+    #[error("the token has {found} part{} separated by dots instead of 3{}", if *found == 1 { "" } else { "s" }, if *found == 5 { " (5 parts: an encrypted token, which only its audience can read)" } else { "" })]
     Segments {
         /// How many there are.
         found: usize,

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 use tenure_core::Secret;
+use tenure_diagnose::inspect::Kind;
 use tenure_diagnose::inspect::{self, Given, Report, SignatureState};
 use tenure_diagnose::words::{relative, span, utc};
 use tenure_jose::{Jwk, JwkSet};
-use tenure_keeper::clock;
+use tenure_keeper::{SessionConfig, clock};
 
 use super::input;
 use crate::app::App;
@@ -32,13 +33,20 @@ pub async fn run(global: &Global, args: &args::Inspect, out: Output) -> Outcome 
         .as_deref()
         .map(|path| keys(path, from_stdin))
         .transpose()?;
-    let (token, own_issuer) = match &args.session {
+    let (token, config) = match &args.session {
         Some(name) => held(&App::load(global, out)?, name).await?,
         None => (given(args.token.as_deref(), out)?, None),
     };
+    let own = config.as_ref().map(|config| config.endpoints.known());
+    let own_issuer = own.and_then(|server| server.issuer.as_deref());
     let given = Given {
         now_s: args.at.unwrap_or_else(|| clock::wall().0.div_euclid(1_000)),
-        issuer: args.issuer.as_deref().or(own_issuer.as_deref()),
+        issuer: args.issuer.as_deref().or(own_issuer),
+        // An issuer that was named is meant to the letter.
+        profile: config
+            .as_ref()
+            .filter(|_| args.issuer.is_none())
+            .map(|config| &*config.profile),
         audience: args.audience.as_deref(),
         keys: keys.as_ref(),
         redact: args.redact,
@@ -97,16 +105,15 @@ fn piped() -> Outcome<Secret> {
     Ok(Secret::new(text))
 }
 
-/// The access token of a session as it is stored, and the issuer that is configured. Nothing is refreshed.
-async fn held(app: &App, name: &str) -> Outcome<(Secret, Option<String>)> {
+/// The access token of a session as it is stored, and its configuration. Nothing is refreshed.
+async fn held(app: &App, name: &str) -> Outcome<(Secret, Option<SessionConfig>)> {
     let config = app.spec(name)?.config.clone();
-    let issuer = config.endpoints.known().issuer.clone();
-    let keeper = app.open_keeper(vec![config], false).await?;
+    let keeper = app.open_keeper(vec![config.clone()], false).await?;
     let session = keeper.session(name).ok_or_else(|| super::lost(name))?;
     let token = session.snapshot().token.clone();
     keeper.shutdown().await;
     match token {
-        Some(token) => Ok((Secret::new(token.secret.expose()), issuer)),
+        Some(token) => Ok((Secret::new(token.secret.expose()), Some(config))),
         None => Err(CommandError::new(
             Exit::NeedsLogin,
             Problem::new(format!("session {name} holds no token"))
@@ -209,10 +216,17 @@ fn members(title: &str, object: &Map<String, Value>, report: &Report, paint: Pai
             .iter()
             .find(|time| time.claim == name && title == "claims");
         let shown = match time {
-            Some(time) => format!("{}, {}", utc(time.at_s), relative(time.in_s)),
+            Some(time) => {
+                let at = format!("{}, {}", utc(time.at_s), relative(time.in_s));
+                // A number in another unit than seconds is shown as it stands there.
+                match value.as_i64().filter(|number| *number != time.at_s) {
+                    Some(number) => format!("{number}, taken as {at}"),
+                    None => at,
+                }
+            }
             None => plain(value),
         };
-        let words = match meaning(title, name, value) {
+        let words = match meaning(title, name, value, report.kind) {
             Some(words) => paint.dim(format!("  ({words})")),
             None => String::new(),
         };
@@ -225,7 +239,7 @@ fn members(title: &str, object: &Map<String, Value>, report: &Report, paint: Pai
 }
 
 /// What a member means, where its name or value does not say it.
-fn meaning(title: &str, name: &str, value: &Value) -> Option<&'static str> {
+fn meaning(title: &str, name: &str, value: &Value, kind: Kind) -> Option<&'static str> {
     if title == "claims" {
         return Some(match name {
             "iss" => "who issued it",
@@ -239,6 +253,15 @@ fn meaning(title: &str, name: &str, value: &Value) -> Option<&'static str> {
             "auth_time" => "last login",
             "jti" => "its own name",
             "sid" => "its session",
+            _ => return None,
+        });
+    }
+    if kind == Kind::EncryptedToken {
+        return Some(match name {
+            "alg" => "how the key of its content is protected",
+            "enc" => "how its content is encrypted",
+            "kid" => "the key it is encrypted for",
+            "cty" => "what is inside",
             _ => return None,
         });
     }
@@ -305,7 +328,12 @@ fn verdict(report: &Report, paint: Paint) -> Vec<String> {
         .enumerate()
     {
         lines.push(String::new());
-        let word = if at == 0 { "wrong" } else { "also" };
+        let word = match (at, one.cause.as_str()) {
+            // That is no fault of such a token.
+            (0, "opaque_token" | "encrypted_token") => "cannot be decoded",
+            (0, _) => "wrong",
+            _ => "also",
+        };
         lines.push(format!("{} {}", paint.bold(format!("{word}:")), one.detail));
         lines.extend(
             failure::block(one, paint, None)

@@ -30,7 +30,8 @@ pub struct Around<'a> {
 pub fn times(peek: &Result<Peek, Malformed>, around: &Around<'_>) -> Check {
     let check = match peek {
         Ok(peek) => by_claims(peek, around),
-        Err(Malformed::Segments { found: 1 }) => opaque(around),
+        Err(Malformed::Segments { found: 1 }) => opaque("opaque", around),
+        Err(Malformed::Segments { found: 5 }) => opaque("encrypted for the API", around),
         Err(malformed) => Check::warn(CheckId::Token, format!("it is no usual JWT: {malformed}")),
     };
     match peek {
@@ -49,16 +50,13 @@ fn words(seconds: i64) -> String {
     span(seconds.unsigned_abs())
 }
 
-fn opaque(around: &Around<'_>) -> Check {
+fn opaque(kind: &str, around: &Around<'_>) -> Check {
     match around.left_s {
         Some(left) if left <= 0 => expired(-left, "store", around),
-        Some(left) => Check::ok(CheckId::Token, format!("opaque; ends in {}", words(left))),
-        None => Check::ok(
-            CheckId::Token,
-            "opaque; nobody says when it ends".to_owned(),
-        ),
+        Some(left) => Check::ok(CheckId::Token, format!("{kind}; ends in {}", words(left))),
+        None => Check::ok(CheckId::Token, format!("{kind}; nobody says when it ends")),
     }
-    .fact("kind", "opaque", "token")
+    .fact("kind", kind, "token")
 }
 
 fn by_claims(peek: &Peek, around: &Around<'_>) -> Check {

@@ -86,15 +86,7 @@ fn form(anatomy: &Anatomy<'_>, text: &str, pieces: &[&str]) -> Option<Wrong> {
         );
     }
     if header.contains_key("enc") {
-        let what = if anatomy.parts == 5 {
-            "It is an encrypted token (JWE): only its audience can read it. For a client that is as it should be.".to_owned()
-        } else {
-            format!(
-                "It is an encrypted token (JWE) with {} of 5 parts: the rest was cut off.",
-                anatomy.parts
-            )
-        };
-        return Some(("encrypted_token", what, Some(Kind::EncryptedToken)));
+        return Some(encrypted(anatomy.parts));
     }
     match anatomy.parts {
         1 => wrong(
@@ -112,6 +104,26 @@ fn form(anatomy: &Anatomy<'_>, text: &str, pieces: &[&str]) -> Option<Wrong> {
         3 => three(anatomy, text, pieces),
         parts => too_many(parts, pieces),
     }
+}
+
+fn encrypted(parts: usize) -> Wrong {
+    let (cause, what) = match parts {
+        5 => (
+            "encrypted_token",
+            "It is an encrypted token (JWE, 5 parts): its claims, and so its times, can be read only with the key of \
+             whom it is for, as a rule the API. Nothing but its header can be decoded here; a client needs no more."
+                .to_owned(),
+        ),
+        0..5 => (
+            "truncated",
+            format!("It is an encrypted token (JWE) with {parts} of 5 parts: the rest was cut off."),
+        ),
+        _ => (
+            "too_many_parts",
+            format!("It is an encrypted token (JWE) with {parts} parts; it should have 5."),
+        ),
+    };
+    (cause, what, Some(Kind::EncryptedToken))
 }
 
 fn too_many(parts: usize, pieces: &[&str]) -> Option<Wrong> {
@@ -269,7 +281,7 @@ fn headless(anatomy: &Anatomy<'_>, text: &str, pieces: &[&str]) -> Option<Wrong>
     }
     Some((
         "opaque_token",
-        "It is no JWT (those begin with `eyJ` and have two dots): an opaque token or a word. Only its server can say what it is worth.".to_owned(),
+        "It is no JWT (those begin with `eyJ` and have two dots): an opaque token or a word. Nothing in it can be decoded; only its server can say whose it is, what it allows and when it ends.".to_owned(),
         Some(Kind::OpaqueToken),
     ))
 }

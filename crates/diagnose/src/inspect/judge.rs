@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 use tenure_core::{Class, Code, Failure, Heal, Who};
 
-use super::times::Times;
+use super::times::{self, Times};
 use super::{Given, Kind, issuer, show};
-use crate::words::{relative, span, utc};
+use crate::words::{relative, rfc3339, span, utc};
 
 /// A clock this far ahead is no accident of rounding, in seconds.
 pub(super) const USUAL_LEEWAY_S: i64 = 60;
@@ -15,6 +15,8 @@ const LONG_S: i64 = 86_400;
 const SHORT_S: i64 = 60;
 /// A key's name with so few characters looks like one that somebody typed.
 const SHORT_NAME: usize = 4;
+/// A year of the calendar's mean length, in seconds.
+const YEAR_S: i64 = 31_556_952;
 const MOST_SHOWN: usize = 5;
 /// Causes of [`kind`].
 const KINDS: [&str; 5] = [
@@ -118,7 +120,11 @@ pub(super) fn header(header: &Map<String, Value>, remarks: &mut Vec<String>) -> 
     })
 }
 
-pub(super) fn issuer(claims: &Map<String, Value>, given: &Given<'_>) -> Option<Failure> {
+pub(super) fn issuer(
+    claims: &Map<String, Value>,
+    given: &Given<'_>,
+    remarks: &mut Vec<String>,
+) -> Option<Failure> {
     let wanted = given.issuer?;
     let Some(found) = claims.get("iss").and_then(Value::as_str) else {
         return Some(wrong_server(
@@ -130,6 +136,18 @@ pub(super) fn issuer(claims: &Map<String, Value>, given: &Given<'_>) -> Option<F
     if differences.is_empty() {
         return None;
     }
+    if let Some(profile) = given.profile.filter(|own| own.issues_as(wanted, found)) {
+        remarks.push(format!(
+            "its issuer is {}, as in some tokens of {}",
+            quoted(found, given),
+            profile.title
+        ));
+        return None;
+    }
+    let source = match given.profile {
+        Some(_) => "configuration",
+        None => "command line",
+    };
     let detail = format!(
         "It was issued by {}, not by {}. They differ in {}.",
         quoted(found, given),
@@ -138,7 +156,7 @@ pub(super) fn issuer(claims: &Map<String, Value>, given: &Given<'_>) -> Option<F
     );
     let failure = wrong_server("issuer_differs", detail)
         .with_evidence("iss", plain(found, given), "token")
-        .with_evidence("issuer", plain(wanted, given), "command line");
+        .with_evidence("issuer", plain(wanted, given), source);
     Some(failure)
 }
 
@@ -244,29 +262,70 @@ fn skew(ahead: i64) -> Failure {
 }
 
 fn expired(times: &Times, exp: i64, now: i64) -> Failure {
-    let (cause, detail) = if times.exp_is_duration {
-        (
-            "exp_is_duration",
-            format!(
-                "`exp` is a length of time ({}), where an instant is expected: servers read it as long past.",
-                span(exp.unsigned_abs())
-            ),
-        )
+    let renew = (Heal::Refresh, Who::Tenure);
+    let (cause, detail, heal) = if times.exp_is_duration {
+        // Every token of this server is like that: no refresh brings a better one.
+        let heal = (Heal::FixConfig, Who::ServerAdmin);
+        ("exp_is_duration", no_instant(times, exp), heal)
     } else {
-        (
-            "expired",
-            format!("It expired {}.", ago(now.saturating_sub(exp))),
-        )
+        let ago = ago(now.saturating_sub(exp));
+        let detail = match times.unit_of("exp") {
+            None => format!("It expired {ago}."),
+            Some(unit) => format!(
+                "It expired {ago}, if its `exp` is meant in {unit}; servers that read it as seconds let it never end."
+            ),
+        };
+        ("expired", detail, renew)
     };
     fail(
         Code::TokenExpired,
         Class::AccessExpired,
         cause,
-        (Heal::Refresh, Who::Tenure),
+        heal,
         detail,
     )
     .with_evidence("exp", utc(exp), "token")
     .with_evidence("now", utc(now), "local clock")
+}
+
+/// An `exp` before there were such tokens.
+fn no_instant(times: &Times, exp: i64) -> String {
+    let why = match times.iat {
+        Some(iat) if iat < times::INSTANT_FROM => {
+            "so is `iat`, and probably the clock of whoever issued it was not set".to_owned()
+        }
+        _ if exp > 0 => format!(
+            "probably a length of time ({}) or another unit stands where seconds since 1970 belong, or the clock of \
+             whoever issued it was not set",
+            span(exp.unsigned_abs())
+        ),
+        _ => "probably a value was missing where it was made, or its clock was not set".to_owned(),
+    };
+    format!(
+        "`exp` is {exp}, a time in {} ({}): {why}. Servers read it as long past.",
+        year(exp),
+        utc(exp)
+    )
+}
+
+/// The year of an instant near 1970.
+fn year(at_s: i64) -> String {
+    let date = rfc3339(at_s).unwrap_or_default();
+    date.split('-').next().unwrap_or_default().to_owned()
+}
+
+/// What becomes of a time that is in another unit than seconds.
+fn in_other_unit(claim: &str, number: i64, unit: &str) -> String {
+    let year = number / YEAR_S + 1_970;
+    let then = match claim {
+        "exp" => "the token never ends for them",
+        "nbf" => "strict ones refuse the token as not yet valid",
+        _ => "strict ones refuse the token as issued in the future",
+    };
+    format!(
+        "`{claim}` is in {unit} where seconds belong: servers read it as about the year {year}, so {then}; here it is \
+         taken as it is meant"
+    )
 }
 
 /// What is odd about the times and not wrong.
@@ -278,16 +337,15 @@ pub(super) fn odd_times(kind: Kind, times: &Times, now: i64, remarks: &mut Vec<S
             span(ahead.unsigned_abs())
         ));
     }
-    for claim in &times.in_milliseconds {
-        remarks.push(format!(
-            "`{claim}` is in milliseconds; servers expect seconds and read it as thousands of years ahead"
-        ));
+    for (claim, number, unit) in &times.in_other_units {
+        remarks.push(in_other_unit(claim, *number, unit));
     }
     if times.exp.is_none() && times.unreadable.is_empty() {
         remarks.push("it has no end (`exp`): only its server can end it".to_owned());
     }
     let access = matches!(kind, Kind::AccessToken | Kind::Jwt);
     match times.lifetime_s() {
+        _ if times.exp_is_duration => {}
         Some(life) if life <= 0 => {
             remarks.push("it ends before it was issued: its times contradict each other".to_owned());
         }
@@ -307,7 +365,8 @@ pub(super) fn odd_times(kind: Kind, times: &Times, now: i64, remarks: &mut Vec<S
 pub(super) fn summary(kind: Kind, times: &Times, failures: &[Failure], now: i64) -> String {
     let what = kind.words();
     if times.exp_is_duration {
-        return format!("{what} whose `exp` is no instant");
+        let exp = times.exp.unwrap_or_default();
+        return format!("{what} whose `exp` is a time in {}", year(exp));
     }
     let validity = match (times.nbf, times.exp) {
         (_, Some(exp)) if exp <= now => format!("expired {}", ago(now.saturating_sub(exp))),

@@ -44,7 +44,7 @@ impl Kind {
             Kind::DpopProof => "a DPoP proof",
             Kind::ClientAssertion => "a client assertion",
             Kind::Jwt => "a token",
-            Kind::EncryptedToken => "an encrypted token",
+            Kind::EncryptedToken => "an encrypted token (JWE)",
             Kind::OpaqueToken => "an opaque token",
             Kind::ApiKey => "an API key",
             Kind::ClientSecret => "a client secret",

@@ -21,6 +21,8 @@ use serde_json::{Map, Value};
 use tenure_core::{Failure, Heal, Secret, Who};
 use tenure_jose::JwkSet;
 
+use crate::Profile;
+
 use anatomy::Anatomy;
 pub use kind::Kind;
 use repair::Peeled;
@@ -41,6 +43,8 @@ pub struct Given<'a> {
     pub audience: Option<&'a str>,
     /// The server's public keys.
     pub keys: Option<&'a JwkSet>,
+    /// The kind of server: some name other issuers than their own in their tokens.
+    pub profile: Option<&'a Profile>,
     /// Hide values that are no times and no names of machines, keys or the token.
     pub redact: bool,
 }
@@ -128,18 +132,24 @@ pub fn inspect(input: &Secret, given: &Given<'_>) -> Report {
                 input.len()
             ),
         );
-        return bare(input, 0, vec![flaw], Kind::NoToken);
+        return bare(input, 0, vec![flaw], Kind::NoToken, None);
     }
     let peeled = repair::peel(input);
     let parts = peeled.text.expose().split('.').count();
     match peeled.kind {
-        Some(kind) => bare(input, parts, peeled.flaws, kind),
+        Some(kind) => bare(input, parts, peeled.flaws, kind, peeled.name),
         None => readable(input, peeled, given),
     }
 }
 
 /// Nothing to take apart.
-fn bare(input: &Secret, parts: usize, flaws: Vec<Flaw>, kind: Kind) -> Report {
+fn bare(
+    input: &Secret,
+    parts: usize,
+    flaws: Vec<Flaw>,
+    kind: Kind,
+    name: Option<&'static str>,
+) -> Report {
     let failures = flaw_failures(&flaws, None);
     let (failure, other_failures) = split(failures);
     Report {
@@ -150,7 +160,7 @@ fn bare(input: &Secret, parts: usize, flaws: Vec<Flaw>, kind: Kind) -> Report {
             .unwrap_or_default(),
         bytes: input.len(),
         parts,
-        summary: kind.words().to_owned(),
+        summary: name.unwrap_or(kind.words()).to_owned(),
         flaws,
         header: None,
         claims: None,
@@ -185,7 +195,7 @@ fn readable(input: &Secret, peeled: Peeled, given: &Given<'_>) -> Report {
     let (signature, key_failure) = signature::check(text, &anatomy, given.keys);
     failures.extend(key_failure);
     if anatomy.claims.is_some() {
-        failures.extend(judge::issuer(&claims, given));
+        failures.extend(judge::issuer(&claims, given, &mut remarks));
         failures.extend(judge::audience(&claims, given));
         failures.extend(judge::times(&times, now));
         judge::odd_times(kind, &times, now, &mut remarks);
@@ -226,6 +236,10 @@ fn readable(input: &Secret, peeled: Peeled, given: &Given<'_>) -> Report {
 
 fn kind_of(anatomy: &Anatomy<'_>) -> (Kind, &'static str) {
     match (anatomy.kind, &anatomy.header, &anatomy.claims) {
+        (Some(Kind::EncryptedToken), _, _) => (
+            Kind::EncryptedToken,
+            "its header names an encryption (`enc`)",
+        ),
         (Some(kind), _, _) => (kind, "by its form"),
         (None, header, Some(claims)) => kind::of(header.as_ref().unwrap_or(&Map::new()), claims),
         (None, _, None) => (Kind::Jwt, "its payload cannot be read"),

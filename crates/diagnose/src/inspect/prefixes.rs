@@ -46,6 +46,7 @@ const KNOWN: &[Known] = &[
     known("ghs_", "a GitHub App installation token", Access),
     known("ghr_", "a GitHub refresh token", Refresh),
     known("glpat-", "a GitLab personal access token", Access),
+    known("glptt-", "a GitLab pipeline trigger token", Access),
     known("gldt-", "a GitLab deploy token", Access),
     known("gloas-", "a GitLab OAuth application secret", Secret),
     known("glrt-", "a GitLab runner token", Key),
@@ -96,6 +97,12 @@ const KNOWN: &[Known] = &[
     known("pat-na1-", "a HubSpot private app token", Access),
     known("pat-eu1-", "a HubSpot private app token", Access),
     known("ATATT", "an Atlassian API token", Key),
+    known("dckr_pat_", "a Docker personal access token", Access),
+    known("hf_", "a Hugging Face access token", Access),
+    known("figd_", "a Figma personal access token", Access),
+    known("lin_api_", "a Linear API key", Key),
+    known("glsa_", "a Grafana service account token", Access),
+    known("sk-ant-", "an Anthropic API key", Key),
     known("sk-", "an API key", Key),
 ];
 

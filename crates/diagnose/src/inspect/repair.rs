@@ -15,8 +15,8 @@ const MOST_LAYERS: usize = 12;
 pub(super) enum Found {
     /// Undone; look at the rest.
     Repaired(Flaw, Secret),
-    /// This is what it is.
-    Final(Flaw, Kind),
+    /// This is what it is, and its name with the article where it has one.
+    Final(Flaw, Kind, Option<&'static str>),
 }
 
 impl Found {
@@ -39,7 +39,15 @@ impl Found {
         reason = "every step ends by saying this or nothing"
     )]
     pub(super) fn last(cause: &'static str, text: impl Into<String>, kind: Kind) -> Option<Self> {
-        Some(Found::Final(Flaw::new(cause, text), kind))
+        Some(Found::Final(Flaw::new(cause, text), kind, None))
+    }
+
+    /// The same, under its own name.
+    pub(super) fn named(mut self, own: &'static str) -> Self {
+        if let Found::Final(_, _, name) = &mut self {
+            *name = Some(own);
+        }
+        self
     }
 }
 
@@ -51,6 +59,8 @@ pub(super) struct Peeled {
     pub(super) text: Secret,
     /// Set when it is no JWT, whatever is done.
     pub(super) kind: Option<Kind>,
+    /// What it is called then, with its article.
+    pub(super) name: Option<&'static str>,
 }
 
 type Step = fn(&str) -> Option<Found>;
@@ -81,6 +91,7 @@ pub(super) fn peel(input: &Secret) -> Peeled {
         flaws: Vec::new(),
         text: input.clone(),
         kind: None,
+        name: None,
     };
     for _ in 0..MOST_LAYERS {
         match STEPS.iter().find_map(|step| step(peeled.text.expose())) {
@@ -90,9 +101,9 @@ pub(super) fn peel(input: &Secret) -> Peeled {
                 }
                 peeled.text = rest;
             }
-            Some(Found::Final(flaw, kind)) => {
+            Some(Found::Final(flaw, kind, name)) => {
                 peeled.flaws.push(flaw);
-                peeled.kind = Some(kind);
+                (peeled.kind, peeled.name) = (Some(kind), name);
                 return peeled;
             }
             None => return peeled,

@@ -336,11 +336,12 @@ pub(super) fn known_prefix(text: &str) -> Option<Found> {
     }
     let known = prefixes::find(text)?;
     let (what, prefix) = (known.what, known.prefix);
-    match known.sort {
+    let found = match known.sort {
         Sort::Access => Found::last(
             "opaque_token",
             format!(
-                "It is no JWT but {what} (`{prefix}…`): only its server can say what it is worth."
+                "It is {what} (`{prefix}…`). It is no JWT and nothing in it can be decoded: only its server can say \
+                 whose it is, what it allows and when it ends."
             ),
             Kind::OpaqueToken,
         ),
@@ -354,7 +355,9 @@ pub(super) fn known_prefix(text: &str) -> Option<Found> {
         ),
         Sort::Key => Found::last(
             "api_key",
-            format!("It is {what} (`{prefix}…`), not an access token."),
+            format!(
+                "It is {what} (`{prefix}…`), not an access token, and nothing in it can be decoded."
+            ),
             Kind::ApiKey,
         ),
         Sort::Secret => Found::last(
@@ -365,5 +368,6 @@ pub(super) fn known_prefix(text: &str) -> Option<Found> {
             ),
             Kind::ClientSecret,
         ),
-    }
+    };
+    found.map(|found| found.named(what))
 }

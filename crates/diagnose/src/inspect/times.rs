@@ -8,9 +8,12 @@ use super::show;
 use crate::words::{relative, rfc3339, span};
 
 /// Below this a number is a length of time, not an instant: 10^9 s after 1970 is 2001.
-const INSTANT_FROM: i64 = 1_000_000_000;
+pub(super) const INSTANT_FROM: i64 = 1_000_000_000;
 /// Above this it is in milliseconds: 10^11 s after 1970 is the year 5138.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
+/// The same for the next units.
+const MICROSECONDS_FROM: i64 = MILLISECONDS_FROM * 1_000;
+const NANOSECONDS_FROM: i64 = MICROSECONDS_FROM * 1_000;
 /// Tenure refreshes no earlier than this before the end.
 const EARLIEST_BEFORE_END_S: i64 = 3_600;
 
@@ -50,8 +53,8 @@ pub(super) struct Times {
     pub(super) exp_is_duration: bool,
     /// Claims that are no numbers.
     pub(super) unreadable: Vec<&'static str>,
-    /// Claims that were in milliseconds.
-    pub(super) in_milliseconds: Vec<&'static str>,
+    /// Claims that were not in seconds: which, the number, and the unit it seems to be in.
+    pub(super) in_other_units: Vec<(&'static str, i64, &'static str)>,
 }
 
 impl Times {
@@ -60,9 +63,7 @@ impl Times {
         times.iat = times.seconds(claims, "iat");
         times.nbf = times.seconds(claims, "nbf");
         times.exp = times.seconds(claims, "exp");
-        times.exp_is_duration = times
-            .exp
-            .is_some_and(|exp| (1..INSTANT_FROM).contains(&exp));
+        times.exp_is_duration = times.exp.is_some_and(|exp| exp < INSTANT_FROM);
         times
     }
 
@@ -72,19 +73,35 @@ impl Times {
             self.unreadable.push(claim);
             return None;
         };
-        if number > MILLISECONDS_FROM {
-            self.in_milliseconds.push(claim);
-            return Some(number / 1_000);
+        let (divisor, unit) = unit(number);
+        if divisor > 1 {
+            self.in_other_units.push((claim, number, unit));
         }
-        Some(number)
+        Some(number / divisor)
+    }
+
+    /// The unit a claim is in, where that is not seconds.
+    pub(super) fn unit_of(&self, claim: &str) -> Option<&'static str> {
+        let found = self.in_other_units.iter().find(|(name, ..)| *name == claim);
+        found.map(|(_, _, unit)| *unit)
     }
 
     /// How long it lives from its issue.
     pub(super) fn lifetime_s(&self) -> Option<i64> {
         if self.exp_is_duration {
-            return self.exp;
+            return self.exp.filter(|exp| *exp > 0);
         }
         Some(self.exp?.saturating_sub(self.iat.or(self.nbf)?))
+    }
+}
+
+/// How many of a number's units make a second, and what the unit is called.
+fn unit(number: i64) -> (i64, &'static str) {
+    match number {
+        ..=MILLISECONDS_FROM => (1, "seconds"),
+        ..=MICROSECONDS_FROM => (1_000, "milliseconds"),
+        ..=NANOSECONDS_FROM => (1_000_000, "microseconds"),
+        _ => (1_000_000_000, "nanoseconds"),
     }
 }
 
@@ -104,11 +121,7 @@ pub(super) fn list(claims: &Map<String, Value>, now: i64) -> Vec<Time> {
         .iter()
         .filter_map(|claim| {
             let number = number(claims.get(*claim)?)?;
-            let at_s = if number > MILLISECONDS_FROM {
-                number / 1_000
-            } else {
-                number
-            };
+            let at_s = number / unit(number).0;
             (at_s >= INSTANT_FROM).then(|| Time {
                 claim,
                 at_s,

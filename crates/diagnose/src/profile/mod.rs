@@ -1,5 +1,6 @@
 //! Provider profiles: data that says how one kind of server speaks and behaves (DESIGN §8).
 
+mod issuers;
 mod parse;
 mod recognise;
 mod shape;
@@ -29,6 +30,8 @@ pub struct Profile {
     pub json: JsonNames,
     /// Whether a discovery document (OpenID Connect or RFC 8414) is to be fetched from the issuer.
     pub discovery: bool,
+    /// Issuers that tokens may name beside the server's own; `{tenant}` stands for the id of a tenant.
+    pub token_issuers: Vec<String>,
     /// Endpoint templates, used where discovery does not answer.
     pub endpoints: Endpoints,
     /// Client authentication methods in order of preference; the first is the default.

@@ -10,7 +10,8 @@ use toml::de::DeTable;
 
 use super::recognise::RawRecognise;
 use super::{
-    AuthMethod, Claim, DialectName, Endpoints, Flow, JsonNames, Lifetimes, Profile, Rotation, shape,
+    AuthMethod, Claim, DialectName, Endpoints, Flow, JsonNames, Lifetimes, Profile, Rotation,
+    issuers, shape,
 };
 
 /// Why a profile cannot be used: everything that is wrong with it, in the order of the file; never empty.
@@ -56,6 +57,8 @@ struct Raw {
     json: Option<Spanned<JsonNames>>,
     #[serde(default)]
     discovery: bool,
+    #[serde(default)]
+    token_issuers: Vec<Spanned<String>>,
     #[serde(default)]
     endpoints: RawEndpoints,
     client_auth: Vec<AuthMethod>,
@@ -160,6 +163,16 @@ fn checked(raw: Raw, at: &Place<'_>) -> Profile {
             );
         }
     }
+    for issuer in &raw.token_issuers {
+        if !issuers::is_issuer(issuer.get_ref()) {
+            at.note(
+                issuer.span(),
+                "token_issuers",
+                &format!("{:?} cannot be an issuer", issuer.get_ref()),
+                "Write what `iss` of a token says; `{tenant}` may stand in it for a tenant's id",
+            );
+        }
+    }
     let claims: Vec<Claim> = raw
         .claims
         .into_iter()
@@ -181,6 +194,11 @@ fn checked(raw: Raw, at: &Place<'_>) -> Profile {
         dialect: raw.dialect,
         json: raw.json.map(Spanned::into_inner).unwrap_or_default(),
         discovery: raw.discovery,
+        token_issuers: raw
+            .token_issuers
+            .into_iter()
+            .map(Spanned::into_inner)
+            .collect(),
         client_auth: raw.client_auth,
         flows: raw.flows,
         retry_unknown: raw.retry_unknown,

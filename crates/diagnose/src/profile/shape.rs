@@ -64,6 +64,7 @@ const PROFILE: &[Key] = &[
     may("aliases", Shape::Texts),
     may("json", Shape::Table(JSON)),
     may("discovery", Shape::Flag),
+    may("token_issuers", Shape::Texts),
     may("endpoints", Shape::Table(ENDPOINTS)),
     may("lifetimes", Shape::Table(LIFETIMES)),
     may("refused_statuses", Shape::Numbers(u16::MAX as i64)),

@@ -106,6 +106,13 @@ fn origin(patient: &Patient<'_>, found: &Found, peek: Option<&Peek>) -> Check {
             .map(|metadata| metadata.issuer.clone())
             .or_else(|| found.server.issuer.clone())
     };
+    // Some servers name another issuer than their own in their tokens.
+    let issuer = issuer.filter(|own| {
+        let profile = &patient.config.profile;
+        !peek
+            .iss()
+            .is_some_and(|found| profile.issues_as(own, found))
+    });
     let upstream = patient.config.upstream.as_ref();
     judge::origin(peek, issuer.as_deref(), upstream.map(url::Url::as_str))
 }
