@@ -230,6 +230,11 @@ fn a_build_over_an_earlier_one_leaves_nothing_that_is_no_longer_made() {
         assert!(outside.exists());
         assert_eq!(std::fs::read_to_string(&list).expect("the list"), text);
     }
+    // A build that left no list had Markdown beside its pages.
+    std::fs::remove_file(&list).expect("removed");
+    let old = home.write("site/nl/error-codes/API02002/API02002.md", "old");
+    home.run(&[&build[..], &["--force"]].concat()).ok();
+    assert!(!old.exists() && dir.join("nl/error-codes/API02002/index.html").exists());
 }
 
 #[test]

@@ -54,7 +54,11 @@ pub fn build(dir: &Path, force: bool) -> Result<usize, CommandError> {
 /// Removes what an earlier build made and this one does not. The new list is written last, so a build that was
 /// broken off is cleared by the next one.
 fn remove_stale(dir: &Path, files: &[File]) -> Result<(), CommandError> {
-    let made = manifest::read(dir).unwrap_or_default();
+    let made = match manifest::read(dir) {
+        Some(made) => made,
+        None if is_build(dir) => before_lists(),
+        None => return Ok(()),
+    };
     let stale = made
         .iter()
         .filter(|path| files.iter().all(|(made_now, _)| made_now != *path));
@@ -65,6 +69,22 @@ fn remove_stale(dir: &Path, files: &[File]) -> Result<(), CommandError> {
         })?;
     }
     Ok(())
+}
+
+/// What builds made that left no list, and none makes any more: a page as Markdown stood beside its HTML.
+fn before_lists() -> Vec<PathBuf> {
+    let markdown = |lang, code: Code| {
+        let place = Place {
+            lang,
+            topic: Topic::Code(code),
+            files: true,
+        };
+        Path::new(&place.path()).with_file_name(format!("{code}.md"))
+    };
+    Lang::ALL
+        .into_iter()
+        .flat_map(|lang| Code::ALL.iter().map(move |code| markdown(lang, *code)))
+        .collect()
 }
 
 /// Also when it is not there, or no directory: then writing says what is wrong.
