@@ -360,3 +360,19 @@ fn people_are_shown_pages_they_can_open() {
     let again = home.run(&["token", "till", "--json"]).json();
     assert_eq!(again, json, "JSON is the same");
 }
+
+#[test]
+fn a_server_without_a_way_to_revoke_is_not_said_to_have_revoked() {
+    let home = Home::new();
+    home.write("tenure.toml", TILL);
+    home.run_with(&["login", "till", "--import", "-"], TOKENS)
+        .ok();
+    let out = home.run(&["logout", "till", "--everywhere"]);
+    assert_eq!(out.code, 4, "{out:?}");
+    assert!(
+        out.err.contains("names no way to revoke") && out.err.contains("fix:"),
+        "{out:?}"
+    );
+    let status = home.run(&["status", "till", "--json"]).ok().json();
+    assert_eq!(status["sessions"][0]["state"], "empty", "{status}");
+}

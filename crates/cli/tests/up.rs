@@ -290,7 +290,7 @@ fn commands_work_beside_a_running_up() {
 #[test]
 fn a_logout_says_whether_the_server_was_told() {
     let home = Home::new();
-    let _up = home.up_example();
+    let up = home.up_example();
     let before = home.run(&["logout", "shop"]).ok();
     assert!(before.out.contains("may still accept"), "{before:?}");
     // The tokens are gone: nobody can show them to the server any more.
@@ -299,6 +299,18 @@ fn a_logout_says_whether_the_server_was_told() {
     for words in ["no token was left to revoke", "fix:", "at the server"] {
         assert!(late.err.contains(words), "{words} in {late:?}");
     }
+    let url = format!(
+        "{}/api/v1/sessions/shop/logout?everywhere=true",
+        up.url("admin")
+    );
+    let told = request("POST", &url, &[], "");
+    assert_eq!(told.status, 409, "{told:?}");
+    assert!(
+        told.json()["detail"]
+            .as_str()
+            .is_some_and(|text| text.contains("no token was left")),
+        "{told:?}"
+    );
     let json = home.run(&["logout", "shop", "--everywhere", "--json"]);
     assert_eq!(json.json()["error"]["exit_code"], 4, "{json:?}");
     let other = Home::new();

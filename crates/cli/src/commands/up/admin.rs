@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tenure_core::{Code, Failure, Heal, Secret, Who};
 use tenure_gateway::{Problem, host};
-use tenure_keeper::login::{self, Import};
+use tenure_keeper::login::{self, Import, LoggedOut};
 use tenure_keeper::{Keeper, Session};
 use tenure_store::EventRow;
 use tokio_util::sync::CancellationToken;
@@ -331,9 +331,22 @@ async fn logout(
 ) -> Answer {
     let session = admin.session(&name)?;
     let keeper = admin.keeper.clone();
-    owned(async move { keeper.logout(&name, query.everywhere).await })
+    let done = owned(async move { keeper.logout(&name, query.everywhere).await })
         .await
         .map_err(|failure| admin.failed(&session, failure))?;
+    let kept = match done {
+        LoggedOut::NothingLeft => "no token was left to revoke at the server",
+        LoggedOut::NoRevocation => "its server names no way to revoke tokens",
+        LoggedOut::AtServer | LoggedOut::Here | LoggedOut::NeverIn => "",
+    };
+    if query.everywhere && !kept.is_empty() {
+        // Nobody is to believe that the server ended what it was not asked to end.
+        let detail = format!(
+            "the session is logged out here, but {kept}: it may still accept those it gave"
+        );
+        let problem = Problem::request(StatusCode::CONFLICT, "not_revoked", Who::Operator, detail);
+        return Err(admin.refuse(problem.of(session.name())));
+    }
     Ok(Json(session.status()).into_response())
 }
 
