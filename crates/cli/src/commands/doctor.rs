@@ -199,11 +199,11 @@ async fn examine_session(app: &App, spec: &Spec, args: &args::Doctor) -> Outcome
         renewal: Some(renewal),
     };
     let mut tell = |check: &Check| tell(app.out, check);
-    let checks = doctor::session(patient, &options(&http, args), &mut tell).await;
+    let found = doctor::session(patient, &options(&http, args), &mut tell).await;
     Ok(Examined::new(
         spec.name.clone(),
-        without_secrets(&config),
-        checks,
+        without_secrets(&config, found.token_endpoint.as_ref()),
+        found.checks,
     ))
 }
 
@@ -372,14 +372,14 @@ fn closing(examined: &Examined, paint: Paint, pages: Option<&str>) -> Vec<String
     lines
 }
 
-/// The session as configured. Secrets are not masked here: they are never read.
-fn without_secrets(config: &SessionConfig) -> Value {
+/// The session as configured, with the token endpoint it uses. Secrets are not masked here: they are never read.
+fn without_secrets(config: &SessionConfig, token_endpoint: Option<&Url>) -> Value {
     let server = config.endpoints.known();
     json!({
         "session": config.name,
         "provider": config.profile.name,
         "issuer": server.issuer,
-        "token_endpoint": server.token_endpoint,
+        "token_endpoint": token_endpoint,
         "upstream": config.upstream,
         "client_id": config.client.id,
         "client_auth": config.client.auth.as_str(),

@@ -8,4 +8,5 @@ mod network;
 mod safety;
 mod server;
 mod support;
+mod unseen;
 mod wordpress;

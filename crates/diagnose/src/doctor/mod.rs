@@ -1,13 +1,14 @@
 //! The pure half of `tenure doctor`: what is looked at, what was found, and what follows from it.
 //!
 //! The keeper asks the questions and hands the answers in; everything that has to be decided is decided here:
-//! whose page answered ([`page`]), whether the Authorization header arrived ([`header`]), in what names of a server differ ([`issuer`]), which clock is wrong
+//! whose page answered ([`page`]), whether it is Tenure itself ([`own`]), whether the Authorization header arrived ([`header`]), in what names of a server differ ([`issuer`]), which clock is wrong
 //! ([`clock`]), what a token says of itself ([`token`]), and, from all checks together, the root cause and what
 //! to do about it in which order ([`verdict`]).
 
 pub mod clock;
 pub mod header;
 pub mod issuer;
+pub mod own;
 pub mod page;
 pub mod remedy;
 pub mod token;
@@ -182,6 +183,9 @@ pub struct Check {
     pub failure: Option<Failure>,
     /// What heals it, first things first.
     pub fixes: Vec<Fix>,
+    /// What it was to find out was not seen.
+    #[serde(skip)]
+    pub blind: bool,
 }
 
 impl Check {
@@ -196,6 +200,7 @@ impl Check {
             took_ms: 0,
             failure: None,
             fixes: Vec::new(),
+            blind: false,
         }
     }
 
@@ -245,6 +250,13 @@ impl Check {
             value: value.to_string(),
             source: source.to_owned(),
         });
+        self
+    }
+
+    /// What it was to find out was not seen: the verdict says so.
+    #[must_use]
+    pub fn blind(mut self) -> Self {
+        self.blind = true;
         self
     }
 

@@ -98,6 +98,15 @@ fn says(root: Option<&Failure>, checks: &[Check]) -> String {
     if let Some(failure) = root {
         return failure.detail.clone();
     }
+    if let Some(blind) = checks.iter().find(|check| check.blind) {
+        let command = blind.fixes.iter().find_map(|fix| fix.command.as_deref());
+        let run = command.map(|command| format!("; run `{command}`"));
+        return format!(
+            "nothing wrong found, but {}{}",
+            blind.says,
+            run.unwrap_or_default()
+        );
+    }
     let count = |outcome| {
         checks
             .iter()
@@ -169,6 +178,17 @@ mod tests {
         assert!(verdict.failure.is_none());
         assert!(verdict.says.starts_with("nothing wrong found"));
         assert_eq!(verdict.fixes.len(), 1);
+    }
+
+    #[test]
+    fn what_was_not_seen_is_said_with_what_to_type() {
+        let check = Check::warn(CheckId::Header, "it was not seen")
+            .fix(Fix::new(Who::Operator, "look").command("tenure doctor shop --path /PATH"));
+        let checks = [Check::ok(CheckId::Dns, "y"), check.blind()];
+        assert_eq!(
+            verdict(&checks).says,
+            "nothing wrong found, but it was not seen; run `tenure doctor shop --path /PATH`"
+        );
     }
 
     #[test]

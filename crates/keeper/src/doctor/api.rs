@@ -1,10 +1,11 @@
-//! The API: does it get the header, and what does it say to the token.
+//! The API: does it get the header, and what does it say to the token. Without a path that needs the token, the
+//! server's own check or userinfo is asked in its place.
 
 use std::time::Instant;
 
-use tenure_core::{Class, Heal};
+use tenure_core::{Class, Heal, Who};
 use tenure_diagnose::classify::challenge::challenges;
-use tenure_diagnose::doctor::header::{self, Answers, Reply};
+use tenure_diagnose::doctor::header::{self, Answers, Arrival, Reply};
 use tenure_diagnose::doctor::{Check, CheckId, Fix, page, token};
 use tenure_diagnose::{Local, Seen, classify_api};
 use tenure_wire::Response;
@@ -13,17 +14,18 @@ use url::Url;
 
 use super::credentials::Token;
 use super::wordpress::header_check;
-use super::{Exam, Patient, intercepted};
+use super::{Exam, Found, Patient, intercepted};
 use crate::clock;
 
 pub(super) async fn examine(
     exam: &mut Exam<'_>,
     patient: &Patient<'_>,
+    found: &Found,
     token: &Token<'_>,
     upstream: Option<&Url>,
     there: bool,
-    wordpress: bool,
 ) {
+    let wordpress = found.wordpress;
     // At a WordPress site the plugin's own routes have told about the header; the front page tells nothing.
     let asked = upstream.filter(|_| !wordpress || exam.options.path.is_some());
     let Some(url) = asked else {
@@ -46,20 +48,29 @@ pub(super) async fn examine(
         );
         return;
     }
-    let began = Instant::now();
-    let none = ask(exam, url, Bearer::None).await;
-    let rubbish = ask(exam, url, Bearer::Rubbish).await;
-    let ours = match token.access {
-        Some(access) => ask(exam, url, Bearer::Token(access)).await,
-        None => None,
-    };
-    if !wordpress {
-        let good = exam.speaks_for(token);
-        let check = arrival(none.as_ref(), rubbish.as_ref(), ours.as_ref(), good);
-        exam.done(began, check.at(url));
+    if exam.tenure {
+        let why = "a Tenure gateway answers there, with a token of its own";
+        exam.skip(&[CheckId::Header, CheckId::Api, CheckId::Scopes], why);
+        return;
     }
     let began = Instant::now();
-    let Some(response) = ours else {
+    let asked = Asked::at(exam, url, false, token).await;
+    let unseen = exam.options.path.is_none() && asked.wants_no_token();
+    if !wordpress {
+        let check = if unseen {
+            elsewhere(exam, found, token, url).await
+        } else {
+            asked.check(exam.speaks_for(token)).at(url)
+        };
+        exam.done(began, check);
+    }
+    let began = Instant::now();
+    if unseen && asked.is_open() {
+        let why = "the address answers without a token, too";
+        exam.skip(&[CheckId::Api, CheckId::Scopes], why);
+        return;
+    }
+    let Some(response) = asked.ours else {
         let why = match token.access {
             Some(_) => "the API did not answer",
             None => "there is no token to ask with",
@@ -73,35 +84,117 @@ pub(super) async fn examine(
     exam.done(Instant::now(), check);
 }
 
-async fn ask(exam: &Exam<'_>, url: &Url, bearer: Bearer<'_>) -> Option<Response> {
-    let request = question(url, false, bearer, false).ok()?;
+/// The answers of one address to no token, to rubbish and to ours.
+struct Asked {
+    none: Option<Response>,
+    rubbish: Option<Response>,
+    ours: Option<Response>,
+}
+
+impl Asked {
+    async fn at(exam: &Exam<'_>, url: &Url, post: bool, token: &Token<'_>) -> Self {
+        let none = ask(exam, url, post, Bearer::None).await;
+        let rubbish = ask(exam, url, post, Bearer::Rubbish).await;
+        let ours = match token.access {
+            Some(access) => ask(exam, url, post, Bearer::Token(access)).await,
+            None => None,
+        };
+        Self {
+            none,
+            rubbish,
+            ours,
+        }
+    }
+
+    /// Whether the header arrives; `None` without an answer.
+    fn arrival(&self, good: bool) -> Option<Arrival> {
+        let read = |response: &Response| {
+            Reply::read(
+                response.status().as_u16(),
+                response.headers(),
+                response.body(),
+            )
+        };
+        Some(header::arrival(&Answers {
+            none: read(self.none.as_ref()?),
+            rubbish: read(self.rubbish.as_ref()?),
+            ours: self.ours.as_ref().map(read),
+            good,
+        }))
+    }
+
+    fn check(&self, good: bool) -> Check {
+        match self.arrival(good) {
+            None => Check::skipped(CheckId::Header, "the API did not answer"),
+            Some(arrival) => header_check(&arrival, self.software().as_deref()),
+        }
+    }
+
+    fn software(&self) -> Option<String> {
+        page::software(self.rubbish.as_ref()?.headers())
+    }
+
+    /// Nothing there depends on a token, or on one that arrives.
+    fn wants_no_token(&self) -> bool {
+        let refuses = |response: &Response| matches!(response.status().as_u16(), 401 | 403);
+        matches!(self.arrival(false), Some(Arrival::Untold(_)))
+            && !self.none.as_ref().is_some_and(refuses)
+    }
+
+    /// It answers as it should without a token.
+    fn is_open(&self) -> bool {
+        succeeded(self.none.as_ref())
+    }
+}
+
+fn succeeded(response: Option<&Response>) -> bool {
+    response.is_some_and(|response| response.status().is_success())
+}
+
+async fn ask(exam: &Exam<'_>, url: &Url, post: bool, bearer: Bearer<'_>) -> Option<Response> {
+    let request = question(url, post, bearer, false).ok()?;
     exam.ask(request).await.ok()
 }
 
-fn arrival(
-    none: Option<&Response>,
-    rubbish: Option<&Response>,
-    ours: Option<&Response>,
-    good: bool,
-) -> Check {
-    let (Some(none), Some(rubbish)) = (none, rubbish) else {
-        return Check::skipped(CheckId::Header, "the API did not answer");
+/// Where the API's address asks for no token: another address of the server that takes one. It tells of the API's
+/// header only where both are behind the same web server.
+async fn elsewhere(exam: &Exam<'_>, found: &Found, token: &Token<'_>, api: &Url) -> Check {
+    let validate = found.server.validate_endpoint.as_ref();
+    let metadata = found.metadata.as_ref();
+    let userinfo = metadata.and_then(|metadata| metadata.userinfo_endpoint.as_ref());
+    let (url, post) = match (validate, userinfo) {
+        (Some(url), _) => (url, true),
+        (None, Some(url)) => (url, false),
+        (None, None) => return unseen(exam, api),
     };
-    let read = |response: &Response| {
-        Reply::read(
-            response.status().as_u16(),
-            response.headers(),
-            response.body(),
+    let asked = Asked::at(exam, url, post, token).await;
+    let arrival = asked.arrival(exam.speaks_for(token));
+    match arrival {
+        Some(arrival @ (Arrival::Arrives(_) | Arrival::Lost(_)))
+            if url.origin() == api.origin() =>
+        {
+            header_check(&arrival, asked.software().as_deref()).at(url)
+        }
+        _ if succeeded(asked.ours.as_ref()) && !asked.is_open() => {
+            unseen(exam, api).fact("token_accepted_by", url, "server")
+        }
+        _ => unseen(exam, api),
+    }
+}
+
+fn unseen(exam: &Exam<'_>, api: &Url) -> Check {
+    let says =
+        "whether the API gets the Authorization header was not seen: its address asks for no token";
+    Check::warn(CheckId::Header, says)
+        .at(api)
+        .fix(
+            Fix::new(
+                Who::Operator,
+                "Name a path of the API that needs the token, in place of /PATH",
+            )
+            .command(format!("tenure doctor {} --path /PATH", exam.name)),
         )
-    };
-    let answers = Answers {
-        none: read(none),
-        rubbish: read(rubbish),
-        ours: ours.map(read),
-        good,
-    };
-    let software = page::software(rubbish.headers());
-    header_check(&header::arrival(&answers), software.as_deref())
+        .blind()
 }
 
 /// What an answer to our token amounts to.

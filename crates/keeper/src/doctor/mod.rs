@@ -1,7 +1,7 @@
 //! `tenure doctor`: asks, and spends nothing. What follows from the answers is decided in `tenure_diagnose::doctor`.
 //!
 //! Requests it makes, and no others: name lookups; TCP and TLS handshakes; GET of discovery document, REST index,
-//! key set, token endpoint and upstream; a WordPress plugin's validate or echo route; introspection of the access
+//! key set, token endpoint, upstream and userinfo; a WordPress plugin's validate or echo route; introspection of the access
 //! token; for clients with a secret one token request with a refresh token that no server can have given; with
 //! `sntp` one SNTP packet. Never a refresh, never a login, never a revocation.
 
@@ -16,6 +16,7 @@ mod wordpress;
 use std::time::{Duration, Instant};
 
 use tenure_core::{Class, Code, Failure, Heal, Who};
+use tenure_diagnose::doctor::own::Place;
 use tenure_diagnose::doctor::page::{self, Kind, Moved};
 use tenure_diagnose::doctor::{Check, CheckId, Outcome};
 use tenure_diagnose::{Local, Profile, TokenFailure, classify_token, profile};
@@ -66,11 +67,19 @@ pub struct Patient<'a> {
     pub renewal: Option<Check>,
 }
 
+/// What came of an examination.
+pub struct Examination {
+    /// All checks, in order.
+    pub checks: Vec<Check>,
+    /// Where the session gets its tokens; `None` while its discovery document cannot be read.
+    pub token_endpoint: Option<Url>,
+}
+
 /// Told of every check as it ends.
 pub type Tell<'a> = &'a mut (dyn FnMut(&Check) + Send);
 
 /// Examines a session.
-pub async fn session(patient: Patient<'_>, options: &Options<'_>, tell: Tell<'_>) -> Vec<Check> {
+pub async fn session(patient: Patient<'_>, options: &Options<'_>, tell: Tell<'_>) -> Examination {
     let config = patient.config;
     let clocks = Clocks::default();
     let mut exam = Exam {
@@ -84,6 +93,7 @@ pub async fn session(patient: Patient<'_>, options: &Options<'_>, tell: Tell<'_>
         trust: config.trust.as_ref(),
         secrets: secrets(&patient),
         checks: Vec::new(),
+        tenure: false,
         tell,
     };
     kept::examine(&mut exam, &patient);
@@ -117,6 +127,10 @@ pub async fn session(patient: Patient<'_>, options: &Options<'_>, tell: Tell<'_>
         );
         Found::of(&config.endpoints)
     };
+    let endpoint = &found.server.token_endpoint;
+    if found.usable && there && endpoint.origin() != base.origin() {
+        network::reach(&mut exam, endpoint, Role::Endpoint).await;
+    }
     credentials::client(&mut exam, &patient, &found, there).await;
     let token = credentials::token(&mut exam, &patient, &found);
     credentials::keys(&mut exam, &patient, &found, there).await;
@@ -127,14 +141,17 @@ pub async fn session(patient: Patient<'_>, options: &Options<'_>, tell: Tell<'_>
     api::examine(
         &mut exam,
         &patient,
+        &found,
         &token,
         upstream.as_ref(),
         api_there,
-        found.wordpress,
     )
     .await;
     exam.done(Instant::now(), status_page(&config.profile));
-    exam.checks
+    Examination {
+        checks: exam.checks,
+        token_endpoint: Some(found.server.token_endpoint).filter(|_| found.usable),
+    }
 }
 
 /// Examines an address of which nothing is configured.
@@ -154,13 +171,18 @@ pub async fn address(url: &Url, options: &Options<'_>, tell: Tell<'_>) -> Vec<Ch
         trust: None,
         secrets: Known::default(),
         checks: Vec::new(),
+        tenure: false,
         tell,
     };
     network::proxies(&mut exam);
     let third = clocks::third(&mut exam).await;
     if network::reach(&mut exam, url, Role::Address).await {
         clocks::servers(&mut exam, [Some(url), None], third);
-        server::kind(&mut exam, url).await;
+        if exam.tenure {
+            exam.skip(&[CheckId::Kind], "it is Tenure itself");
+        } else {
+            server::kind(&mut exam, url).await;
+        }
     } else {
         exam.skip(
             &[CheckId::Clock, CheckId::Kind],
@@ -175,10 +197,23 @@ pub async fn address(url: &Url, options: &Options<'_>, tell: Tell<'_>) -> Vec<Ch
 pub(crate) enum Role {
     /// It gives the tokens, and answers machines.
     Server,
+    /// It gives the tokens, at another origin than its discovery document.
+    Endpoint,
     /// It takes the tokens.
     Api,
     /// Nobody knows yet.
     Address,
+}
+
+impl Role {
+    /// What it is to the session `name`.
+    fn place(self, name: &str) -> Place<'_> {
+        match self {
+            Role::Server | Role::Endpoint => Place::Server(name),
+            Role::Api => Place::Upstream(name),
+            Role::Address => Place::Address,
+        }
+    }
 }
 
 /// What was found of the session's server.
@@ -214,6 +249,8 @@ pub(crate) struct Exam<'a> {
     /// What must not be shown, whoever repeats it.
     secrets: Known,
     checks: Vec<Check>,
+    /// Tenure itself answered where an API was expected.
+    pub(crate) tenure: bool,
     tell: Tell<'a>,
 }
 

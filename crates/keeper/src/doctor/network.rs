@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use tenure_core::{Class, Code, Failure, Heal, Who};
+use tenure_diagnose::doctor::own;
 use tenure_diagnose::doctor::page::{self, Kind, Moved};
 use tenure_diagnose::doctor::{Check, CheckId, Fix};
 use tenure_http::look::{self, DistrustKind, TlsLook};
@@ -315,10 +316,15 @@ async fn answer(exam: &mut Exam<'_>, url: &Url, role: Role, at: &str) -> bool {
             return false;
         }
     };
-    let check =
-        judge(url, &response, role)
-            .at(at)
-            .fact("status", response.status().as_u16(), "response");
+    let known = own::own(response.headers());
+    exam.tenure |= known.is_some() && matches!(role, Role::Api | Role::Address);
+    let check = match &known {
+        Some(known) => own::judge(known, url, role.place(exam.name)),
+        None => judge(url, &response, role),
+    };
+    let check = check
+        .at(at)
+        .fact("status", response.status().as_u16(), "response");
     let check = match page::software(response.headers()) {
         Some(name) => check.fact("server", name, "response"),
         None => check,

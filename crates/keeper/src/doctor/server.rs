@@ -63,7 +63,10 @@ async fn discover(exam: &mut Exam<'_>, issuer: &Url, expected: &str) -> Option<M
         }
         match discovery::parse(&response, expected) {
             Ok(metadata) => {
-                exam.done(began, Check::ok(CheckId::Discovery, "read").at(&url));
+                let endpoint = &metadata.token_endpoint;
+                let check = Check::ok(CheckId::Discovery, "read").at(&url);
+                let check = check.fact("token_endpoint", endpoint, "discovery document");
+                exam.done(began, check);
                 let says = format!("the server calls itself `{expected}`, as configured");
                 exam.done(Instant::now(), Check::ok(CheckId::Issuer, says));
                 return Some(metadata);

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tenure_core::{Code, Failure, Heal, Secret, Who};
+use tenure_diagnose::doctor::own;
 use tenure_gateway::{Problem, host};
 use tenure_keeper::login::{self, Import, LoggedOut};
 use tenure_keeper::{Keeper, Session};
@@ -242,7 +243,7 @@ async fn only_this_machine(
 ) -> Response {
     let address = match host::address(request.method(), request.uri(), request.headers(), false) {
         Ok(address) => address,
-        Err(problem) => return admin.refuse(problem).into_response(),
+        Err(problem) => return private(admin.refuse(problem).into_response()),
     };
     if address.session.is_some() {
         // `shop.localhost` is where the shop's own pages live: they must not read what is here.
@@ -291,6 +292,7 @@ fn private(mut response: Response) -> Response {
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
+        (header::SERVER, own::ADMIN),
     ];
     for (name, value) in fields {
         headers.insert(name, header::HeaderValue::from_static(value));
