@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tenure_core::{Class, Code, Failure, Heal, Who};
 use tenure_http::{Fault, FaultKind};
-use tenure_keeper::{AfterRefusal, Keeper, Session, Token};
+use tenure_keeper::{AfterRefusal, Keeper, Reader, Session, Token};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -234,13 +234,15 @@ impl Inner {
         tunnel: Option<OnUpgrade>,
     ) -> Result<Response<Body>, Problem> {
         let token = self.token(route).await?;
+        let reader = Reader::of(&template.headers);
         let response = self
             .send(route, template, replay, true, Some((&token, upstream)))
             .await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.pass(route, response, tunnel, Some(&token)));
         }
-        let (answer, failure) = match judge(&route.session, &token, replay, response).await {
+        let (answer, failure) = match judge(&route.session, &token, reader, replay, response).await
+        {
             Judged::Pass(response, code) => return Ok(label(route, &token, response, false, code)),
             Judged::Refused(response, failure) => (response, failure),
         };
@@ -274,7 +276,7 @@ impl Inner {
             return Ok(response);
         }
         Ok(
-            match judge(&route.session, &newer, replay, response).await {
+            match judge(&route.session, &newer, reader, replay, response).await {
                 Judged::Pass(response, code) => label(route, &newer, response, true, code),
                 Judged::Refused(response, failure) => {
                     replay.accept();

@@ -4,7 +4,7 @@ use http::{Response, Version};
 use hyper::body::Incoming;
 use tenure_core::{Code, Failure};
 use tenure_diagnose::ApiVerdict;
-use tenure_keeper::{Session, Token};
+use tenure_keeper::{Reader, Session, Token};
 
 use crate::body::Body;
 use crate::headers;
@@ -22,11 +22,12 @@ pub(crate) enum Judged {
 pub(crate) async fn judge(
     session: &Session,
     token: &Token,
+    reader: Reader,
     replay: &Replay,
     response: Response<Incoming>,
 ) -> Judged {
     let response = answer(response);
-    let depth = session.depth(token, response.status(), response.headers());
+    let depth = session.depth(token, reader, response.status(), response.headers());
     let Some(depth) = depth else {
         replay.accept();
         return Judged::Pass(response.map(Body::stream), None);

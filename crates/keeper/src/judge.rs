@@ -1,7 +1,7 @@
 //! What an API's answer says about the token it was asked with, and how much of it must be seen to know.
 
 use bytes::Bytes;
-use http::header::{AGE, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AGE, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 use tenure_diagnose::{ApiVerdict, Local, Seen, classify_api};
@@ -12,6 +12,32 @@ use crate::clock;
 use crate::clocks;
 use crate::session::{Session, Token};
 
+/// Who reads the answer, by what the request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// The request asks for a web page.
+    Person,
+    /// It asks for anything else, or does not say.
+    Program,
+}
+
+impl Reader {
+    /// The reader of the answer to a request with these fields.
+    pub fn of(asked: &HeaderMap) -> Self {
+        let names_page = asked
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|one| bare(one).eq_ignore_ascii_case("text/html"));
+        if names_page {
+            Self::Person
+        } else {
+            Self::Program
+        }
+    }
+}
+
 impl Session {
     /// Whether an answer with this status may refuse the token.
     pub fn may_refuse(&self, status: StatusCode) -> bool {
@@ -20,9 +46,18 @@ impl Session {
 
     /// How far into the body one must look to judge this answer; `None` for those that cannot be about the
     /// token, which are noted as an acceptance of it where they are one.
-    pub fn depth(&self, token: &Token, status: StatusCode, headers: &HeaderMap) -> Option<Depth> {
-        let depth = depth(status, headers, &self.config().profile.refused_statuses);
-        if depth.is_none() && status.as_u16() < 400 {
+    pub fn depth(
+        &self,
+        token: &Token,
+        reader: Reader,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Option<Depth> {
+        let refused_statuses = &self.config().profile.refused_statuses;
+        let depth = depth(reader, status, headers, refused_statuses);
+        // A page that was asked for may be a form to log in: it neither refuses the token nor accepts it.
+        let page = status == StatusCode::OK && is_page(headers);
+        if depth.is_none() && status.as_u16() < 400 && !page {
             self.accepted(token.generation);
         }
         depth
@@ -82,7 +117,12 @@ fn may_refuse(status: StatusCode, refused_statuses: &[u16]) -> bool {
         || refused_statuses.contains(&status.as_u16())
 }
 
-fn depth(status: StatusCode, headers: &HeaderMap, refused_statuses: &[u16]) -> Option<Depth> {
+fn depth(
+    reader: Reader,
+    status: StatusCode,
+    headers: &HeaderMap,
+    refused_statuses: &[u16],
+) -> Option<Depth> {
     let may_refuse = may_refuse(status, refused_statuses);
     if status.is_client_error() || status.is_server_error() {
         return may_refuse.then_some(Depth::Whole);
@@ -92,8 +132,8 @@ fn depth(status: StatusCode, headers: &HeaderMap, refused_statuses: &[u16]) -> O
         return Some(Depth::Nothing);
     }
     // Some APIs refuse with status 200 and a JSON object, and a web page may be that of a captive portal.
-    // Nothing else is held up for that.
-    let page = status == StatusCode::OK && is_page(headers);
+    // Nothing else is held up for that, least of all a page for whoever asks for pages.
+    let page = reader == Reader::Program && status == StatusCode::OK && is_page(headers);
     (page || (may_refuse && is_json(headers))).then_some(Depth::FirstFrame)
 }
 
@@ -111,8 +151,12 @@ fn essence(headers: &HeaderMap) -> String {
     let value = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
-    let essence = value.and_then(|value| value.split(';').next());
-    essence.unwrap_or_default().trim().to_ascii_lowercase()
+    bare(value.unwrap_or_default()).to_ascii_lowercase()
+}
+
+/// A content type without its parameters.
+fn bare(value: &str) -> &str {
+    value.split(';').next().unwrap_or_default().trim()
 }
 
 #[cfg(test)]
@@ -130,6 +174,7 @@ mod tests {
         let location = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static("/login"))]);
         let depth = |status: u16, headers: &HeaderMap, listed: &[u16]| {
             depth(
+                Reader::Program,
                 StatusCode::from_u16(status).expect("a status"),
                 headers,
                 listed,
@@ -144,5 +189,34 @@ mod tests {
         assert_eq!(depth(400, &none, &[400]), Some(Depth::Whole));
         assert_eq!(depth(302, &location, &[]), Some(Depth::Nothing));
         assert_eq!(depth(304, &none, &[]), None);
+    }
+
+    #[test]
+    fn a_page_is_judged_only_where_none_was_asked_for() {
+        let accept = |value: &'static str| {
+            Reader::of(&HeaderMap::from_iter([(
+                ACCEPT,
+                HeaderValue::from_static(value),
+            )]))
+        };
+        let browser = accept("application/xhtml+xml, Text/HTML;q=0.9, */*;q=0.8");
+        assert_eq!(browser, Reader::Person);
+        for program in ["*/*", "application/json, text/plain, */*", ""] {
+            assert_eq!(accept(program), Reader::Program, "{program}");
+        }
+        assert_eq!(Reader::of(&HeaderMap::new()), Reader::Program);
+
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        let page = HeaderMap::from_iter([(CONTENT_TYPE, html)]);
+        let location = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static("/login"))]);
+        let judged = |reader, status, headers| depth(reader, status, headers, &[401]);
+        let (ok, found, refused) = (StatusCode::OK, StatusCode::FOUND, StatusCode::UNAUTHORIZED);
+        assert_eq!(judged(Reader::Program, ok, &page), Some(Depth::FirstFrame));
+        assert_eq!(judged(Reader::Person, ok, &page), None);
+        assert_eq!(
+            judged(Reader::Person, found, &location),
+            Some(Depth::Nothing)
+        );
+        assert_eq!(judged(Reader::Person, refused, &page), Some(Depth::Whole));
     }
 }

@@ -26,5 +26,6 @@ mod session;
 mod shard;
 
 pub use config::{Endpoints, SessionConfig, Timing, checks};
+pub use judge::Reader;
 pub use keeper::{Keeper, Options};
 pub use session::{AfterRefusal, Session, Snapshot, Status, Token};

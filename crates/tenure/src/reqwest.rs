@@ -32,7 +32,7 @@ use reqwest::{Body, Request, Response, ResponseBuilderExt};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 use tenure_core::Failure;
 use tenure_diagnose::ApiVerdict;
-use tenure_keeper::{Session, Token};
+use tenure_keeper::{Reader, Session, Token};
 use url::Url;
 
 use crate::carrier::Carrier;
@@ -72,17 +72,17 @@ impl TenureMiddleware {
     async fn judge(
         &self,
         token: &Token,
-        url: &Url,
+        (url, reader): (&Url, Reader),
         response: Response,
     ) -> (Response, Option<ApiVerdict>) {
         if response.url() != url {
             // A redirect led here: perhaps without the token, and certainly past a hop that took the request.
             return (response, None);
         }
-        let depth = self
-            .carrier
-            .session()
-            .depth(token, response.status(), response.headers());
+        let depth =
+            self.carrier
+                .session()
+                .depth(token, reader, response.status(), response.headers());
         let Some(depth) = depth else {
             return (response, None);
         };
@@ -123,11 +123,12 @@ impl Middleware for TenureMiddleware {
         let token = self.carrier.token().await.map_err(Error::middleware)?;
         let again = request.try_clone();
         let url = without_fragment(request.url());
+        let reader = Reader::of(request.headers());
         let response = next
             .clone()
             .run(authorised(request, &token), extensions)
             .await?;
-        let (response, verdict) = self.judge(&token, &url, response).await;
+        let (response, verdict) = self.judge(&token, (&url, reader), response).await;
         let Some(verdict) = verdict else {
             return Ok(self.told(response, &token, false, None));
         };
@@ -143,7 +144,7 @@ impl Middleware for TenureMiddleware {
         };
         drop(response);
         let response = next.run(authorised(again, &newer), extensions).await?;
-        let (response, verdict) = self.judge(&newer, &url, response).await;
+        let (response, verdict) = self.judge(&newer, (&url, reader), response).await;
         let failure = self.carrier.second_answer(&newer, verdict);
         Ok(self.told(response, &newer, true, failure))
     }

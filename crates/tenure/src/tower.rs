@@ -33,7 +33,7 @@ use http_body_util::{Empty, Full, StreamBody};
 use tenure_core::Failure;
 use tenure_diagnose::ApiVerdict;
 use tenure_http::peek::Resumed;
-use tenure_keeper::{Session, Token};
+use tenure_keeper::{Reader, Session, Token};
 use tower::ServiceExt;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -222,8 +222,10 @@ where
 {
     let token = carrier.token().await?;
     let again = repeat(&request);
+    let reader = Reader::of(request.headers());
     let response = inner.call(authorised(request, &token)).await;
-    let (response, verdict) = judge(carrier, &token, response.map_err(Error::Service)?).await;
+    let (response, verdict) =
+        judge(carrier, &token, reader, response.map_err(Error::Service)?).await;
     let Some(ApiVerdict { failure, refused }) = verdict else {
         return Ok(told(carrier, response, &token, false, None));
     };
@@ -244,7 +246,8 @@ where
     drop(response);
     let ready = inner.ready().await.map_err(Error::Service)?;
     let response = ready.call(authorised(again, &newer)).await;
-    let (response, verdict) = judge(carrier, &newer, response.map_err(Error::Service)?).await;
+    let (response, verdict) =
+        judge(carrier, &newer, reader, response.map_err(Error::Service)?).await;
     let failure = carrier.second_answer(&newer, verdict);
     Ok(told(carrier, response, &newer, true, failure))
 }
@@ -252,11 +255,12 @@ where
 async fn judge<R: Body<Data = Bytes> + Unpin>(
     carrier: &Carrier,
     token: &Token,
+    reader: Reader,
     response: Response<R>,
 ) -> (Answer<R>, Option<ApiVerdict>) {
     match carrier
         .session()
-        .depth(token, response.status(), response.headers())
+        .depth(token, reader, response.status(), response.headers())
     {
         Some(depth) => carrier.session().judge(token, response, depth).await,
         None => (response.map(Resumed::new), None),

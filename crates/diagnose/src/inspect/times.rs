@@ -97,12 +97,13 @@ impl Times {
 
 /// How many of a number's units make a second, and what the unit is called.
 fn unit(number: i64) -> (i64, &'static str) {
-    match number {
-        ..=MILLISECONDS_FROM => (1, "seconds"),
-        ..=MICROSECONDS_FROM => (1_000, "milliseconds"),
-        ..=NANOSECONDS_FROM => (1_000_000, "microseconds"),
-        _ => (1_000_000_000, "nanoseconds"),
-    }
+    const UNITS: [(i64, i64, &str); 3] = [
+        (NANOSECONDS_FROM, 1_000_000_000, "nanoseconds"),
+        (MICROSECONDS_FROM, 1_000_000, "microseconds"),
+        (MILLISECONDS_FROM, 1_000, "milliseconds"),
+    ];
+    let found = UNITS.iter().find(|(from, ..)| number > *from);
+    found.map_or((1, "seconds"), |(_, divisor, unit)| (*divisor, *unit))
 }
 
 fn number(value: &Value) -> Option<i64> {

@@ -275,3 +275,17 @@ async fn without_a_login_the_answer_says_what_to_type() {
     );
     assert_eq!(world.issuer.hits("/api/orders"), 0);
 }
+
+#[tokio::test]
+async fn a_page_that_was_asked_for_is_not_judged() {
+    let world = start().await;
+    world.issuer.api_faults().until_cleared(Fault::Html200);
+    let request = || Request::get(world.url("/shop/orders"));
+    let browser = request().header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let page = world.ask(browser, "").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.field("tenure-code"), None);
+    assert!(world.session().snapshot().failure.is_none());
+    let page = world.ask(request().header("accept", "*/*"), "").await;
+    assert_eq!(page.field("tenure-code"), Some("API01010"));
+}
