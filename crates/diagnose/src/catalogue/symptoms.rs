@@ -1,4 +1,4 @@
-//! What people type when something does not work (`catalogue/codes/symptoms.toml`), and how like two wordings are.
+//! What people type when something does not work (`catalogue/codes/symptoms.toml`, `wordings.toml`), and how like two wordings are.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -85,11 +85,18 @@ struct Known {
     alike: HashMap<String, String>,
 }
 
+/// Both files, as one document.
+const TEXT: &str = concat!(
+    include_str!("../../../../catalogue/codes/symptoms.toml"),
+    "\n",
+    include_str!("../../../../catalogue/codes/wordings.toml")
+);
+
 static KNOWN: LazyLock<Known> = LazyLock::new(|| {
-    toml::from_str::<File>(include_str!("../../../../catalogue/codes/symptoms.toml"))
+    toml::from_str::<File>(TEXT)
         // A test reads the same text, so this cannot be reached in a build that passed it.
         .map_or_else(
-            |error| panic!("catalogue/codes/symptoms.toml: {error}"),
+            |error| panic!("catalogue/codes/symptoms.toml with wordings.toml: {error}"),
             known,
         )
 });
@@ -235,8 +242,7 @@ mod tests {
 
     #[test]
     fn every_wording_finds_its_first_code_first_whatever_the_language() {
-        let file: File = toml::from_str(include_str!("../../../../catalogue/codes/symptoms.toml"))
-            .expect("a table of symptoms");
+        let file: File = toml::from_str(TEXT).expect("a table of symptoms");
         for symptom in &file.symptom {
             for wording in [&symptom.en, &symptom.nl].into_iter().chain(&symptom.also) {
                 for lang in Lang::ALL {
