@@ -154,6 +154,7 @@ fn a_refused_first_start_leaves_the_password_to_be_shown() {
         "127.0.0.1:0",
     ]);
     assert_eq!(open.code, 4, "{open:?}");
+    assert!(open.err.contains("fix: listen on 127.0.0.1"), "{open:?}");
     for left in ["issuer.db", "builtin.json", "up.json"] {
         assert!(!home.data().join(left).exists(), "{left}");
     }
@@ -415,6 +416,12 @@ fn a_port_in_use_is_named() {
 fn a_second_up_says_who_is_up_and_serves_the_same_store() {
     let home = Home::new();
     let first = home.up_example();
+    let taken = first.url("gateway").replace("http://", "");
+    let refused = home.run(&["up", "--listen", &taken]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    for words in ["is in use", &format!("process {}", first.pid())] {
+        assert!(refused.err.contains(words), "no {words:?} in {refused:?}");
+    }
     let second = Up::start(home.command(&["up", "--json", "--listen", "127.0.0.1:0"]));
     assert_eq!(
         second.ready["issuer"],

@@ -64,7 +64,7 @@ fn describe(
             "unknown_outcome",
             Some(*g),
             format!(
-                "how the exchange of generation {g} ended is not known: no answer told; the same token is sent once more"
+                "how the exchange of generation {g} ended is not known; the same token is sent once more"
             ),
             None,
         ),

@@ -112,9 +112,20 @@ fn unused(app: &App, args: &args::Up, first: Option<&Running>) {
 
 /// What a listener of a second `up` fails with where nobody chose an address for it: the first is meant then.
 fn beside(app: &App, error: CommandError, chosen: bool, first: Option<&Running>) -> CommandError {
-    let Some(running) = first.filter(|_| !chosen) else {
+    let Some(running) = first else {
         return error;
     };
+    if chosen {
+        // Whoever chose this address is told who may have it.
+        let mut error = error;
+        for problem in &mut error.problems {
+            problem.what = format!(
+                "{} (tenure is already up with this data: {running})",
+                problem.what
+            );
+        }
+        return error;
+    }
     let problem = Problem::new(format!("tenure is already up with this data: {running}"))
         .at(app.data.value.display())
         .fix("use it there; or run a second one on the same store with --listen 127.0.0.1:PORT");
@@ -195,7 +206,16 @@ async fn start(app: &mut App, args: &args::Up, lock: Result<Lock, Running>) -> O
 }
 
 fn refused(error: &tenure_gateway::SetupError) -> CommandError {
-    CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string()))
+    let problem = Problem::new(error.to_string());
+    CommandError::new(
+        Exit::NeedsOperator,
+        match error {
+            tenure_gateway::SetupError::OpenBind(address) => problem.at(address).fix(
+                "listen on 127.0.0.1, or name the callers' keys in `keeper.caller_keys` (docs/config.md)",
+            ),
+            _ => problem,
+        },
+    )
 }
 
 /// The configuration is checked when it is read; a flag is checked here.
