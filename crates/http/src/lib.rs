@@ -288,7 +288,18 @@ pub fn fault(error: &PoolError) -> Fault {
     Fault {
         kind,
         sent: !error.is_connect(),
-        detail,
+        detail: plain_http(detail),
+    }
+}
+
+/// A server that speaks plain HTTP is told in words: what rustls says of it looks like a damaged connection.
+fn plain_http(detail: String) -> String {
+    if detail.contains("InvalidContentType") {
+        "the server does not speak TLS at this port, but most likely plain http; if that is meant, the address begins \
+         with http://"
+            .to_owned()
+    } else {
+        detail
     }
 }
 
@@ -417,6 +428,19 @@ mod tests {
             (fault.kind, fault.sent),
             (FaultKind::Refused, false),
             "{fault}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_speaks_plain_http_is_told_in_words() {
+        let url = server(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        let url = url.replace("http://", "https://");
+        let fault = get(&url, Duration::from_secs(5))
+            .await
+            .expect_err("no TLS there");
+        assert!(
+            fault.detail.contains("plain http") && !fault.sent,
+            "{fault:?}"
         );
     }
 
