@@ -674,3 +674,25 @@ fn no_secret_is_left_in_output_or_files() {
         }
     }
 }
+
+#[test]
+fn without_an_up_the_example_says_what_to_start() {
+    let home = Home::new();
+    let up = home.up_example();
+    let issuer = up.url("issuer");
+    assert_eq!(up.stop("TERM").0, Some(0));
+    // A token that has ended, so that the issuer is needed.
+    home.run_with(
+        &["login", "shop", "--import", "-"],
+        r#"{"access_token":"a","refresh_token":"r","expires_in":10,"obtained_at":1000000000}"#,
+    )
+    .ok();
+    for command in [
+        &["token", "shop"][..],
+        &["request", "shop", "GET", "/orders"],
+    ] {
+        let ran = home.run(command);
+        assert_eq!(ran.code, 5, "{issuer}: {ran:?}");
+        assert!(ran.err.contains("fix: start `tenure up`"), "{ran:?}");
+    }
+}

@@ -96,9 +96,7 @@ fn placed(app: &App, session: &str, mut error: CommandError) -> CommandError {
             | Class::NetworkUnreachable
     );
     let fix = match (&app.setup, unreachable) {
-        (Setup::BuiltIn(_), true) => {
-            Some("start `tenure up`: the issuer of this session runs in it".to_owned())
-        }
+        (Setup::BuiltIn(_), true) => Some(super::ISSUER_IN_UP.to_owned()),
         (Setup::File(_), true) => Some(format!(
             "see that the server runs and can be reached from here, then type `tenure login {session}` again"
         )),

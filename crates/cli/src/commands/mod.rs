@@ -22,7 +22,9 @@ mod store;
 mod token;
 mod up;
 
-use crate::app::App;
+use tenure_core::Heal;
+
+use crate::app::{App, Setup};
 use crate::args::{Cli, Command, Global};
 use crate::config::discover;
 use crate::error::{CommandError, Outcome};
@@ -59,9 +61,18 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         Command::Up(args) => up::run(app(out)?, &args).await,
         Command::Init(args) => init::run(global, &args, out).await,
         Command::Login(args) => login::run(&app(out)?, &args).await,
-        Command::Logout(args) => logout::run(&app(out)?, &args).await,
-        Command::Token(args) => token::run(&app(out)?, &args).await,
-        Command::Request(args) => request::run(&app(out)?, &args).await,
+        Command::Logout(args) => {
+            let app = app(out)?;
+            without_issuer(&app, logout::run(&app, &args).await)
+        }
+        Command::Token(args) => {
+            let app = app(out)?;
+            without_issuer(&app, token::run(&app, &args).await)
+        }
+        Command::Request(args) => {
+            let app = app(out)?;
+            without_issuer(&app, request::run(&app, &args).await)
+        }
         Command::Status(args) => status::run(&app(out)?, &args).await,
         Command::Doctor(args) => doctor::run(global, &args, out).await,
         Command::Inspect(args) => inspect::run(global, &args, out).await,
@@ -76,6 +87,28 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         Command::Docs(args) => docs::run(&args, out),
     }
 }
+
+/// The example's issuer runs in `tenure up`: where none runs, waiting heals nothing.
+fn without_issuer(app: &App, done: Outcome) -> Outcome {
+    done.map_err(|mut error| {
+        let built_in = matches!(app.setup, Setup::BuiltIn(_));
+        let passing = error
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.heal == Heal::RetryLater);
+        if built_in
+            && passing
+            && up::lock::running(&app.data.value).is_none()
+            && let Some(problem) = error.problems.first_mut()
+        {
+            problem.fix = Some(ISSUER_IN_UP.to_owned());
+        }
+        error
+    })
+}
+
+/// What to do about the example's issuer when it does not answer.
+pub(super) const ISSUER_IN_UP: &str = "start `tenure up`: the issuer of this session runs in it";
 
 /// A session that was just configured is not in its keeper: a fault of this program.
 fn lost(name: &str) -> CommandError {
