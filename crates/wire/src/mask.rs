@@ -133,9 +133,11 @@ fn next_named(text: &str) -> Option<(usize, std::ops::Range<usize>)> {
             + text[start..]
                 .find(|c| !is_name_char(c))
                 .unwrap_or(text.len() - start);
-        // Few names are followed by a value, so that is asked first.
-        if let Some(value) = value_after(text, end)
+        // Few names are followed by a value, so that is asked first; where one ends is looked for only after a
+        // secret's name, because others (`error=error=…`) do not take it away and the next would look again.
+        if text[end..].starts_with(['=', '"'])
             && is_secret_name(&text[start..end])
+            && let Some(value) = value_after(text, end)
             && !labels::is_state(&text[value.clone()])
         {
             return Some((end, value));

@@ -220,3 +220,32 @@ fn what_comes_by_browser_and_device_stays_dark() {
     let pkce = tenure_wire::pkce::Pkce::from_random([3; 32]);
     assert!(!format!("{pkce:?}").contains(pkce.verifier.expose()));
 }
+
+/// Far above what a debug build needs, far below what anything quadratic takes.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
+
+#[test]
+fn masking_takes_no_longer_for_what_repeats() {
+    for piece in [
+        "a=password:",
+        "token:",
+        "key:",
+        "pwd:pwd:",
+        "password:!!",
+        "password:....",
+        "password:[masked]",
+        "a-token:x=y/",
+        "error=",
+    ] {
+        let text = piece.repeat(65_536 / piece.len());
+        let start = std::time::Instant::now();
+        tenure_wire::mask(&text);
+        assert!(start.elapsed() < PATIENCE, "{piece}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_label_after_a_label_is_not_taken_for_the_secret() {
+    let shown = tenure_wire::mask("jwt Set-Cookie: sid=Zq9Zq9; Path=/ ");
+    assert_eq!(shown, "jwt Set-Cookie: sid=[masked]; Path=/ ");
+}

@@ -94,6 +94,10 @@ const PREFIXES: [&str; 16] = [
     "shpat_",
 ];
 
+/// A run without a blank above this length, in bytes, is neither a word nor a parameter. Taken as a secret it is
+/// passed over at once; looked into again from every label inside it, it would cost the square of its length.
+const LONGEST_WORD: usize = 1024;
+
 /// Whether a value is a word that people must read, such as `expired` or `null`.
 fn is_message(value: &str) -> bool {
     let bare = value.trim_matches(|c: char| !c.is_alphanumeric());
@@ -222,17 +226,34 @@ fn value(line: &str, end: usize, separators: &str) -> Option<Range<usize>> {
 /// Neither a word of the message, nor masked already, nor a parameter of a challenge (`realm="…"`).
 fn is_credential(line: &str, at: &Range<usize>) -> bool {
     let run = &line[at.clone()];
+    if run.len() > LONGEST_WORD {
+        return true;
+    }
     let parameter = run.find('=').is_some_and(|sign| {
         let name = &run[..sign];
         let rest = line[at.start + sign + 1..].trim_start_matches('=');
         name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
             && (rest.starts_with('"') || at.start + sign + 1 < at.end && !run.ends_with('='))
     });
-    !is_message(run) && !run.contains(MASKED) && !parameter
+    !is_message(run) && !run.contains(MASKED) && !parameter && !is_label(line, at)
+}
+
+/// The label of what follows it, such as `Set-Cookie` in `jwt Set-Cookie: sid=x`: taken for the secret, it would
+/// hide the real one from this net.
+fn is_label(line: &str, at: &Range<usize>) -> bool {
+    let label = line[at.clone()].to_ascii_lowercase();
+    let known = [
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+    ];
+    line[at.end..].starts_with(':') && (known.contains(&label.as_str()) || is_certain(&label))
 }
 
 fn is_mixed(run: &str) -> bool {
-    run.bytes().any(|b| b.is_ascii_digit() || b == b'=')
+    run.len() > LONGEST_WORD
+        || run.bytes().any(|b| b.is_ascii_digit() || b == b'=')
         || run.bytes().skip(1).any(|b| b.is_ascii_uppercase())
 }
 
@@ -245,7 +266,7 @@ fn is_given(run: &str) -> bool {
         && run.bytes().skip(1).any(|b| b.is_ascii_uppercase())
         && run.contains(['_', '-']);
     let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && !run.contains("//");
-    run.len() > 2 && (prefixed || cases || mixed)
+    run.len() > LONGEST_WORD || run.len() > 2 && (prefixed || cases || mixed)
 }
 
 /// The values in a cookie field, up to the end of the line.
@@ -264,8 +285,8 @@ fn cookies(line: &str, from: usize) -> Vec<Range<usize>> {
             .iter()
             .any(|known| name.eq_ignore_ascii_case(known));
         let at = (begin + sign).min(end)..end;
-        if !bare && !attribute && !is_state(&line[at.clone()]) && !line[at.clone()].contains(MASKED)
-        {
+        let value = &line[at.clone()];
+        if !bare && !attribute && !is_state(value) && value.trim() != MASKED {
             found.push(at);
         }
     }
@@ -312,6 +333,13 @@ mod tests {
                 "Refresh token [masked] for mail a@b",
             ),
             ("glpat-short", "[masked]"),
+            ("Cookie: sid=ab [masked]cd", "Cookie: sid=[masked]"),
+            ("jwt Set-Cookie: sid=ab", "jwt Set-Cookie: sid=[masked]"),
+            ("password: api_key: ab", "password: api_key: [masked]"),
+            (
+                "token X-Api-Key: k1, Bearer Cookie: a=b",
+                "token X-Api-Key: [masked], Bearer Cookie: a=[masked]",
+            ),
         ] {
             assert_eq!(mask(text), shown);
             assert_eq!(mask(shown), shown, "again");
