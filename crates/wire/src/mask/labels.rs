@@ -269,16 +269,19 @@ fn is_given(run: &str) -> bool {
     run.len() > LONGEST_WORD || run.len() > 2 && (prefixed || cases || mixed)
 }
 
-/// The values in a cookie field, up to the end of the line.
+/// The values in a cookie field, up to the end of the line, and what else is labelled between them.
 fn cookies(line: &str, from: usize) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = from;
     for part in line[from..].split(';') {
         let (begin, end) = (start, start + part.trim_end().len());
         start += part.len() + 1;
+        let indent = part.len() - part.trim_start().len();
         let (name, sign) = match part.find('=') {
+            // No name has a blank: words stand there, and what is before the sign may be the secret.
+            Some(sign) if part[..sign].trim().contains(char::is_whitespace) => ("", indent),
             Some(sign) => (part[..sign].trim(), sign + 1),
-            None => (part.trim(), part.len() - part.trim_start().len()),
+            None => (part.trim(), indent),
         };
         let bare = !part.contains('=') && begin != from;
         let attribute = ATTRIBUTES
@@ -286,7 +289,14 @@ fn cookies(line: &str, from: usize) -> Vec<Range<usize>> {
             .any(|known| name.eq_ignore_ascii_case(known));
         let at = (begin + sign).min(end)..end;
         let value = &line[at.clone()];
-        if !bare && !attribute && !is_state(value) && value.trim() != MASKED {
+        if bare || attribute {
+            let inside = secrets(part);
+            found.extend(
+                inside
+                    .into_iter()
+                    .map(|at| begin + at.start..begin + at.end),
+            );
+        } else if !is_state(value) && value.trim() != MASKED {
             found.push(at);
         }
     }
@@ -334,6 +344,11 @@ mod tests {
             ),
             ("glpat-short", "[masked]"),
             ("Cookie: sid=ab [masked]cd", "Cookie: sid=[masked]"),
+            ("cookie: refresh_token: ab 1=", "cookie: [masked]"),
+            (
+                "cookie: a=b; password: cd; path=/ Bearer ef",
+                "cookie: a=[masked]; password: [masked]; path=/ Bearer [masked]",
+            ),
             ("jwt Set-Cookie: sid=ab", "jwt Set-Cookie: sid=[masked]"),
             ("password: api_key: ab", "password: api_key: [masked]"),
             (
