@@ -1,23 +1,23 @@
 //! No answer upsets the classifier, and nothing but a token endpoint's refusal is ever final.
 #![no_main]
 
-use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use tenure_diagnose::{Answer, Local, Place, judge};
 
-fuzz_target!(|input: (bool, u16, Vec<u8>, Vec<u8>)| {
-    let (token, status, field, body) = input;
-    let mut headers = HeaderMap::new();
-    if let Ok(value) = HeaderValue::from_bytes(&field) {
-        headers.insert("www-authenticate", value);
-    }
-    let answer = Answer {
-        place: if token { Place::Token } else { Place::Resource },
-        status,
-        headers: &headers,
-        body: &body,
+fuzz_target!(|data: &[u8]| {
+    let Some(heard) = tenure_fuzz::heard(data) else {
+        return;
     };
-    let finding = judge(&answer, &Local::default(), None);
-    assert!(!finding.proven || token && matches!(status, 200 | 400 | 401 | 403));
-    assert!(!finding.refused);
+    for place in [Place::Token, Place::Resource] {
+        let answer = Answer {
+            place,
+            status: heard.status,
+            headers: &heard.headers,
+            body: &heard.body,
+        };
+        let finding = judge(&answer, &Local::default(), None);
+        let refusing = place == Place::Token && matches!(heard.status, 200 | 400 | 401 | 403);
+        assert!(!finding.proven || refusing);
+        assert!(!finding.refused);
+    }
 });

@@ -1,8 +1,9 @@
 //! Development commands: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask licences`,
-//! `cargo xtask corpus`.
+//! `cargo xtask corpus`, `cargo xtask fuzz`.
 #![forbid(unsafe_code)]
 
 mod corpus;
+mod fuzz;
 mod licences;
 mod services;
 mod test;
@@ -19,6 +20,8 @@ Usage: cargo xtask COMMAND
   licences        check licences, bans and sources of all dependencies against deny.toml;
                   with --all, one line for every package
   corpus [FILE]   measure the classifier on the corpus of failures; fails below its line
+  fuzz [TARGET|all] [SECONDS]
+                  feed the readers of foreign texts with hostile ones (default: all, 180 s each)
 ";
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ("licences" | "licenses", [flag]) if flag == "--all" => licences::run(&root, true),
         ("corpus", []) => corpus::run(&root.join(corpus::SHIPPED)),
         ("corpus", [file]) => corpus::run(Path::new(file)),
+        ("fuzz", rest) => fuzz::run(&root, rest),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             ExitCode::SUCCESS
