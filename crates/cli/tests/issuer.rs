@@ -417,6 +417,13 @@ fn sessions_go_on_when_one_of_three_issuers_on_one_database_is_killed() {
     let password = made["password"].as_str().unwrap();
     let public = ["clients", "add", "till", "--public", "--scope", "orders"];
     run(&[&public[..], &["--grant", "password", "--grant", "refresh"]].concat());
+    for url in &urls {
+        // What one made, the others know within a quarter of a second.
+        wait_for("the client to be known", || {
+            let told = refresh(url, "no-token")?;
+            (told["error"] == "invalid_grant").then_some(())
+        });
+    }
     let log_in = || {
         let form = format!("grant_type=password&client_id=till&username=ada&password={password}");
         wait_for("the client to be known", || {
