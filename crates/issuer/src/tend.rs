@@ -1,5 +1,6 @@
 //! What an issuer does by itself: follows what other processes changed, forgets what is over, turns keys over.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const FOLLOWERS: usize = 1_024;
 pub(crate) struct Tending {
     changed: Notify,
     closing: watch::Sender<bool>,
+    /// The changes could not be read when they were last asked for: what others revoked since is not known here.
+    behind: AtomicBool,
     /// Places for verifiers that follow the revocations.
     pub(crate) followers: Arc<Semaphore>,
 }
@@ -35,6 +38,7 @@ impl Default for Tending {
         Self {
             changed: Notify::new(),
             closing: watch::Sender::new(false),
+            behind: AtomicBool::new(false),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
         }
     }
@@ -91,6 +95,17 @@ impl Issuer {
     /// # Errors
     /// When the database fails; what was read by then is known.
     pub async fn catch_up(&self) -> Result<(), IssuerError> {
+        let done = self.read_changes().await;
+        self.tending.behind.store(done.is_err(), Ordering::Relaxed);
+        done
+    }
+
+    /// Whether what others revoked may be unknown here: nobody who follows may believe that all is known.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.tending.behind.load(Ordering::Relaxed)
+    }
+
+    async fn read_changes(&self) -> Result<(), IssuerError> {
         loop {
             let new = changes::after(&self.db, self.revocations.seq()).await?;
             if new.is_empty() {

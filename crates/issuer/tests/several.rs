@@ -167,7 +167,27 @@ async fn a_database_that_goes_away_costs_no_session() {
     server.set_up().await;
     let first = server.login("orders").await.text_of("refresh_token");
     let second = server.refresh(&first).await.text_of("refresh_token");
+    let follow = || {
+        http::Request::get("/revocations")
+            .header("accept", "text/event-stream")
+            .body(axum::body::Body::empty())
+            .unwrap()
+    };
+    let stream = tower::ServiceExt::oneshot(server.router.clone(), follow());
+    let stream = stream.await.unwrap().into_body();
     postgres.kill();
+    // Whoever follows is not told that all is known: the stream ends, and none begins.
+    assert!(server.issuer.catch_up().await.is_err());
+    let heard = http_body_util::BodyExt::collect(stream).await;
+    assert!(heard.is_ok(), "it ends");
+    let none = server.send(follow()).await;
+    assert_error(
+        &none,
+        503,
+        "temporarily_unavailable",
+        "API01008",
+        "server_unavailable",
+    );
     let refused = server.refresh(&second).await;
     assert_error(
         &refused,
@@ -194,5 +214,8 @@ async fn a_database_that_goes_away_costs_no_session() {
         server.refresh(&third.text_of("refresh_token")).await.status,
         StatusCode::OK
     );
+    server.issuer.catch_up().await.expect("it reads again");
+    let again = tower::ServiceExt::oneshot(server.router.clone(), follow()).await;
+    assert_eq!(again.unwrap().status(), StatusCode::OK);
     assert_eq!(server.issuer.stats().kills, 0);
 }

@@ -122,6 +122,9 @@ struct Follower {
 }
 
 fn follow(issuer: &Arc<Issuer>, after: u64) -> Result<Response, OAuthError> {
+    if issuer.is_behind() {
+        return Err(OAuthError::unavailable());
+    }
     let place = Arc::clone(&issuer.tending.followers)
         .try_acquire_owned()
         .map_err(|_| OAuthError::throttled(5).status(StatusCode::SERVICE_UNAVAILABLE))?;
@@ -149,6 +152,10 @@ fn follow(issuer: &Arc<Issuer>, after: u64) -> Result<Response, OAuthError> {
 impl Follower {
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if self.issuer.is_behind() {
+                // Cut off from the database, it would say "alive" and miss what others revoke.
+                return None;
+            }
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
