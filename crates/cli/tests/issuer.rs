@@ -231,6 +231,36 @@ fn a_revoked_key_costs_no_login_and_no_request() {
 }
 
 #[test]
+fn a_drill_under_traffic_costs_no_login() {
+    let home = Home::new();
+    let up = home.up_example();
+    until_served(&up);
+    let old = kid(&home);
+    let done = AtomicBool::new(false);
+    let drilled = std::thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let answer = up.gateway("/shop/orders");
+                assert_eq!(answer.status, 200, "{answer:?}");
+            }
+        });
+        let drilled = issuer(&home, &["keys", "drill", "--wait"]);
+        done.store(true, Ordering::Relaxed);
+        traffic.join().expect("every request was served");
+        drilled
+    });
+    assert_eq!(drilled["revoked"], old.as_str(), "{drilled}");
+    assert_eq!(drilled["signs"], kid(&home).as_str(), "{drilled}");
+    let counts = ["sessions", "renewed", "waiting", "ended", "logins"].map(|name| &drilled[name]);
+    assert_eq!(counts, [1, 1, 0, 0, 0], "{drilled}");
+    let keys = issuer(&home, &["keys", "list"]);
+    assert_eq!(keys["keys"][0]["state"], "revoked", "{keys}");
+    assert_eq!(keys["keys"][1]["alg"], "ES256", "{keys}");
+    let said = home.run(&["issuer", "keys", "drill"]).ok();
+    assert!(said.out.contains("1 session is alive"), "{said:?}");
+}
+
+#[test]
 fn what_is_missing_is_said() {
     let home = Home::new();
     let nothing = home.run(&["issuer", "users", "list"]);

@@ -3,13 +3,17 @@
 use serde::Serialize;
 use tenure_core::family::Family;
 use tenure_core::{Secret, jitter};
-use tenure_jose::{KeyError, Peek, Reason, Rules, SigningKey, b64url, random, sha256, verify};
+use tenure_jose::{
+    Alg, KeyError, Peek, Reason, Rules, SigningKey, b64url, random, sha256, sha512, verify,
+};
 
 use crate::error::IssuerError;
 use crate::families::Login;
 use crate::issuer::{Issuer, Tokens};
 use crate::{refresh_token, scope};
 
+/// The `typ` of an access token (RFC 9068 §2.1).
+const ACCESS: &str = "at+jwt";
 /// How far clocks may differ when this issuer reads its own tokens back: not at all.
 const LEEWAY_S: i64 = 0;
 
@@ -92,7 +96,9 @@ impl Issuer {
             .max(1);
         let scope = scope::normal(scope.unwrap_or(&login.scope));
         let auth_time = family.born_ms / 1000;
-        let access = self.sign_access(&AccessClaims {
+        // One for both: the hash in the ID token is of its signature's kind.
+        let key = self.signing_key();
+        let claims = AccessClaims {
             iss: self.id(),
             sub: &login.user_id,
             aud: &self.options.audience,
@@ -105,9 +111,10 @@ impl Issuer {
             generation: Some(family.generation),
             auth_time: Some(auth_time),
             cnf: jkt.map(|jkt| Confirmation { jkt }),
-        })?;
+        };
+        let access = sign(&key, ACCESS, &claims)?;
         let id_token = if scope::has(&login.scope, "openid") {
-            Some(self.sign_id(&IdClaims {
+            let claims = IdClaims {
                 iss: self.id(),
                 sub: &login.user_id,
                 aud: &login.client_id,
@@ -115,9 +122,10 @@ impl Issuer {
                 iat: now_ms / 1000,
                 auth_time,
                 sid: &sid,
-                at_hash: at_hash(&access),
+                at_hash: at_hash(key.alg(), &access),
                 nonce,
-            })?)
+            };
+            Some(sign(&key, "JWT", &claims)?)
         } else {
             None
         };
@@ -153,7 +161,7 @@ impl Issuer {
         let now_s = self.now() / 1000;
         let jti = b64url(random::<12>());
         let ttl = self.access_ttl(&jti, 0).max(1);
-        let access = self.sign_access(&AccessClaims {
+        let claims = AccessClaims {
             iss: self.id(),
             sub: client_id,
             aud: &self.options.audience,
@@ -166,7 +174,8 @@ impl Issuer {
             generation: None,
             auth_time: None,
             cnf: jkt.map(|jkt| Confirmation { jkt }),
-        })?;
+        };
+        let access = sign(&self.signing_key(), ACCESS, &claims)?;
         Ok(Tokens {
             access,
             expires_in: u64::try_from(ttl).unwrap_or(1),
@@ -188,20 +197,6 @@ impl Issuer {
         i64::try_from(ttl - jitter::spread(name, generation, span + 1)).unwrap_or(i64::MAX / 2)
     }
 
-    fn sign_access(&self, claims: &AccessClaims<'_>) -> Result<Secret, IssuerError> {
-        self.sign("at+jwt", claims)
-    }
-
-    fn sign_id(&self, claims: &IdClaims<'_>) -> Result<Secret, IssuerError> {
-        self.sign("JWT", claims)
-    }
-
-    fn sign<T: Serialize>(&self, typ: &str, claims: &T) -> Result<Secret, IssuerError> {
-        let key = self.signing_key();
-        let signed = key.sign(Some(typ), claims);
-        signed.map_err(|error| unsigned(&key, &error))
-    }
-
     /// Signs what travels as a body and may be larger than a token.
     pub(crate) fn sign_document<T: Serialize>(
         &self,
@@ -218,7 +213,7 @@ impl Issuer {
         let rules = Rules {
             issuer: Some(self.id()),
             audience: Some(&self.options.audience),
-            typ: Some("at+jwt"),
+            typ: Some(ACCESS),
             leeway_s: LEEWAY_S,
             now_s: self.now() / 1000,
         };
@@ -241,7 +236,18 @@ pub(crate) enum Refused {
     Revoked,
 }
 
-/// The left half of the hash, as OpenID Connect Core §3.1.3.6 asks for ES256.
-fn at_hash(access: &Secret) -> String {
-    b64url(&sha256(access.expose().as_bytes())[..16])
+fn sign<T: Serialize>(key: &SigningKey, typ: &str, claims: &T) -> Result<Secret, IssuerError> {
+    key.sign(Some(typ), claims)
+        .map_err(|error| unsigned(key, &error))
+}
+
+/// The left half of the hash that goes with the signature (OpenID Connect Core §3.1.3.6); Ed25519 hashes with SHA-512
+/// (RFC 8032 §5.1).
+fn at_hash(alg: Alg, access: &Secret) -> String {
+    let token = access.expose().as_bytes();
+    if alg == Alg::EdDsa {
+        b64url(&sha512(token)[..32])
+    } else {
+        b64url(&sha256(token)[..16])
+    }
 }

@@ -6,7 +6,7 @@ use tenure_core::family::Subtype;
 
 use crate::changes::Change;
 use crate::error::IssuerError;
-use crate::families::{self, End, SessionInfo, Which};
+use crate::families::{self, End, SessionInfo, SessionsSince, Which};
 use crate::issuer::Issuer;
 use crate::keys::{self, KeyInfo};
 use crate::refresh_token::FamilyId;
@@ -59,6 +59,17 @@ impl Issuer {
     /// When the database fails.
     pub async fn sessions(&self, limit: usize) -> Result<Vec<SessionInfo>, IssuerError> {
         Ok(families::list(&self.db, limit).await?)
+    }
+
+    /// What became of sessions since an instant (milliseconds since the epoch): whether something that happened then
+    /// cost anybody a login.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sessions_since(&self, since_ms: i64) -> Result<SessionsSince, IssuerError> {
+        let idle = self.options.rotation.idle_ms;
+        let idle_from = idle.map_or(i64::MIN, |ms| self.now().saturating_sub_unsigned(ms));
+        Ok(families::since(&self.db, since_ms, idle_from).await?)
     }
 
     pub(crate) async fn end(&self, which: Which, subtype: Subtype) -> Result<usize, IssuerError> {
@@ -121,14 +132,18 @@ impl Issuer {
         self.reload_keys().await
     }
 
-    /// Refuses a key, and every token it signed, from now on. Sessions live on: their next refresh brings
-    /// tokens of another key.
+    /// Refuses a key, and every token it signed, from now on; verifiers that follow the revocations are told. Sessions
+    /// live on: their next refresh brings tokens of another key.
     ///
     /// # Errors
     /// When there is no such key or the database fails.
     pub async fn revoke_key(&self, kid: &str) -> Result<(), IssuerError> {
         keys::revoke(&self.db, &self.options, kid).await?;
-        self.reload_keys().await
+        self.reload_keys().await?;
+        self.revocations
+            .apply(&Change::key(kid.to_owned(), self.now()));
+        self.nudge();
+        Ok(())
     }
 
     /// All signing keys, oldest first.

@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Session,
     /// One access token is refused.
     Token,
+    /// Tokens of one signing key are refused, also where the key is still in a cached key set.
+    Key,
     /// Signing keys are to be read again.
     Keys,
     /// Clients are to be read again.
@@ -29,15 +31,22 @@ impl Kind {
         match self {
             Kind::Session => "session",
             Kind::Token => "token",
+            Kind::Key => "key",
             Kind::Keys => "keys",
             Kind::Clients => "clients",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Kind::Session, Kind::Token, Kind::Keys, Kind::Clients]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
+        [
+            Kind::Session,
+            Kind::Token,
+            Kind::Key,
+            Kind::Keys,
+            Kind::Clients,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == text)
     }
 }
 
@@ -45,7 +54,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) kind: Kind,
-    /// The `sid` or the `jti`; empty for keys and clients.
+    /// The `sid`, the `jti` or the `kid`; empty for what is to be read again.
     pub(crate) id: String,
     /// Of a session: its access tokens issued at or before this second are refused.
     pub(crate) before_s: i64,
@@ -70,6 +79,17 @@ impl Change {
             id: jti,
             before_s: i64::MAX,
             until_ms,
+        }
+    }
+
+    /// Tokens of a signing key are refused. For a month, since whoever has the key can make tokens that last: a cached
+    /// key set is older than that nowhere.
+    pub(crate) fn key(kid: String, now_ms: i64) -> Self {
+        Self {
+            kind: Kind::Key,
+            id: kid,
+            before_s: i64::MAX,
+            until_ms: now_ms.saturating_add(30 * 24 * 3_600_000),
         }
     }
 

@@ -23,6 +23,19 @@ pub struct SessionInfo {
     pub family: Family,
 }
 
+/// What became of sessions since an instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionsSince {
+    /// Sessions from before that went on with a refresh.
+    pub renewed: u64,
+    /// Sessions from before that are alive and were not used since.
+    pub waiting: u64,
+    /// Sessions from before that ended since.
+    pub ended: u64,
+    /// Sessions that began since: people who logged in.
+    pub logins: u64,
+}
+
 /// The login a family belongs to.
 #[derive(Clone)]
 pub(crate) struct Login {
@@ -339,6 +352,31 @@ pub(crate) async fn revoked_since(
         .iter()
         .map(|row| Ok((FamilyId(row.get(0)?), row.get(1)?)))
         .collect()
+    })
+    .await
+}
+
+/// What became of sessions since `since_ms`; those not used since `idle_from_ms` are over and do not count.
+pub(crate) async fn since(
+    db: &Db,
+    since_ms: i64,
+    idle_from_ms: i64,
+) -> Result<SessionsSince, StoreError> {
+    const COUNT: &str = "SELECT \
+        coalesce(sum(CASE WHEN born_ms < ?1 AND revoked IS NULL AND used_ms >= ?1 THEN 1 ELSE 0 END), 0), \
+        coalesce(sum(CASE WHEN born_ms < ?1 AND revoked IS NULL AND used_ms < ?1 AND used_ms >= ?2 THEN 1 ELSE 0 END), 0), \
+        coalesce(sum(CASE WHEN born_ms < ?1 AND revoked_ms >= ?1 THEN 1 ELSE 0 END), 0), \
+        coalesce(sum(CASE WHEN born_ms >= ?1 THEN 1 ELSE 0 END), 0) FROM families";
+    db.read(move |tx| {
+        let Some(row) = tx.row(COUNT, values![since_ms, idle_from_ms])? else {
+            return Ok(SessionsSince::default());
+        };
+        Ok(SessionsSince {
+            renewed: row.get(0)?,
+            waiting: row.get(1)?,
+            ended: row.get(2)?,
+            logins: row.get(3)?,
+        })
     })
     .await
 }

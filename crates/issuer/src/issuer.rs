@@ -82,6 +82,7 @@ impl Issuer {
     pub async fn open(options: Options) -> Result<Arc<Self>, IssuerError> {
         let id = identifier(&options.issuer_url)?;
         check_scopes(&options)?;
+        check_signing(&options)?;
         let pages = match &options.error_pages {
             Some(url) => format!("{}/", url.as_str().trim_end_matches('/')),
             None => format!("{id}/error-codes/"),
@@ -93,7 +94,7 @@ impl Issuer {
             why: error.to_string(),
         })??;
         let master = Master::open(&db, &options.seal).await?;
-        let keyring = keys::open(&db, &options).await?;
+        let keyring = keys::load(&db, &options).await?;
         let registry = clients::load(&db).await?;
         let issuer = Self {
             id,
@@ -247,6 +248,19 @@ fn identifier(url: &Url) -> Result<String, IssuerError> {
         return wrong("must be scheme, host and port only");
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn check_signing(options: &Options) -> Result<(), IssuerError> {
+    if Options::SIGNING_ALGS.contains(&options.signing_alg) {
+        return Ok(());
+    }
+    Err(IssuerError::Setting {
+        name: "signing_alg",
+        why: format!(
+            "{} is not to sign with; choose ES256, EdDSA or RS256",
+            options.signing_alg
+        ),
+    })
 }
 
 fn check_scopes(options: &Options) -> Result<(), IssuerError> {

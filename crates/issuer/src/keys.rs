@@ -2,7 +2,7 @@
 //!
 //! `next` is published and does not sign yet, `active` signs, `retiring` is published so that its last tokens
 //! can be verified, `revoked` is neither published nor accepted. Refresh tokens do not depend on any of them:
-//! losing every signing key costs no login.
+//! losing every signing key costs no login. That is used where a key cannot be read: a new one takes its place.
 
 use std::sync::Arc;
 
@@ -49,6 +49,8 @@ impl KeyState {
 pub struct KeyInfo {
     /// Its `kid`.
     pub kid: String,
+    /// What it signs with.
+    pub alg: Alg,
     /// Its state.
     pub state: KeyState,
     /// When it was made, milliseconds since the epoch.
@@ -65,10 +67,14 @@ pub(crate) struct Keyring {
     pub(crate) infos: Vec<KeyInfo>,
 }
 
+/// A key as it lies in the database.
 struct Stored {
-    info: KeyInfo,
+    kid: String,
     alg: String,
     sealed: Vec<u8>,
+    state: String,
+    created_ms: i64,
+    changed_ms: i64,
 }
 
 fn aad(kid: &str) -> Vec<u8> {
@@ -82,35 +88,44 @@ fn key_error(kid: &str, why: &impl ToString) -> IssuerError {
     }
 }
 
-type Stored6 = (String, String, Vec<u8>, String, i64, i64);
-
-fn row(row: &Row) -> SqlResult<Stored6> {
-    Ok((
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
-        row.get(5)?,
-    ))
-}
-
-/// Reads every key; makes the first one for a new database.
-pub(crate) async fn open(db: &Db, options: &Options) -> Result<Keyring, IssuerError> {
-    let fresh = Fresh::make(options)?;
-    let now = (options.clock)();
-    db.write(move |tx| {
-        if is_there(tx, KeyState::Active)? {
-            Ok(())
-        } else {
-            fresh.insert(tx, KeyState::Active, now)
-        }
+fn row(row: &Row) -> SqlResult<Stored> {
+    Ok(Stored {
+        kid: row.get(0)?,
+        alg: row.get(1)?,
+        sealed: row.get(2)?,
+        state: row.get(3)?,
+        created_ms: row.get(4)?,
+        changed_ms: row.get(5)?,
     })
-    .await?;
-    load(db, options).await
 }
 
+/// Reads every key. Makes the first one of a new database, and another one where the key that signs is gone or cannot
+/// be read; call it with a master key that could be opened, so that a wrong seal is told from a damaged key.
 pub(crate) async fn load(db: &Db, options: &Options) -> Result<Keyring, IssuerError> {
+    let mut keys = read(db, options).await?;
+    if !keys.damaged.is_empty() || !keys.sign() {
+        replace(db, options, &keys.damaged).await?;
+        keys = read(db, options).await?;
+    }
+    keyring(keys.good)
+}
+
+/// What was found.
+struct Keys {
+    good: Vec<(SigningKey, KeyInfo)>,
+    /// The names of those that cannot be read and are not revoked yet.
+    damaged: Vec<String>,
+}
+
+impl Keys {
+    fn sign(&self) -> bool {
+        self.good
+            .iter()
+            .any(|(_, info)| info.state == KeyState::Active)
+    }
+}
+
+async fn read(db: &Db, options: &Options) -> Result<Keys, IssuerError> {
     let rows = db
         .read(|tx| {
             tx.query(
@@ -122,27 +137,27 @@ pub(crate) async fn load(db: &Db, options: &Options) -> Result<Keyring, IssuerEr
             .collect::<SqlResult<Vec<_>>>()
         })
         .await?;
-    let mut parsed = Vec::new();
-    for (kid, alg, sealed, state, created_ms, changed_ms) in rows {
-        let state = KeyState::parse(&state)
-            .ok_or_else(|| key_error(&kid, &format!("unknown state `{state}`")))?;
-        let stored = Stored {
-            info: KeyInfo {
-                kid,
-                state,
-                created_ms,
-                changed_ms,
-            },
-            alg,
-            sealed,
-        };
-        parsed.push((unseal(&stored, options)?, stored.info));
+    let mut keys = Keys {
+        good: Vec::new(),
+        damaged: Vec::new(),
+    };
+    for stored in rows {
+        match parse(&stored, options) {
+            Ok(key) => keys.good.push(key),
+            Err(_) if stored.state == KeyState::Revoked.as_str() => {}
+            Err(error) => {
+                tracing::warn!(kid = stored.kid, %error, "a signing key cannot be read; sessions go on with another one");
+                keys.damaged.push(stored.kid);
+            }
+        }
     }
-    keyring(parsed)
+    Ok(keys)
 }
 
-fn unseal(stored: &Stored, options: &Options) -> Result<SigningKey, IssuerError> {
-    let kid = &stored.info.kid;
+fn parse(stored: &Stored, options: &Options) -> Result<(SigningKey, KeyInfo), IssuerError> {
+    let kid = &stored.kid;
+    let state = KeyState::parse(&stored.state)
+        .ok_or_else(|| key_error(kid, &format!("unknown state `{}`", stored.state)))?;
     let alg = Alg::parse(&stored.alg)
         .ok_or_else(|| key_error(kid, &format!("unknown algorithm `{}`", stored.alg)))?;
     let der =
@@ -152,7 +167,62 @@ fn unseal(stored: &Stored, options: &Options) -> Result<SigningKey, IssuerError>
             .map_err(|_| IssuerError::Unsealable {
                 what: format!("the signing key {kid}"),
             })?;
-    SigningKey::from_pkcs8(alg, kid, &der).map_err(|error| key_error(kid, &error))
+    let key = SigningKey::from_pkcs8(alg, kid, &der).map_err(|error| key_error(kid, &error))?;
+    let info = KeyInfo {
+        kid: kid.clone(),
+        alg,
+        state,
+        created_ms: stored.created_ms,
+        changed_ms: stored.changed_ms,
+    };
+    Ok((key, info))
+}
+
+/// Takes keys that cannot be read out of use, and has a key sign if none does. Issuers that share the database may
+/// all want to at once; the first does.
+async fn replace(db: &Db, options: &Options, damaged: &[String]) -> Result<(), IssuerError> {
+    let fresh = Fresh::make(options)?;
+    let (now, damaged) = ((options.clock)(), damaged.to_vec());
+    db.write(move |tx| {
+        // Decided one after another, and by what is there then.
+        is_there(tx, KeyState::Active)?;
+        let mut changes = Vec::new();
+        for kid in &damaged {
+            if take_out(tx, kid, now)? {
+                changes.push(Change::key(kid.clone(), now));
+            }
+        }
+        if have_one_sign(tx, &fresh, now)? || !changes.is_empty() {
+            changes.push(Change::reload(Kind::Keys, now));
+        }
+        changes.iter().try_for_each(|change| change.append(tx))
+    })
+    .await?;
+    Ok(())
+}
+
+/// Revokes a key; returns whether it was not.
+fn take_out(tx: &mut dyn Tx, kid: &str, now: i64) -> SqlResult<bool> {
+    let changed = tx.execute(
+        "UPDATE signing_keys SET state = 'revoked', changed_ms = ?1 WHERE kid = ?2 AND state <> 'revoked'",
+        values![now, kid],
+    )?;
+    Ok(changed > 0)
+}
+
+/// Where no key signs, the next one does, or a new one; returns whether that was so.
+fn have_one_sign(tx: &mut dyn Tx, fresh: &Fresh, now: i64) -> SqlResult<bool> {
+    if is_there(tx, KeyState::Active)? {
+        return Ok(false);
+    }
+    let promoted = tx.execute(
+        "UPDATE signing_keys SET state = 'active', changed_ms = ?1 WHERE state = 'next'",
+        values![now],
+    )?;
+    if promoted == 0 {
+        fresh.insert(tx, KeyState::Active, now)?;
+    }
+    Ok(true)
 }
 
 fn keyring(parsed: Vec<(SigningKey, KeyInfo)>) -> Result<Keyring, IssuerError> {
@@ -171,7 +241,7 @@ fn keyring(parsed: Vec<(SigningKey, KeyInfo)>) -> Result<Keyring, IssuerError> {
         .ok_or_else(|| {
             key_error(
                 "(none)",
-                &"the database has no active signing key; run `tenure issuer keys rotate`",
+                &"the database has no active signing key; run the command again, which makes one",
             )
         })?
         .0;
@@ -205,15 +275,15 @@ struct Fresh {
 impl Fresh {
     fn make(options: &Options) -> Result<Self, IssuerError> {
         let kid = b64url(random::<9>());
-        let key =
-            SigningKey::generate(Alg::Es256, &kid).map_err(|error| key_error(&kid, &error))?;
+        let alg = options.signing_alg;
+        let key = SigningKey::generate(alg, &kid).map_err(|error| key_error(&kid, &error))?;
         let sealed = options
             .seal
             .seal(&aad(&kid), &key.to_pkcs8())
             .map_err(|error| key_error(&kid, &error))?;
         Ok(Self {
             kid,
-            alg: Alg::Es256.as_str(),
+            alg: alg.as_str(),
             sealed,
         })
     }
@@ -277,22 +347,25 @@ pub(crate) async fn promote(db: &Db, options: &Options, ring: &Keyring) -> Resul
     Ok(())
 }
 
-/// Refuses a key from now on. If it was the one that signs, the next one (or a new one) takes over at once.
+/// Refuses a key from now on, and tells verifiers so. If it was the one that signs, the next one (or a new one) takes
+/// over at once.
 pub(crate) async fn revoke(db: &Db, options: &Options, kid: &str) -> Result<(), IssuerError> {
     let fresh = Fresh::make(options)?;
     let (now, name) = ((options.clock)(), kid.to_owned());
     let found = db
         .write(move |tx| {
-            let changed =
-                tx.execute("UPDATE signing_keys SET state = 'revoked', changed_ms = ?1 WHERE kid = ?2", values![now, &name])?;
-            let active = is_there(tx, KeyState::Active)?;
-            let promoted = !active
-                && tx.execute("UPDATE signing_keys SET state = 'active', changed_ms = ?1 WHERE state = 'next'", values![now])? > 0;
-            if !active && !promoted {
-                fresh.insert(tx, KeyState::Active, now)?;
+            // Issuers that share the database decide one after another.
+            is_there(tx, KeyState::Active)?;
+            if !tx.any("SELECT 1 FROM signing_keys WHERE kid = ?1", values![&name])? {
+                return Ok(false);
             }
-            Change::reload(Kind::Keys, now).append(tx)?;
-            Ok(changed > 0)
+            let revoked = take_out(tx, &name, now)?;
+            have_one_sign(tx, &fresh, now)?;
+            if revoked {
+                Change::key(name.clone(), now).append(tx)?;
+                Change::reload(Kind::Keys, now).append(tx)?;
+            }
+            Ok(true)
         })
         .await?;
     if found {

@@ -37,7 +37,7 @@ mod users;
 pub use client::{ClientRegistration, Grant};
 pub use clients::ClientInfo;
 pub use error::{IssuerError, OAuthError};
-pub use families::SessionInfo;
+pub use families::{SessionInfo, SessionsSince};
 pub use issuer::{Issuer, Tokens};
 pub use keys::{KeyInfo, KeyState};
 pub use options::{Clock, Database, Options, system_clock};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tenure_core::{Secret, family};
+use tenure_jose::Alg;
 use tenure_store::Seal;
 use url::Url;
 
@@ -55,6 +56,9 @@ pub struct Options {
     pub device_ttl_s: u64,
     /// How often a device may poll, in seconds. Default 5 (RFC 8628 §3.2).
     pub device_interval_s: u64,
+    /// What tokens are signed with: one of [`Options::SIGNING_ALGS`]. Default ES256. An issuer that is told another one
+    /// turns its keys over to it as it does when they are old: published first, signing once everybody must know.
+    pub signing_alg: Alg,
     /// How long a key set may be cached, in seconds; a next key signs no earlier than this after it was
     /// published. Default 300.
     pub jwks_max_age_s: u64,
@@ -74,6 +78,9 @@ pub struct Options {
 }
 
 impl Options {
+    /// The algorithms an issuer may sign with. Shared secrets are none of them: whoever verifies could sign.
+    pub const SIGNING_ALGS: [Alg; 3] = [Alg::Es256, Alg::EdDsa, Alg::Rs256];
+
     /// Defaults for an issuer at `issuer_url` with its database in the file `data`.
     pub fn new(
         issuer_url: Url,
@@ -92,6 +99,7 @@ impl Options {
             code_ttl_s: 60,
             device_ttl_s: 600,
             device_interval_s: 5,
+            signing_alg: Alg::Es256,
             jwks_max_age_s: 300,
             key_lifetime_s: Some(90 * 24 * 3_600),
             dpop_nonces: false,

@@ -32,6 +32,7 @@ struct Set {
     /// Each with the instant (milliseconds since the epoch) from which it need not be remembered.
     tokens: HashMap<String, i64>,
     sessions: HashMap<String, Session>,
+    keys: HashMap<String, i64>,
     /// The same by number, for those who follow.
     log: BTreeMap<u64, Change>,
 }
@@ -54,10 +55,15 @@ impl Revocations {
                 .is_some_and(|session| iat.is_none_or(|iat| iat <= session.before_s))
     }
 
+    /// Whether the signing key of this `kid` is revoked, and with it every token it signed.
+    pub fn is_key_revoked(&self, kid: &str) -> bool {
+        self.read().keys.contains_key(kid)
+    }
+
     /// How many revocations are remembered.
     pub fn len(&self) -> usize {
         let set = self.read();
-        set.tokens.len() + set.sessions.len()
+        set.tokens.len() + set.sessions.len() + set.keys.len()
     }
 
     /// Whether none is remembered.
@@ -98,7 +104,7 @@ impl Revocations {
             let mut set = self.write();
             for (seq, change) in changes {
                 set.apply(change);
-                if matches!(change.kind, Kind::Session | Kind::Token) {
+                if matches!(change.kind, Kind::Session | Kind::Token | Kind::Key) {
                     set.log.insert(*seq, change.clone());
                 }
             }
@@ -110,6 +116,7 @@ impl Revocations {
         let mut set = self.write();
         set.tokens.retain(|_, until| *until > now_ms);
         set.sessions.retain(|_, session| session.until_ms > now_ms);
+        set.keys.retain(|_, until| *until > now_ms);
         set.log.retain(|_, change| change.until_ms > now_ms);
     }
 
@@ -125,10 +132,8 @@ impl Revocations {
 impl Set {
     fn apply(&mut self, change: &Change) {
         match change.kind {
-            Kind::Token => {
-                let until = self.tokens.entry(change.id.clone()).or_default();
-                *until = change.until_ms.max(*until);
-            }
+            Kind::Token => remember(&mut self.tokens, change),
+            Kind::Key => remember(&mut self.keys, change),
             Kind::Session => {
                 let new = Session {
                     before_s: change.before_s,
@@ -143,6 +148,11 @@ impl Set {
     }
 }
 
+fn remember(set: &mut HashMap<String, i64>, change: &Change) {
+    let until = set.entry(change.id.clone()).or_default();
+    *until = change.until_ms.max(*until);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +163,8 @@ mod tests {
         let verifier = revocations.clone();
         revocations.apply(&Change::session("s".to_owned(), 100));
         revocations.apply(&Change::token("t".to_owned(), 200));
+        revocations.apply(&Change::key("k".to_owned(), 0));
+        assert!(verifier.is_key_revoked("k") && !verifier.is_key_revoked("t"));
         assert!(verifier.is_revoked(None, Some("s"), Some(9)));
         assert!(verifier.is_revoked(Some("t"), None, None));
         assert!(!verifier.is_revoked(Some("s"), Some("t"), None));

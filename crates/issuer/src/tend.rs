@@ -124,24 +124,30 @@ impl Issuer {
         }
     }
 
-    /// Publishes a next key when the one that signs is old enough, and lets it sign once everybody must know it.
+    /// Publishes a next key when the one that signs is old enough or of another algorithm than the settings say, and lets
+    /// it sign once everybody must know it.
     ///
     /// # Errors
     /// When a key cannot be made or the database fails.
     pub async fn turn_keys_over(&self) -> Result<(), IssuerError> {
-        let Some(lifetime_s) = self.options.key_lifetime_s else {
-            return Ok(());
-        };
+        let lifetime_s = self.options.key_lifetime_s;
         let infos = self.key_infos();
         let of = |state| infos.iter().find(|info| info.state == state);
         let age_ms = of(KeyState::Active).map_or(0, |key| self.now() - key.changed_ms);
+        let other = of(KeyState::Active).is_some_and(|key| key.alg != self.options.signing_alg);
+        if lifetime_s.is_none() && !other {
+            // Somebody turns them over by hand.
+            return Ok(());
+        }
         if of(KeyState::Next).is_some() {
             match self.promote_key().await {
                 Err(IssuerError::TooEarly { .. }) => return Ok(()),
                 done => return done,
             }
         }
-        if u64::try_from(age_ms).unwrap_or(0) >= lifetime_s.saturating_mul(1000) {
+        let old = lifetime_s
+            .is_some_and(|life| u64::try_from(age_ms).unwrap_or(0) >= life.saturating_mul(1000));
+        if old || other {
             self.rotate_key().await?;
         }
         Ok(())

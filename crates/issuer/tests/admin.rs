@@ -330,8 +330,8 @@ async fn what_is_long_over_is_forgotten_and_the_living_stay() {
     );
     assert_eq!(
         server.issuer.prune().await.unwrap(),
-        1 + 1 + 1 + 1 + 5,
-        "a code, a device code, two families, and five changes told to other processes"
+        1 + 1 + 1 + 1 + 6,
+        "a code, a device code, two families, and six changes told to other processes"
     );
     assert_eq!(
         server.refresh(&dead).await.json()["tenure"]["subtype"],

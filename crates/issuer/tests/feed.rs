@@ -245,6 +245,26 @@ async fn nothing_is_missed_while_the_issuer_is_away() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_a_revoked_key_are_refused_though_the_key_is_known() {
+    let place = Place::new();
+    let process = Process::start(&place).await;
+    let feed = place.feed(WhenUnknown::FailClosed);
+    feed.ready().await;
+    // It never asks for the key set again.
+    let api = Api::new(&place, process.keys(), &feed);
+    let polled = poll(&place, KeySource::url(place.url("jwks.json")));
+    polled.ready().await;
+    let other = Api::new(&place, process.keys(), &polled);
+    let (_, access) = process.session().await;
+    assert_eq!(api.status(&access).await, 200);
+    assert_eq!(other.status(&access).await, 200);
+    let kid = process.issuer.key_infos()[0].kid.clone();
+    process.issuer.revoke_key(&kid).await.unwrap();
+    api.until(&access, 401).await;
+    other.until(&access, 401).await;
+}
+
 fn poll(place: &Place, keys: KeySource) -> RevocationFeed {
     let options = feed::Options {
         when_unknown: WhenUnknown::FailClosed,

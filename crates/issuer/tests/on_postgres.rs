@@ -12,6 +12,8 @@ mod devices_and_clients;
 mod dpop;
 #[path = "flows.rs"]
 mod flows;
+#[path = "keys.rs"]
+mod keys;
 #[path = "par_and_logout.rs"]
 mod par_and_logout;
 #[path = "revocations.rs"]

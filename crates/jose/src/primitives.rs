@@ -12,6 +12,13 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     out
 }
 
+/// SHA-512 of `bytes`.
+pub fn sha512(bytes: &[u8]) -> [u8; 64] {
+    let mut out = [0; 64];
+    out.copy_from_slice(digest::digest(&digest::SHA512, bytes).as_ref());
+    out
+}
+
 /// HMAC-SHA-256 (RFC 2104). Compare results in constant time.
 pub fn hmac_sha256(key: &[u8], msg: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), msg);
@@ -63,6 +70,16 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(fingerprint(&Secret::new("abc")).0, sha256(b"abc"));
+    }
+
+    #[test]
+    fn sha512_as_in_fips_180_4() {
+        let hash = hex(&sha512(b"abc"));
+        assert!(
+            hash.starts_with("ddaf35a193617abacc417349ae204131"),
+            "{hash}"
+        );
+        assert!(hash.ends_with("2a9ac94fa54ca49f"), "{hash}");
     }
 
     #[test]

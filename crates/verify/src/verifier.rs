@@ -28,6 +28,12 @@ pub trait RevocationCheck: Send + Sync {
     /// Whether the token with these claims (see `jti`, `sid`, `sub`) is revoked.
     fn is_revoked(&self, claims: &Claims) -> bool;
 
+    /// Whether the signing key of this `kid` is revoked: its tokens are refused though the key may still be in a cached
+    /// key set.
+    fn is_key_revoked(&self, _kid: &str) -> bool {
+        false
+    }
+
     /// Whether it knows enough for its "not revoked" to be believed. While it does not, tokens are answered with
     /// [`Refusal::Unavailable`].
     fn is_known(&self) -> bool {
@@ -379,6 +385,7 @@ impl Verifier {
         };
         let token = verified.map_err(invalid)?;
         self.check_algorithm(&token).map_err(invalid)?;
+        self.check_key(&token).map_err(invalid)?;
         if token
             .claims
             .get("cnf")
@@ -388,6 +395,19 @@ impl Verifier {
         }
         self.check_revocation(&token)?;
         Ok(Verified::new(token))
+    }
+
+    /// A revoked key is one that the issuer does not publish: its tokens are answered as those of any unknown key.
+    fn check_key(&self, token: &Peek) -> Result<(), Reason> {
+        let (Some(check), Some(kid)) = (&self.0.revocation, &token.header.kid) else {
+            return Ok(());
+        };
+        if check.is_key_revoked(kid) {
+            return Err(Reason::UnknownKey {
+                kid: Some(kid.clone()),
+            });
+        }
+        Ok(())
     }
 
     fn check_revocation(&self, token: &Peek) -> Result<(), Refusal> {

@@ -181,4 +181,10 @@ pub enum Keys {
         /// The key's `kid`
         kid: String,
     },
+    /// Lose the key that signs, on purpose: revokes it under traffic, to see that nobody has to log in
+    Drill {
+        /// Wait until every session in use went on, and count; at most as long as an access token lives
+        #[arg(long)]
+        wait: bool,
+    },
 }

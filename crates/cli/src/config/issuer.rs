@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tenure_issuer::Options;
+use tenure_jose::Alg;
 use tenure_keeper::checks;
 use url::Url;
 
@@ -31,6 +33,8 @@ pub struct IssuerSection {
     pub scopes: Vec<String>,
     /// How long an access token lives.
     pub access_ttl: Duration,
+    /// What tokens are signed with.
+    pub signing_alg: Alg,
     /// The key that seals its keys.
     pub key_file: PathBuf,
     /// Whether plain http to other machines is allowed.
@@ -55,6 +59,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
     let audience = table.parsed("audience", audience);
     let scopes = table.strings("scopes").unwrap_or_default();
     let access_ttl = table.parsed("access_ttl", lifetime);
+    let signing_alg = table.parsed("signing_alg", signing);
     let key_file = table.string("key_file").map(|path| path.value);
     for (key, fix) in [
         (
@@ -79,6 +84,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
         audience: audience?.value,
         scopes,
         access_ttl: access_ttl.map_or(ACCESS_TTL, |ttl| ttl.value),
+        signing_alg: signing_alg.map_or(Alg::Es256, |alg| alg.value),
         key_file: data.join(key_file.as_deref().unwrap_or("issuer.key")),
         insecure,
     })
@@ -123,6 +129,17 @@ fn audience(text: &str) -> Result<String, Wrong> {
         ));
     }
     Ok(text.to_owned())
+}
+
+fn signing(text: &str) -> Result<Alg, Wrong> {
+    Alg::parse(text)
+        .filter(|alg| Options::SIGNING_ALGS.contains(alg))
+        .ok_or_else(|| {
+            Wrong::new(
+                format!("{text:?} is no algorithm that tokens are signed with here"),
+                "write \"ES256\", \"EdDSA\" or \"RS256\"",
+            )
+        })
 }
 
 /// Tokens tell time in seconds.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::Grant;
 use crate::issuer::Issuer;
+use crate::keys::KeyState;
 use crate::scope;
 
 /// How long the discovery document may be cached, in seconds.
@@ -43,7 +44,7 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         "response_modes_supported": ["query"],
         "grant_types_supported": Grant::ALL.map(Grant::as_str),
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": signing(&issuer),
         "token_endpoint_auth_methods_supported": authentication,
         "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": authentication,
@@ -61,6 +62,19 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         "tenure_version": env!("CARGO_PKG_VERSION"),
     });
     cached(body, DOCUMENT_MAX_AGE_S)
+}
+
+/// The algorithms a token of this issuer may be signed with: those of its published keys, the one it turns over to
+/// among them.
+fn signing(issuer: &Issuer) -> Vec<&'static str> {
+    let mut algs = vec![issuer.options.signing_alg.as_str()];
+    for key in issuer.key_infos() {
+        let alg = key.alg.as_str();
+        if key.state != KeyState::Revoked && !algs.contains(&alg) {
+            algs.push(alg);
+        }
+    }
+    algs
 }
 
 pub(super) async fn jwks(State(issuer): State<Arc<Issuer>>) -> Response {

@@ -81,6 +81,7 @@ fn shown(change: &Change) -> Value {
     let until = change.until_ms.div_euclid(1000) + 1;
     let mut shown = match change.kind {
         Kind::Token => json!({ "jti": change.id, "until": until }),
+        Kind::Key => json!({ "kid": change.id, "until": until }),
         _ => json!({ "sid": change.id, "until": until }),
     };
     if change.before_s != i64::MAX {

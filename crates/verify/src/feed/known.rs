@@ -14,6 +14,7 @@ const BATCH: usize = 256;
 pub(super) struct Revocation {
     sid: Option<String>,
     jti: Option<String>,
+    kid: Option<String>,
     /// From then on nobody needs to know it any more.
     until: i64,
     /// Of a session: only tokens issued until then are meant.
@@ -28,6 +29,7 @@ pub(super) struct Known(RwLock<Set>);
 struct Set {
     sessions: HashMap<Arc<str>, Entry>,
     tokens: HashMap<Arc<str>, Entry>,
+    keys: HashMap<Arc<str>, Entry>,
     /// What ends when, the first on top.
     ends: BinaryHeap<Reverse<(i64, Kind, Arc<str>)>>,
 }
@@ -36,6 +38,7 @@ struct Set {
 enum Kind {
     Session,
     Token,
+    Key,
 }
 
 struct Entry {
@@ -57,9 +60,13 @@ impl Known {
             || sid.and_then(|sid| set.sessions.get(sid)).is_some_and(meant)
     }
 
+    pub(super) fn is_key_revoked(&self, kid: &str) -> bool {
+        self.read().keys.contains_key(kid)
+    }
+
     pub(super) fn len(&self) -> usize {
         let set = self.read();
-        set.sessions.len() + set.tokens.len()
+        set.sessions.len() + set.tokens.len() + set.keys.len()
     }
 
     /// Takes it in; returns whether it says what it is about.
@@ -67,6 +74,7 @@ impl Known {
         let about = [
             (Kind::Session, &revocation.sid),
             (Kind::Token, &revocation.jti),
+            (Kind::Key, &revocation.kid),
         ];
         let mut any = false;
         for (kind, id) in about {
@@ -97,6 +105,7 @@ impl Set {
         match kind {
             Kind::Session => &mut self.sessions,
             Kind::Token => &mut self.tokens,
+            Kind::Key => &mut self.keys,
         }
     }
 
@@ -175,6 +184,15 @@ mod tests {
         let all = serde_json::from_str(r#"{"sid":"a","until":90}"#).expect("a revocation");
         assert!(known.take(&all));
         assert!(at(Some(51)));
+    }
+
+    #[test]
+    fn a_key_is_refused_by_its_name() {
+        let known = known(&[r#"{"kid":"a","until":100}"#]);
+        assert!(known.is_key_revoked("a") && !known.is_key_revoked("b"));
+        assert!(!known.is_revoked(Some("a"), Some("a"), None));
+        known.forget(100);
+        assert!(!known.is_key_revoked("a"));
     }
 
     #[test]

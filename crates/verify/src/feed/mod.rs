@@ -178,6 +178,10 @@ impl RevocationCheck for RevocationFeed {
         self.shared.known.is_revoked(text("jti"), text("sid"), iat)
     }
 
+    fn is_key_revoked(&self, kid: &str) -> bool {
+        self.shared.known.is_key_revoked(kid)
+    }
+
     fn is_known(&self) -> bool {
         self.shared.options.when_unknown == WhenUnknown::FailOpen || self.is_connected()
     }
@@ -246,7 +250,7 @@ impl Shared {
     fn take(&self, told: Result<Revocation, serde_json::Error>) -> bool {
         let fault = match told {
             Ok(revocation) if self.known.take(&revocation) => return true,
-            Ok(_) => "it names neither a session nor a token".to_owned(),
+            Ok(_) => "it names neither a session nor a token nor a key".to_owned(),
             Err(error) => error.to_string(),
         };
         tracing::warn!(url = %self.url, fault, "a revocation is not understood; is the issuer newer than this program?");

@@ -1,32 +1,35 @@
-//! `tenure issuer keys list|rotate|promote|revoke`.
+//! `tenure issuer keys list|rotate|promote|revoke|drill`.
 
 use serde_json::{Value, json};
 use tenure_core::Wall;
 use tenure_issuer::{Issuer, KeyInfo, KeyState, system_clock};
 
-use super::which;
+use super::{drill, which};
 use crate::app::App;
 use crate::args::issuer::Keys;
 use crate::error::{CommandError, Outcome};
 use crate::output::table::Table;
 use crate::output::time;
 
-/// Runs one of the four.
+/// Runs one of the five.
 pub async fn run(app: &App, command: &Keys) -> Outcome {
     let which = which::find(app)?;
     let published_for_s = which.options.jwks_max_age_s;
+    let access_ttl_s = which.options.access_ttl_s;
     let issuer = which.open().await?;
     match command {
         Keys::List => list(app, &issuer),
         Keys::Rotate => rotate(app, &issuer, published_for_s).await,
         Keys::Promote => promote(app, &issuer).await,
         Keys::Revoke { kid } => revoke(app, &issuer, kid).await,
+        Keys::Drill { wait } => drill::run(app, &issuer, access_ttl_s, *wait).await,
     }
 }
 
 fn row_json(key: &KeyInfo) -> Value {
     json!({
         "kid": key.kid,
+        "alg": key.alg.as_str(),
         "state": key.state.as_str(),
         "created_at": key.created_ms / 1000,
         "changed_at": key.changed_ms / 1000,
@@ -40,7 +43,7 @@ fn list(app: &App, issuer: &Issuer) -> Outcome {
         return app.out.json(&json!({ "keys": keys }));
     }
     let paint = app.out.out;
-    let mut table = Table::new(&["KID", "STATE", "SINCE", "MADE"], paint);
+    let mut table = Table::new(&["KID", "ALG", "STATE", "SINCE", "MADE"], paint);
     for key in &keys {
         let color = match key.state {
             KeyState::Active => anstyle::AnsiColor::Green,
@@ -50,6 +53,7 @@ fn list(app: &App, issuer: &Issuer) -> Outcome {
         };
         table.row(vec![
             paint.bold(&key.kid),
+            key.alg.to_string(),
             paint.color(color, key.state.as_str()),
             time::clock(Wall(key.changed_ms)),
             time::clock(Wall(key.created_ms)),
@@ -123,7 +127,7 @@ fn in_state(issuer: &Issuer, state: KeyState) -> Option<KeyInfo> {
 }
 
 /// A key that was there a moment ago: another process may have been faster.
-fn need(issuer: &Issuer, state: KeyState) -> Outcome<KeyInfo> {
+pub fn need(issuer: &Issuer, state: KeyState) -> Outcome<KeyInfo> {
     in_state(issuer, state).ok_or_else(|| {
         CommandError::failed(format!(
             "another process changed the keys meanwhile: there is no {} key",

@@ -1,6 +1,7 @@
 //! `tenure issuer serve|users|clients|sessions|keys`.
 
 mod clients;
+mod drill;
 pub mod key;
 mod keys;
 mod serve;

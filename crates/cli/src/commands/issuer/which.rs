@@ -103,6 +103,7 @@ fn configured(app: &App, section: &IssuerSection) -> Outcome<Which> {
     );
     options.database = database;
     options.scopes.clone_from(&section.scopes);
+    options.signing_alg = section.signing_alg;
     options.access_ttl_s = section.access_ttl.as_secs();
     Ok(Which {
         options,
