@@ -81,7 +81,11 @@ fn find(answer: &Answer<'_>, reading: &Reading, local: &Local, profile: Option<&
     }
     let at_api = answer.place == Place::Resource;
     let weighed = local::weigh(found, local, at_api, answer.status);
-    let in_words = rule.is_some_and(|rule| rule.rank == Rank::Text) && reading.shape != Shape::Html;
+    // A page or a redirect to a login form is the word of whatever guards the API, which knows no refresh; a code that
+    // names the login session leaves nothing to try.
+    let in_words = rule.is_some_and(|rule| rule.rank == Rank::Text || rule.codes.is_empty())
+        && reading.shape != Shape::Html
+        && !(300..400).contains(&answer.status);
     if at_api && in_words {
         return local::one_refresh_first(weighed, local);
     }

@@ -42,6 +42,10 @@ pub(crate) struct Roles {
     caller: Bits,
     /// Things that are none of the caller's tokens.
     thing: Bits,
+    /// Others a token or a login may belong to: a terminal, a guest, "token for …".
+    another: Bits,
+    /// The caller's own after all.
+    own: Bits,
 }
 
 impl Roles {
@@ -76,6 +80,8 @@ impl Roles {
                 "not_sent",
             ]),
             thing: set(&["other_thing"]),
+            another: set(&["anothers"]),
+            own: set(&["callers_own", "said_token", "token_challenge"]),
         }
     }
 }
@@ -209,10 +215,16 @@ impl Matcher {
     /// Which rules may say that the caller's token is refused: where a thing may be meant, words need a sign that it is
     /// not, and known codes need one beside the name of a thing.
     fn blamed(&self, answer: &Answer<'_>, all: &Bits) -> impl Fn(Blame) -> bool + use<> {
+        let anothers = all.meets(&self.roles.another) && !all.meets(&self.roles.own);
         let caller_meant = answer.place == Place::Token
-            || !may_be_a_thing(answer.status)
-            || all.meets(&self.roles.caller);
-        let thing_named = all.meets(&self.roles.thing);
+            || match speaks_of(answer.status) {
+                Of::Caller => true,
+                Of::Either => !anothers,
+                Of::Thing => all.meets(&self.roles.caller) && !anothers,
+            };
+        let thing_named = anothers
+            || all.meets(&self.roles.thing)
+            || matches!(answer.status, 404 | 409 | 410 | 423);
         move |blame| match blame {
             Blame::No => true,
             Blame::ByCode => caller_meant || !thing_named,
@@ -263,10 +275,24 @@ fn within(ranges: &[(u16, u16)], status: u16) -> bool {
         .any(|(from, to)| (*from..=*to).contains(&status))
 }
 
-/// Statuses that tell of the thing asked for. A token named there is as often one that the API keeps for somebody: a
-/// device's, an invitation's, a payment's.
-fn may_be_a_thing(status: u16) -> bool {
-    matches!(status, 400..500) && !matches!(status, 401 | 403 | 407 | 419 | 440 | 498 | 499)
+/// Whom a status speaks of.
+enum Of {
+    /// Of whoever asks.
+    Caller,
+    /// Of either; mostly of whoever asks, unless another is named.
+    Either,
+    /// Of the thing asked for. A token named there is as often one that the API keeps for somebody: a device's, an
+    /// invitation's, a payment's.
+    Thing,
+}
+
+fn speaks_of(status: u16) -> Of {
+    match status {
+        401 | 407 | 419 | 440 | 498 | 499 => Of::Caller,
+        403 => Of::Either,
+        400..500 => Of::Thing,
+        _ => Of::Either,
+    }
 }
 
 fn by_header(test: &Test, answer: &Answer<'_>) -> bool {
