@@ -617,3 +617,63 @@ fn a_redirect_says_where_it_leads() {
     assert_eq!(led("https://id.example/login"), "redirect_to_login");
     assert_eq!(led("https://elsewhere.example/"), "redirected");
 }
+
+/// What our own issuer answers: a sentence, and the code beside it.
+fn own_issuer(code: &str, sentence: &str) -> Refusal {
+    Refusal {
+        body: format!(
+            r#"{{"error":"invalid_grant","error_description":"{sentence}","tenure":{{"code":"{code}","class":"x","heal":"relogin"}}}}"#
+        ),
+        ..refusal(400, "invalid_grant", sentence)
+    }
+}
+
+#[test]
+fn the_own_issuers_code_outranks_its_sentence_and_is_final() {
+    for (code, sentence) in [
+        (Code::RefreshInvalid, "The refresh token is unknown here."),
+        (Code::RefreshExpired, "The login is over."),
+        (Code::RefreshRevoked, "The session was logged out."),
+        (
+            Code::RefreshReused,
+            "The refresh token was replaced at least two generations ago. The session has been ended.",
+        ),
+        (Code::AccountDisabled, "The account is disabled."),
+        (
+            Code::ClientNotAllowed,
+            "This was issued to another client. Nothing was spent.",
+        ),
+    ] {
+        let verdict = classify_token(
+            profile("tenure").unwrap(),
+            TokenFailure::Refused(&own_issuer(code.as_str(), sentence)),
+            &local(),
+        );
+        let failure = ends(verdict, code);
+        assert!(failure.rule.starts_with("tenure."), "{failure:?}");
+    }
+}
+
+#[test]
+fn an_imported_token_that_is_refused_was_used_elsewhere() {
+    let imported = Local {
+        imported: true,
+        ..local()
+    };
+    let verdict = |name: &str| {
+        let refusal = refusal(400, "invalid_grant", "");
+        classify_token(
+            profile(name).unwrap(),
+            TokenFailure::Refused(&refusal),
+            &imported,
+        )
+    };
+    let failure = ends(verdict("tenure"), Code::RefreshInvalid);
+    assert!(
+        failure.detail.contains("came with an import"),
+        "{failure:?}"
+    );
+    // Where tokens do not rotate, nobody can have used this one up.
+    let failure = ends(verdict("google"), Code::RefreshInvalid);
+    assert!(!failure.detail.contains("import"), "{failure:?}");
+}

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tenure_core::session::{Input, IntentSeen, Outcome, SEND_WITHIN_MS, Sent, Trouble};
 use tenure_core::{Failure, Fingerprint, Generation, TokenPair};
-use tenure_store::{Claim, Info, Intent, Latch, Lease, Record, Store, StoreError, StoredLogin};
+use tenure_store::{
+    Claim, Info, Intent, Latch, Lease, Record, Store, StoreError, StoredLogin, Suspect,
+};
 use tokio::sync::mpsc;
 
 use crate::clock;
@@ -56,6 +58,7 @@ pub(crate) struct Batch {
     pub(crate) pair: Option<TokenPair>,
     pub(crate) login: Option<StoredLogin>,
     pub(crate) info: Info,
+    pub(crate) suspect: Option<Suspect>,
     pub(crate) fingerprint: Option<Fingerprint>,
     pub(crate) shared: Arc<Shared>,
 }
@@ -294,6 +297,7 @@ async fn exchange(ctx: &Context, batch: &Batch, generation: Generation, unknown:
         login: batch.login.clone(),
         generation,
         unknown,
+        imported: batch.suspect == Some(Suspect::Imported),
         learned_s: batch.info.learned_s,
     };
     let run = exchange::run(ctx, &batch.shared.config, spend);
@@ -447,6 +451,7 @@ mod tests {
             }),
             login: None,
             info: Info::default(),
+            suspect: None,
             fingerprint: None,
             shared: Arc::new(Shared {
                 config,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::HeaderValue;
 use tenure_core::session::{Machine, State};
 use tenure_core::{Failure, Generation, Mono, Now, Secret, TokenPair, Wall};
-use tenure_store::{Info, Lease, StoredLogin};
+use tenure_store::{Info, Lease, StoredLogin, Suspect};
 use tokio::sync::oneshot;
 
 use crate::effects::Effect;
@@ -38,6 +38,8 @@ pub(crate) struct Entry {
     pub(crate) pending: Option<TokenPair>,
     pub(crate) login: Option<StoredLogin>,
     pub(crate) info: Info,
+    /// Why a newer pair than the stored one may exist, as the row said last.
+    pub(crate) suspect: Option<Suspect>,
     pub(crate) lease: Option<Lease>,
     /// The row is being read again, because the pair at hand is not the one the machine speaks of.
     pub(crate) reloading: bool,
@@ -71,6 +73,7 @@ impl Entry {
             pending: None,
             login: None,
             info: Info::default(),
+            suspect: None,
             lease: None,
             reloading: false,
             queue: VecDeque::new(),

@@ -40,6 +40,8 @@ pub(crate) struct Spend {
     pub(crate) generation: Generation,
     /// An earlier exchange of it may have been processed.
     pub(crate) unknown: bool,
+    /// The pair came with an import, and may have been renewed where it came from.
+    pub(crate) imported: bool,
     /// Shortest lifetime seen, seconds.
     pub(crate) learned_s: Option<i64>,
 }
@@ -241,6 +243,7 @@ impl Call<'_> {
                 .is_some_and(|pair| pair.refresh.is_some()),
             refresh_expired,
             unknown_outcome: spend.unknown,
+            imported: spend.imported,
             session: self.config.name.clone(),
             now_s: Some(
                 self.net()

@@ -5,7 +5,7 @@ use tenure_core::{
     BootId, Class, Code, Failure, Fingerprint, Heal, Mono, Now, Secret, TokenPair, Who,
 };
 use tenure_jose::sha256;
-use tenure_store::{Record, StoredLogin};
+use tenure_store::{Record, StoredLogin, Suspect};
 use tenure_wire::ClientAuth;
 
 use crate::config::SessionConfig;
@@ -99,16 +99,19 @@ pub(crate) fn held(
     }
 }
 
-/// Where a newer pair may exist (a store that was rolled back, an import): its refresh token is of unknown outcome (I10).
+/// In a store that was rolled back a newer pair may have existed: the refresh token is of unknown outcome (I10). An
+/// imported pair is none: no exchange of ours is open, and whoever renewed it elsewhere got his answer.
 fn intent(record: &Record) -> Option<IntentSeen> {
     let noted = record.intent.as_ref().map(|intent| IntentSeen {
         generation: intent.generation,
         attempts: intent.attempts,
     });
-    noted.or(record.suspect.map(|_| IntentSeen {
-        generation: record.generation,
-        attempts: 1,
-    }))
+    noted.or(
+        (record.suspect == Some(Suspect::Restored)).then_some(IntentSeen {
+            generation: record.generation,
+            attempts: 1,
+        }),
+    )
 }
 
 /// What can bring the next access token.

@@ -306,6 +306,7 @@ impl Shard {
         let stored = rows::stored(&entry.shared.config, &record, at);
         entry.login = record.secret;
         entry.info = record.info;
+        entry.suspect = record.suspect;
         entry.row = Some((record.generation, record.pair));
         stored
     }
@@ -502,6 +503,7 @@ impl Shard {
             pair: entry.pair.clone(),
             login: entry.login.clone(),
             info: entry.info.clone(),
+            suspect: entry.suspect,
             fingerprint: entry.machine.held().and_then(|held| held.fingerprint),
             shared: Arc::clone(&entry.shared),
         };

@@ -24,8 +24,8 @@ pub struct Record {
     pub info: Info,
     /// Who holds the lease, if it is held and its holder lives.
     pub lease: Option<LeaseView>,
-    /// Why a newer pair than this one may exist, so that the refresh token is of unknown outcome (I10). Cleared by
-    /// the next commit or login.
+    /// Why a newer pair than this one may exist. After a roll-back the refresh token is of unknown outcome (I10); an
+    /// imported one may have been used where it came from. Cleared by the next commit or login.
     pub suspect: Option<Suspect>,
     /// The pair comes from the spare slot and is not in the store yet (I9).
     pub unsaved: bool,

@@ -61,6 +61,8 @@ pub struct Local {
     pub refresh_expired: bool,
     /// The reply of an earlier exchange with this refresh token was lost (I10).
     pub unknown_outcome: bool,
+    /// The refresh token came with an import, and may have been used where it came from.
+    pub imported: bool,
     /// `iss` of the access token.
     pub token_issuer: Option<String>,
     /// The issuer that is configured.

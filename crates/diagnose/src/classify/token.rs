@@ -80,8 +80,9 @@ fn verdict(
     status: u16,
 ) -> Verdict {
     if finding.proven {
+        let failure = with_import(finding.failure, profile, local);
         return Verdict::Final {
-            failure: with_lost_reply(finding.failure, profile, local),
+            failure: with_lost_reply(failure, profile, local),
         };
     }
     Verdict::Passing {
@@ -125,6 +126,25 @@ fn with_lost_reply(failure: Failure, profile: &Profile, local: &Local) -> Failur
     )
     .failure(facts, None, local)
     .because(failure)
+}
+
+/// An imported refresh token that rotates and is refused was most likely used where it came from.
+fn with_import(mut failure: Failure, profile: &Profile, local: &Local) -> Failure {
+    let superseded = matches!(
+        failure.class,
+        Class::RefreshInvalid | Class::RefreshRevoked | Class::RefreshReused
+    );
+    if local.imported && superseded && profile.rotation.spends() && !local.refresh_expired {
+        failure.detail.push_str(
+            " It came with an import: where it came from it was most likely used since, and replaced by a newer one that is not here.",
+        );
+        failure.evidence.push(fact(
+            "imported",
+            "the tokens came with an import and were not renewed here since",
+            "store",
+        ));
+    }
+    failure
 }
 
 /// A passing failure of a refresh never tells a person to log in: that would be a final word without proof. A

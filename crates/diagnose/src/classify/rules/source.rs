@@ -37,6 +37,7 @@ files! {
     "apps.toml",
     "text.toml",
     "text-token.toml",
+    "tenure.toml",
     "text-api.toml",
     "rfc6750.toml",
     "rfc6749.toml",
