@@ -187,6 +187,15 @@ fn a_next_key_waits_until_everybody_knows_it() {
     assert_eq!(home.run(&["issuer", "keys", "revoke", "nosuch"]).code, 2);
 }
 
+/// Ends the traffic, also when the test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The key that signed the session's access token.
 fn kid(home: &Home) -> String {
     let token = home.run(&["token", "shop", "--min-valid", "1s"]).ok().out;
@@ -214,11 +223,12 @@ fn a_revoked_key_costs_no_login_and_no_request() {
             }
             served
         });
+        let over = Over(&done);
         let revoked = issuer(&home, &["keys", "revoke", &old]);
         wait_for("a token of another key", || {
             (traffic.is_finished() || kid(&home) == revoked["key"]["kid"]).then_some(())
         });
-        done.store(true, Ordering::Relaxed);
+        drop(over);
         assert!(traffic.join().expect("every request was served") > 0);
     });
     assert_eq!(state(&up), "fresh");
@@ -244,8 +254,9 @@ fn a_drill_under_traffic_costs_no_login() {
                 assert_eq!(answer.status, 200, "{answer:?}");
             }
         });
+        let over = Over(&done);
         let drilled = issuer(&home, &["keys", "drill", "--wait"]);
-        done.store(true, Ordering::Relaxed);
+        drop(over);
         traffic.join().expect("every request was served");
         drilled
     });
@@ -258,6 +269,62 @@ fn a_drill_under_traffic_costs_no_login() {
     assert_eq!(keys["keys"][1]["alg"], "ES256", "{keys}");
     let said = home.run(&["issuer", "keys", "drill"]).ok();
     assert!(said.out.contains("1 session is alive"), "{said:?}");
+}
+
+#[test]
+fn what_was_done_is_shown_and_a_change_of_it_is_seen() {
+    let home = Home::new();
+    let up = home.up_example();
+    until_served(&up);
+    let listed = issuer(&home, &["sessions", "list"]);
+    let sid = listed["sessions"][0]["sid"].as_str().unwrap().to_owned();
+    let refresh = format!("{}/api/v1/sessions/shop/refresh", up.url("admin"));
+    request("POST", &refresh, &[], "");
+    issuer(&home, &["sessions", "revoke", &sid]);
+    let shown = issuer(&home, &["sessions", "show", &sid]);
+    let happened: Vec<_> = shown["timeline"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(happened, ["session.began", "session.ended"], "{shown}");
+    assert!(
+        shown["ended_at"].is_i64() && shown["last_address"] == "127.0.0.1",
+        "{shown}"
+    );
+    let text = home.run(&["issuer", "sessions", "show", &sid]).ok();
+    for words in [
+        "user      demo",
+        "ended (administrator)",
+        "from 127.0.0.1",
+        "session.ended",
+    ] {
+        assert!(text.out.contains(words), "{words}: {text:?}");
+    }
+    assert_eq!(home.run(&["issuer", "sessions", "show", "nosuch"]).code, 2);
+
+    let list = home
+        .run(&["issuer", "audit", "list", "--action", "session"])
+        .ok();
+    assert_eq!(list.out.lines().count(), 2, "{list:?}");
+    let export = home.run(&["issuer", "audit", "export"]).ok();
+    let last: Value = serde_json::from_str(export.out.lines().last().unwrap()).unwrap();
+    let whole = issuer(&home, &["audit", "verify"]);
+    let head = format!("{}:{}", last["seq"], last["mac"].as_str().unwrap());
+    assert_eq!(whole["head"], head.as_str(), "{whole}");
+    home.run(&["issuer", "audit", "verify", "--head", &head])
+        .ok();
+    let wrong = home.run(&["issuer", "audit", "verify", "--head", "7"]);
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    let other = head
+        .replace(':', ":0")
+        .get(..head.len())
+        .unwrap()
+        .to_owned();
+    let broken = home.run(&["issuer", "audit", "verify", "--head", &other]);
+    assert_eq!(broken.code, 4, "{broken:?}");
+    assert!(broken.err.contains("was changed"), "{broken:?}");
 }
 
 #[test]

@@ -82,7 +82,7 @@ async fn measure(
         // At any time between two looks of the issuer.
         let pause = u64::from(u16::from_le_bytes(random::<2>())) % 250;
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        revoking.revoke_session(&sid).await?;
+        revoking.admin("a measurement").revoke_session(&sid).await?;
         times.push(refused_after(verifier, tokens.access.expose()).await?);
     }
     times.sort_unstable();

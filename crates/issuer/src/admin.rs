@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use tenure_core::family::Subtype;
 
+use crate::audit::{self, Act, AuditEntry, AuditFilter, Broken, Head, Pen, Who};
 use crate::changes::Change;
 use crate::error::IssuerError;
 use crate::families::{self, End, SessionInfo, SessionsSince, Which};
@@ -11,7 +12,36 @@ use crate::issuer::Issuer;
 use crate::keys::{self, KeyInfo};
 use crate::refresh_token::FamilyId;
 
+/// What an administrator may do; every act is in the audit log.
+pub struct Admin<'a> {
+    issuer: &'a Issuer,
+    pen: Pen,
+}
+
 impl Issuer {
+    /// Acts as somebody, as the audit log is to call them.
+    pub fn admin(&self, by: &str) -> Admin<'_> {
+        self.admin_from(Who::here(by))
+    }
+
+    /// As [`Issuer::admin`], for somebody who is elsewhere.
+    pub fn admin_from(&self, who: Who) -> Admin<'_> {
+        Admin {
+            pen: self.pen(who),
+            issuer: self,
+        }
+    }
+}
+
+impl<'a> Admin<'a> {
+    pub(crate) fn issuer(&self) -> &'a Issuer {
+        self.issuer
+    }
+
+    pub(crate) fn pen(&self) -> Pen {
+        self.pen.clone()
+    }
+
     /// Ends one session: its refresh tokens die, and its access tokens are refused at once by verifiers that
     /// ask [`Issuer::revocations`]. Returns whether it was alive.
     ///
@@ -19,7 +49,7 @@ impl Issuer {
     /// When the database fails.
     pub async fn revoke_session(&self, sid: &str) -> Result<bool, IssuerError> {
         match FamilyId::parse(sid) {
-            Some(id) => Ok(self.end(Which::One(id), Subtype::Administrator).await? > 0),
+            Some(id) => Ok(self.end(Which::One(id)).await? > 0),
             None => Ok(false),
         }
     }
@@ -29,8 +59,8 @@ impl Issuer {
     /// # Errors
     /// When there is no such user or the database fails.
     pub async fn revoke_user(&self, name: &str) -> Result<usize, IssuerError> {
-        let id = self.need_user(name).await?;
-        self.end(Which::OfUser(id), Subtype::Administrator).await
+        let id = self.issuer.need_user(name).await?;
+        self.end(Which::OfUser(id)).await
     }
 
     /// Ends every session made with a client; returns how many were alive.
@@ -38,11 +68,7 @@ impl Issuer {
     /// # Errors
     /// When the database fails.
     pub async fn revoke_client(&self, client_id: &str) -> Result<usize, IssuerError> {
-        self.end(
-            Which::OfClient(client_id.to_owned()),
-            Subtype::Administrator,
-        )
-        .await
+        self.end(Which::OfClient(client_id.to_owned())).await
     }
 
     /// Ends every session there is; returns how many were alive.
@@ -50,15 +76,105 @@ impl Issuer {
     /// # Errors
     /// When the database fails.
     pub async fn revoke_all(&self) -> Result<usize, IssuerError> {
-        self.end(Which::All, Subtype::Administrator).await
+        self.end(Which::All).await
     }
 
+    /// Publishes a next signing key; [`Issuer::promote_key`] lets it sign. Does nothing when there is one.
+    ///
+    /// # Errors
+    /// When the key cannot be made or the database fails.
+    pub async fn rotate_key(&self) -> Result<(), IssuerError> {
+        let issuer = self.issuer;
+        keys::add_next(&issuer.db, &issuer.options, self.pen()).await?;
+        issuer.reload_keys().await
+    }
+
+    /// Lets the next key sign; the one that signed so far is published until its last token is expired.
+    ///
+    /// # Errors
+    /// [`IssuerError::TooEarly`] while somebody may hold a key set without the next key.
+    pub async fn promote_key(&self) -> Result<(), IssuerError> {
+        let issuer = self.issuer;
+        keys::promote(&issuer.db, &issuer.options, &issuer.ring(), self.pen()).await?;
+        issuer.reload_keys().await
+    }
+
+    /// Refuses a key, and every token it signed, from now on; verifiers that follow the revocations are told. Sessions
+    /// live on: their next refresh brings tokens of another key.
+    ///
+    /// # Errors
+    /// When there is no such key or the database fails.
+    pub async fn revoke_key(&self, kid: &str) -> Result<(), IssuerError> {
+        let issuer = self.issuer;
+        keys::revoke(&issuer.db, &issuer.options, kid, self.pen()).await?;
+        issuer.reload_keys().await?;
+        issuer
+            .revocations
+            .apply(&Change::key(kid.to_owned(), issuer.now()));
+        issuer.nudge();
+        Ok(())
+    }
+
+    pub(crate) async fn end(&self, which: Which) -> Result<usize, IssuerError> {
+        let who = self.pen.who.clone();
+        self.issuer.end(which, Subtype::Administrator, who).await
+    }
+}
+
+impl Issuer {
     /// The sessions, newest login first, at most `limit`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn sessions(&self, limit: usize) -> Result<Vec<SessionInfo>, IssuerError> {
         Ok(families::list(&self.db, limit).await?)
+    }
+
+    /// One session.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn session(&self, sid: &str) -> Result<Option<SessionInfo>, IssuerError> {
+        match FamilyId::parse(sid) {
+            Some(id) => Ok(families::show(&self.db, id).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// The newest entries of the audit log that pass, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When there is no such user or the database fails.
+    pub async fn audit(
+        &self,
+        filter: AuditFilter,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, IssuerError> {
+        let user_id = match &filter.user {
+            Some(name) => Some(self.need_user(name).await?),
+            None => None,
+        };
+        Ok(audit::list(&self.db, filter, user_id, limit).await?)
+    }
+
+    /// The entries of the audit log numbered above `seq`, oldest first, some at a time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn audit_after(&self, seq: u64) -> Result<Vec<AuditEntry>, IssuerError> {
+        Ok(audit::after(&self.db, seq).await?)
+    }
+
+    /// Follows the audit log's chain to its end, which is returned. A [`Head`] that was noted before must lie on it: so
+    /// it is seen when entries were taken off the end.
+    ///
+    /// # Errors
+    /// When the database fails; what is wrong with the chain is the inner error.
+    pub async fn verify_audit(
+        &self,
+        noted: Option<Head>,
+    ) -> Result<Result<Head, Broken>, IssuerError> {
+        Ok(audit::verify(&self.db, &self.master.audit, noted).await?)
     }
 
     /// What became of sessions since an instant (milliseconds since the epoch): whether something that happened then
@@ -72,17 +188,23 @@ impl Issuer {
         Ok(families::since(&self.db, since_ms, idle_from).await?)
     }
 
-    pub(crate) async fn end(&self, which: Which, subtype: Subtype) -> Result<usize, IssuerError> {
-        let ended = families::revoke(&self.db, which, self.ending(subtype)).await?;
+    pub(crate) async fn end(
+        &self,
+        which: Which,
+        subtype: Subtype,
+        who: Who,
+    ) -> Result<usize, IssuerError> {
+        let ended = families::revoke(&self.db, which, self.ending(subtype, who)).await?;
         for id in &ended {
             self.refuse_access_of(*id);
         }
         Ok(ended.len())
     }
 
-    pub(crate) fn ending(&self, subtype: Subtype) -> End {
+    pub(crate) fn ending(&self, subtype: Subtype, who: Who) -> End {
         End {
             subtype,
+            pen: self.pen(who),
             now_ms: self.now(),
             until_ms: self.access_gone_ms(),
         }
@@ -103,45 +225,27 @@ impl Issuer {
     }
 
     /// Refuses one access token until it expires.
-    pub(crate) async fn refuse_access(&self, jti: &str, exp_s: i64) -> Result<(), IssuerError> {
+    pub(crate) async fn refuse_access(
+        &self,
+        jti: &str,
+        exp_s: i64,
+        sid: Option<&str>,
+        who: Who,
+    ) -> Result<(), IssuerError> {
         let until = exp_s.saturating_mul(1000).saturating_add(60_000);
         let change = Change::token(jti.to_owned(), until);
-        let stored = change.clone();
-        self.db.write(move |tx| stored.append(tx)).await?;
+        let (stored, pen, sid) = (change.clone(), self.pen(who), sid.map(str::to_owned));
+        self.db
+            .write(move |tx| {
+                stored.append(tx)?;
+                let act = Act {
+                    sid: sid.as_deref(),
+                    ..Act::new("token.revoked")
+                };
+                pen.note(tx, &act)
+            })
+            .await?;
         self.revocations.apply(&change);
-        self.nudge();
-        Ok(())
-    }
-
-    /// Publishes a next signing key; [`Issuer::promote_key`] lets it sign. Does nothing when there is one.
-    ///
-    /// # Errors
-    /// When the key cannot be made or the database fails.
-    pub async fn rotate_key(&self) -> Result<(), IssuerError> {
-        keys::add_next(&self.db, &self.options).await?;
-        self.reload_keys().await
-    }
-
-    /// Lets the next key sign; the one that signed so far is published until its last token is expired.
-    ///
-    /// # Errors
-    /// [`IssuerError::TooEarly`] while somebody may hold a key set without the next key.
-    pub async fn promote_key(&self) -> Result<(), IssuerError> {
-        let ring = self.ring();
-        keys::promote(&self.db, &self.options, &ring).await?;
-        self.reload_keys().await
-    }
-
-    /// Refuses a key, and every token it signed, from now on; verifiers that follow the revocations are told. Sessions
-    /// live on: their next refresh brings tokens of another key.
-    ///
-    /// # Errors
-    /// When there is no such key or the database fails.
-    pub async fn revoke_key(&self, kid: &str) -> Result<(), IssuerError> {
-        keys::revoke(&self.db, &self.options, kid).await?;
-        self.reload_keys().await?;
-        self.revocations
-            .apply(&Change::key(kid.to_owned(), self.now()));
         self.nudge();
         Ok(())
     }
@@ -152,7 +256,7 @@ impl Issuer {
     }
 
     pub(crate) async fn reload_keys(&self) -> Result<(), IssuerError> {
-        let ring = Arc::new(keys::load(&self.db, &self.options).await?);
+        let ring = Arc::new(keys::load(&self.db, &self.options, &self.master.audit).await?);
         *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = ring;
         Ok(())
     }

@@ -10,12 +10,14 @@ use tenure_core::Secret;
 use tenure_core::family::Subtype;
 use tenure_jose::{Rules, peek, verify};
 
+use crate::admin::Admin;
+use crate::audit::{Act, Pen};
 use crate::changes::{Change, Kind};
 use crate::client::{Client, ClientRegistration};
-use crate::db::{Db, values};
+use crate::db::{Db, SqlResult, Tx, values};
 use crate::error::{IssuerError, OAuthError};
 use crate::families::{self, Which};
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, PROGRAM};
 use crate::params::{Params, printable};
 use crate::throttle::PER_ADDRESS;
 
@@ -35,6 +37,14 @@ pub struct ClientInfo {
 }
 
 pub(crate) type Registry = HashMap<String, Arc<Client>>;
+
+fn note(tx: &mut dyn Tx, pen: &Pen, action: &'static str, client: &str) -> SqlResult<()> {
+    let act = Act {
+        client: Some(client),
+        ..Act::new(action)
+    };
+    pen.note(tx, &act)
+}
 
 pub(crate) async fn load(db: &Db) -> Result<Registry, IssuerError> {
     let rows: Vec<(String, String, Option<Vec<u8>>)> = db
@@ -57,30 +67,63 @@ pub(crate) async fn load(db: &Db) -> Result<Registry, IssuerError> {
 }
 
 impl Issuer {
+    /// Registers a client, or brings the one of that id up to date: for the program that embeds the issuer.
+    ///
+    /// # Errors
+    /// When the registration cannot work or the database fails.
+    pub async fn ensure_client(&self, registration: ClientRegistration) -> Result<(), IssuerError> {
+        self.admin(PROGRAM).ensure_client(registration).await
+    }
+
+    fn is_registered(&self, id: &str, json: &str, mac: Option<&[u8]>) -> bool {
+        self.client(id).is_some_and(|client| {
+            client.secret_mac.as_deref() == mac
+                && serde_json::to_string(&client.registration).is_ok_and(|known| known == json)
+        })
+    }
+}
+
+impl Admin<'_> {
     /// Registers a client, or brings the one of that id up to date.
     ///
     /// # Errors
     /// When the registration cannot work or the database fails.
     pub async fn ensure_client(&self, registration: ClientRegistration) -> Result<(), IssuerError> {
+        self.register(registration, "client.set").await
+    }
+
+    async fn register(
+        &self,
+        registration: ClientRegistration,
+        action: &'static str,
+    ) -> Result<(), IssuerError> {
         registration.check()?;
         let id = registration.id.clone();
-        let mac = registration
-            .secret
-            .as_ref()
-            .map(|secret| self.master.client_secret(&id, secret.expose()).to_vec());
+        let mac = registration.secret.as_ref().map(|secret| {
+            self.issuer()
+                .master
+                .client_secret(&id, secret.expose())
+                .to_vec()
+        });
         let json = serde_json::to_string(&registration).map_err(|error| IssuerError::Setting {
             name: "client",
             why: error.to_string(),
         })?;
-        let (row_id, row_mac, now) = (id.clone(), mac.clone(), self.now());
-        self.db
+        if self.issuer().is_registered(&id, &json, mac.as_deref()) {
+            // A program that starts says again what it said before.
+            return Ok(());
+        }
+        let (row_id, row_mac, pen) = (id.clone(), mac.clone(), self.pen());
+        self.issuer()
+            .db
             .write(move |tx| {
                 tx.execute(
                     "INSERT INTO clients (id, registration, secret_mac) VALUES (?1, ?2, ?3) \
                      ON CONFLICT (id) DO UPDATE SET registration = excluded.registration, secret_mac = excluded.secret_mac",
                     values![&row_id, &json, row_mac.as_ref()],
                 )?;
-                Change::reload(Kind::Clients, now).append(tx)
+                note(tx, &pen, action, &row_id)?;
+                Change::reload(Kind::Clients, pen.now_ms).append(tx)
             })
             .await?;
         // What is held in memory must be what a restart would read.
@@ -88,11 +131,69 @@ impl Issuer {
             secret: None,
             ..registration
         };
-        let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self
+            .issuer()
+            .clients
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         clients.insert(id, Arc::new(Client::new(held, mac)));
         Ok(())
     }
 
+    /// Gives a client that has a secret another one; the old one is refused from now on. Its sessions live on.
+    ///
+    /// # Errors
+    /// When there is no such client, it has no secret, or the database fails.
+    pub async fn set_client_secret(&self, id: &str, secret: Secret) -> Result<(), IssuerError> {
+        let client = self.issuer().client(id).ok_or_else(|| no_client(id))?;
+        if client.secret_mac.is_none() {
+            return Err(IssuerError::Setting {
+                name: "client secret",
+                why: format!("the client `{id}` has none; register a new client that has one"),
+            });
+        }
+        let registration = ClientRegistration {
+            secret: Some(secret),
+            ..client.registration.clone()
+        };
+        self.register(registration, "client.secret").await
+    }
+
+    /// Removes a client and ends every session made with it; returns how many were alive.
+    ///
+    /// # Errors
+    /// When there is no such client or the database fails.
+    pub async fn remove_client(&self, id: &str) -> Result<usize, IssuerError> {
+        let issuer = self.issuer();
+        let end = issuer.ending(Subtype::Administrator, self.pen().who);
+        let row = id.to_owned();
+        let ended = issuer
+            .db
+            .write(move |tx| {
+                if tx.execute("DELETE FROM clients WHERE id = ?1", values![&row])? == 0 {
+                    return Ok(None);
+                }
+                let ended = families::revoke_in(tx, &Which::OfClient(row.clone()), &end)?;
+                note(tx, &end.pen, "client.removed", &row)?;
+                Change::reload(Kind::Clients, end.now_ms).append(tx)?;
+                Ok(Some(ended))
+            })
+            .await?
+            .ok_or_else(|| no_client(id))?;
+        for family in &ended {
+            issuer.refuse_access_of(*family);
+        }
+        let mut clients = self
+            .issuer()
+            .clients
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        clients.remove(id);
+        Ok(ended.len())
+    }
+}
+
+impl Issuer {
     /// The ids of all clients.
     pub fn clients(&self) -> Vec<String> {
         let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
@@ -113,51 +214,6 @@ impl Issuer {
             .collect();
         infos.sort_by(|one, other| one.registration.id.cmp(&other.registration.id));
         infos
-    }
-
-    /// Gives a client that has a secret another one; the old one is refused from now on. Its sessions live on.
-    ///
-    /// # Errors
-    /// When there is no such client, it has no secret, or the database fails.
-    pub async fn set_client_secret(&self, id: &str, secret: Secret) -> Result<(), IssuerError> {
-        let client = self.client(id).ok_or_else(|| no_client(id))?;
-        if client.secret_mac.is_none() {
-            return Err(IssuerError::Setting {
-                name: "client secret",
-                why: format!("the client `{id}` has none; register a new client that has one"),
-            });
-        }
-        self.ensure_client(ClientRegistration {
-            secret: Some(secret),
-            ..client.registration.clone()
-        })
-        .await
-    }
-
-    /// Removes a client and ends every session made with it; returns how many were alive.
-    ///
-    /// # Errors
-    /// When there is no such client or the database fails.
-    pub async fn remove_client(&self, id: &str) -> Result<usize, IssuerError> {
-        let (row, end) = (id.to_owned(), self.ending(Subtype::Administrator));
-        let ended = self
-            .db
-            .write(move |tx| {
-                if tx.execute("DELETE FROM clients WHERE id = ?1", values![&row])? == 0 {
-                    return Ok(None);
-                }
-                let ended = families::revoke_in(tx, &Which::OfClient(row.clone()), &end)?;
-                Change::reload(Kind::Clients, end.now_ms).append(tx)?;
-                Ok(Some(ended))
-            })
-            .await?
-            .ok_or_else(|| no_client(id))?;
-        for family in &ended {
-            self.refuse_access_of(*family);
-        }
-        let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
-        clients.remove(id);
-        Ok(ended.len())
     }
 
     pub(crate) fn client(&self, id: &str) -> Option<Arc<Client>> {

@@ -161,7 +161,7 @@ fn redeem_in(tx: &mut dyn Tx, ask: &Redeem, now: i64) -> SqlResult<Redeemed> {
         scope: code.scope,
         jkt: ask.jkt.clone().filter(|_| ask.bind),
     };
-    let family = families::begin(tx, &login, now)?;
+    let family = families::begin(tx, &login, &ask.end.pen, "authorization_code")?;
     tx.execute(
         "UPDATE codes SET family = ?2 WHERE hash = ?1",
         values![&hash, &login.family.0],

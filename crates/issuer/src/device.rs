@@ -5,6 +5,7 @@ use tenure_core::family::Family;
 use tenure_jose::{b64url, random, sha256};
 use tenure_store::StoreError;
 
+use crate::audit::{Pen, Who};
 use crate::db::{Row, SqlResult, Tx, values};
 use crate::families::{self, Login};
 use crate::issuer::Issuer;
@@ -137,11 +138,12 @@ impl Issuer {
         device_code: &Secret,
         client_id: &str,
         jkt: Option<String>,
+        who: Who,
     ) -> Result<Polled, StoreError> {
         let hash = sha256(device_code.expose().as_bytes());
-        let (client_id, now) = (client_id.to_owned(), self.now());
+        let (client_id, pen) = (client_id.to_owned(), self.pen(who));
         self.db
-            .write(move |tx| poll_in(tx, &hash, &client_id, jkt.as_deref(), now))
+            .write(move |tx| poll_in(tx, &hash, &client_id, jkt.as_deref(), &pen))
             .await
     }
 }
@@ -173,8 +175,9 @@ fn poll_in(
     hash: &[u8; 32],
     client_id: &str,
     jkt: Option<&str>,
-    now: i64,
+    pen: &Pen,
 ) -> SqlResult<Polled> {
+    let now = pen.now_ms;
     let found = tx.row(
         "SELECT client_id, scope, state, user_id, interval_s, polled_ms, expires_ms FROM device_codes \
          WHERE hash = ?1 FOR UPDATE",
@@ -199,7 +202,7 @@ fn poll_in(
                 scope: device.scope,
                 jkt: jkt.map(str::to_owned),
             };
-            let family = families::begin(tx, &login, now)?;
+            let family = families::begin(tx, &login, pen, "device_code")?;
             tx.execute(
                 "UPDATE device_codes SET state = 'spent' WHERE hash = ?1",
                 values![hash],

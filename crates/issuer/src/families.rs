@@ -1,8 +1,10 @@
 //! Families in the database: the rotation rule applied in one write.
 
+use serde_json::json;
 use tenure_core::family::{self, Decision, Family, Limit, Presented, Subtype};
 use tenure_store::StoreError;
 
+use crate::audit::{Act, Pen};
 use crate::changes::Change;
 use crate::db::{Db, Row, SqlError, SqlResult, Tx, Value, values};
 use crate::refresh_token::FamilyId;
@@ -21,6 +23,14 @@ pub struct SessionInfo {
     pub scope: String,
     /// Its state.
     pub family: Family,
+    /// When it was ended, milliseconds since the epoch.
+    pub ended_ms: Option<i64>,
+    /// The address it began from.
+    pub address: Option<String>,
+    /// What the program that began it calls itself.
+    pub device: Option<String>,
+    /// The address of its last refresh.
+    pub last_address: Option<String>,
 }
 
 /// What became of sessions since an instant.
@@ -81,18 +91,26 @@ pub(crate) struct Ask {
     /// When the session's access tokens are all expired.
     pub(crate) until_ms: i64,
     pub(crate) options: family::Options,
+    /// Who asks.
+    pub(crate) pen: Pen,
 }
 
-/// Why and when families end.
-#[derive(Clone, Copy)]
+/// Why families end, when, and who ends them.
+#[derive(Clone)]
 pub(crate) struct End {
     pub(crate) subtype: Subtype,
     pub(crate) now_ms: i64,
+    pub(crate) pen: Pen,
     /// When their access tokens are all expired.
     pub(crate) until_ms: i64,
 }
 
 const COLUMNS: &str = "generation, born_ms, used_ms, window_from_ms, confirmed, late_at, revoked, user_id, client_id, scope, jkt";
+
+/// What [`shown`] reads.
+const SHOWN: &str = "generation, born_ms, used_ms, window_from_ms, confirmed, late_at, revoked, user_id, client_id, scope, jkt, \
+     families.id, coalesce((SELECT name FROM users WHERE users.id = user_id), user_id), revoked_ms, address, device, \
+     last_address";
 
 /// A family as it was read, with its login.
 pub(crate) struct Found {
@@ -149,11 +167,11 @@ fn store(
     id: FamilyId,
     expect: &Family,
     family: &Family,
-    now_ms: i64,
+    ask: &Ask,
 ) -> SqlResult<()> {
     let changed = tx.execute(
         "UPDATE families SET generation = ?3, used_ms = ?4, window_from_ms = ?5, confirmed = ?6, late_at = ?7, \
-         revoked = ?8, revoked_ms = ?9 WHERE id = ?1 AND generation = ?2 AND revoked IS NULL",
+         revoked = ?8, revoked_ms = ?9, last_address = coalesce(?10, last_address) WHERE id = ?1 AND generation = ?2 AND revoked IS NULL",
         values![
             &id.0,
             expect.generation,
@@ -163,7 +181,9 @@ fn store(
             family.confirmed,
             family.late_at,
             family.revoked.map(Subtype::as_str),
-            family.revoked.map(|_| now_ms),
+            family.revoked.map(|_| ask.now_ms),
+            // Of those who went on; whoever is refused stands in the audit log.
+            ask.pen.who.address.as_ref().filter(|_| family.revoked.is_none()),
         ],
     )?;
     // Reading locks the row, or shares one write transaction with writing, so nobody can have come between.
@@ -175,20 +195,36 @@ fn store(
 }
 
 /// Begins a family for a login.
-pub(crate) fn begin(tx: &mut dyn Tx, login: &Login, now_ms: i64) -> SqlResult<Family> {
+pub(crate) fn begin(
+    tx: &mut dyn Tx,
+    login: &Login,
+    pen: &Pen,
+    grant: &'static str,
+) -> SqlResult<Family> {
+    let (now_ms, who) = (pen.now_ms, &pen.who);
     let family = Family::new(now_ms);
     tx.execute(
-        "INSERT INTO families (id, user_id, client_id, scope, generation, born_ms, used_ms, window_from_ms, confirmed, jkt) \
-         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?5, 0, ?6)",
+        "INSERT INTO families (id, user_id, client_id, scope, generation, born_ms, used_ms, window_from_ms, confirmed, jkt, \
+         address, device, last_address) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?5, 0, ?6, ?7, ?8, ?7)",
         values![
             &login.family.0,
             &login.user_id,
             &login.client_id,
             &login.scope,
             now_ms,
-            login.jkt.as_ref()
+            login.jkt.as_ref(),
+            who.address.as_ref(),
+            who.device.as_ref()
         ],
     )?;
+    let act = Act {
+        user: Some(&login.user_id),
+        sid: Some(&login.family.sid()),
+        client: Some(&login.client_id),
+        detail: json!({ "grant": grant, "scope": login.scope }),
+        ..Act::new("session.began")
+    };
+    pen.note(tx, &act)?;
     Ok(family)
 }
 
@@ -266,12 +302,59 @@ pub(crate) fn refresh_in(tx: &mut dyn Tx, ask: &Ask) -> SqlResult<Refreshed> {
     let found = find(tx, ask.family, true)?;
     let Decided { answer, next } = decide(found.as_ref(), ask);
     if let (Some(next), Some(found)) = (next, found) {
-        store(tx, ask.family, &found.family, &next, ask.now_ms)?;
-    }
-    if let Refreshed::Killed { .. } = answer {
-        Change::session(ask.family.sid(), ask.until_ms).append(tx)?;
+        let last = if next.revoked.is_some() || is_late(&found.family, &next) {
+            last_address(tx, ask.family)?
+        } else {
+            None
+        };
+        store(tx, ask.family, &found.family, &next, ask)?;
+        account(tx, ask, &found, &next, last)?;
     }
     Ok(answer)
+}
+
+/// Whether the allowance for late retries was used.
+pub(crate) fn is_late(was: &Family, next: &Family) -> bool {
+    next.late_at.is_some() && next.late_at != was.late_at
+}
+
+fn last_address(tx: &mut dyn Tx, id: FamilyId) -> SqlResult<Option<String>> {
+    let sql = "SELECT last_address FROM families WHERE id = ?1";
+    let row = tx.row(sql, values![&id.0])?;
+    row.map_or(Ok(None), |row| row.get(0))
+}
+
+/// Writes down what a false alarm would have to be told from a theft by: the rule, and where both holders were.
+fn account(
+    tx: &mut dyn Tx,
+    ask: &Ask,
+    found: &Found,
+    next: &Family,
+    last_address: Option<String>,
+) -> SqlResult<()> {
+    let action = match next.revoked {
+        Some(_) => "session.killed",
+        None if is_late(&found.family, next) => "session.retried_late",
+        None => return Ok(()),
+    };
+    let sid = ask.family.sid();
+    if next.revoked.is_some() {
+        Change::session(sid.clone(), ask.until_ms).append(tx)?;
+    }
+    let act = Act {
+        user: Some(&found.login.user_id),
+        sid: Some(&sid),
+        client: Some(&found.login.client_id),
+        detail: json!({
+            "rule": next.revoked.map(Subtype::as_str),
+            "presented": ask.generation,
+            "generation": found.family.generation,
+            "last_use_ms": found.family.used_ms,
+            "last_address": last_address,
+        }),
+        ..Act::new(action)
+    };
+    ask.pen.note(tx, &act)
 }
 
 /// The family and its login, as stored.
@@ -325,7 +408,39 @@ pub(crate) fn revoke_in(tx: &mut dyn Tx, which: &Which, end: &End) -> SqlResult<
     for id in &ended {
         Change::session(id.sid(), end.until_ms).append(tx)?;
     }
+    if !ended.is_empty() {
+        note_end(tx, which, end, &ended)?;
+    }
     Ok(ended)
+}
+
+/// One entry, however many sessions ended.
+fn note_end(tx: &mut dyn Tx, which: &Which, end: &End, ended: &[FamilyId]) -> SqlResult<()> {
+    let (what, user, client) = match which {
+        Which::One(_) => ("session", None, None),
+        Which::OfUser(user) => ("user", Some(user.clone()), None),
+        Which::OfClient(client) => ("client", None, Some(client.clone())),
+        Which::All => ("all", None, None),
+    };
+    let (user, client, sid) = match which {
+        Which::One(id) => {
+            let sql = "SELECT user_id, client_id FROM families WHERE id = ?1";
+            let row = tx.row(sql, values![&id.0])?;
+            let (user, client) = row.map_or(Ok((None, None)), |row| -> SqlResult<_> {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            (user, client, Some(id.sid()))
+        }
+        _ => (user, client, None),
+    };
+    let act = Act {
+        user: user.as_deref(),
+        sid: sid.as_deref(),
+        client: client.as_deref(),
+        detail: json!({ "of": what, "ended": ended.len(), "reason": end.subtype.as_str() }),
+        ..Act::new("session.ended")
+    };
+    end.pen.note(tx, &act)
 }
 
 /// The living families of a user.
@@ -385,22 +500,34 @@ pub(crate) async fn since(
 pub(crate) async fn list(db: &Db, limit: usize) -> Result<Vec<SessionInfo>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     db.read(move |tx| {
-        let sql = format!(
-            "SELECT {COLUMNS}, families.id, coalesce((SELECT name FROM users WHERE users.id = user_id), user_id) \
-             FROM families ORDER BY born_ms DESC, families.id LIMIT ?1"
-        );
-        tx.query(&sql, values![limit])?
-            .iter()
-            .map(|row| {
-                Ok(SessionInfo {
-                    sid: FamilyId(row.get(11)?).sid(),
-                    user: row.get(12)?,
-                    client_id: row.get(8)?,
-                    scope: row.get(9)?,
-                    family: family_of(row)?,
-                })
-            })
-            .collect()
+        let sql =
+            format!("SELECT {SHOWN} FROM families ORDER BY born_ms DESC, families.id LIMIT ?1");
+        tx.query(&sql, values![limit])?.iter().map(shown).collect()
     })
     .await
+}
+
+/// One session.
+pub(crate) async fn show(db: &Db, id: FamilyId) -> Result<Option<SessionInfo>, StoreError> {
+    db.read(move |tx| {
+        let sql = format!("SELECT {SHOWN} FROM families WHERE id = ?1");
+        tx.row(&sql, values![&id.0])?
+            .map(|row| shown(&row))
+            .transpose()
+    })
+    .await
+}
+
+fn shown(row: &Row) -> SqlResult<SessionInfo> {
+    Ok(SessionInfo {
+        sid: FamilyId(row.get(11)?).sid(),
+        user: row.get(12)?,
+        client_id: row.get(8)?,
+        scope: row.get(9)?,
+        family: family_of(row)?,
+        ended_ms: row.get(13)?,
+        address: row.get(14)?,
+        device: row.get(15)?,
+        last_address: row.get(16)?,
+    })
 }

@@ -6,6 +6,7 @@ use tenure_core::Secret;
 use tenure_jose::{JwkSet, KeySet, SigningKey};
 use url::Url;
 
+use crate::audit::{Pen, Who};
 use crate::changes::Change;
 use crate::clients::{self, Registry};
 use crate::db::Db;
@@ -17,6 +18,7 @@ use crate::master::Master;
 use crate::options::Options;
 use crate::password::Passwords;
 use crate::refresh_token::FamilyId;
+use crate::refusals::Refusals;
 use crate::revocations::Revocations;
 use crate::stats::{Counters, Stats};
 use crate::tend::Tending;
@@ -35,6 +37,7 @@ pub struct Issuer {
     pub(crate) clients: RwLock<Registry>,
     pub(crate) passwords: Passwords,
     pub(crate) throttle: Throttle,
+    pub(crate) refusals: Refusals,
     pub(crate) revocations: Revocations,
     pub(crate) counters: Counters,
     /// Wakes whoever follows the changes, and tells those who wait for more that there will be none.
@@ -74,6 +77,18 @@ pub(crate) struct Keys<'a> {
     pub(crate) session: Option<&'a str>,
 }
 
+/// How a session begins.
+pub(crate) struct How<'a> {
+    pub(crate) keys: Keys<'a>,
+    /// Who holds its tokens.
+    pub(crate) who: Who,
+    /// By which grant.
+    pub(crate) grant: &'static str,
+}
+
+/// The program that has this issuer in it, in the audit log.
+pub(crate) const PROGRAM: &str = "the program itself";
+
 impl Issuer {
     /// Opens the database (or makes its tables, with a signing key), and reads back what must be known at once.
     ///
@@ -94,7 +109,7 @@ impl Issuer {
             why: error.to_string(),
         })??;
         let master = Master::open(&db, &options.seal).await?;
-        let keyring = keys::load(&db, &options).await?;
+        let keyring = keys::load(&db, &options, &master.audit).await?;
         let registry = clients::load(&db).await?;
         let issuer = Self {
             id,
@@ -104,6 +119,7 @@ impl Issuer {
             clients: RwLock::new(registry),
             passwords: Passwords::default(),
             throttle: Throttle::default(),
+            refusals: Refusals::default(),
             revocations: Revocations::default(),
             counters: Counters::default(),
             tending: Tending::default(),
@@ -163,7 +179,12 @@ impl Issuer {
                 name: "scope",
                 why: error.description,
             })?;
-        self.begin(user_id, client_id, scope, Keys::default()).await
+        let how = How {
+            keys: Keys::default(),
+            who: Who::here(PROGRAM),
+            grant: "issued",
+        };
+        self.begin(user_id, client_id, scope, how).await
     }
 
     /// Begins a family and mints its first tokens.
@@ -172,22 +193,27 @@ impl Issuer {
         user_id: String,
         client_id: &str,
         scope: String,
-        keys: Keys<'_>,
+        how: How<'_>,
     ) -> Result<Tokens, IssuerError> {
         let login = Login {
             family: FamilyId::random(),
             user_id,
             client_id: client_id.to_owned(),
             scope,
-            jkt: keys.session.map(str::to_owned),
+            jkt: how.keys.session.map(str::to_owned),
         };
-        let (stored, now) = (login.clone(), self.now());
+        let (stored, pen, grant) = (login.clone(), self.pen(how.who), how.grant);
         let family = self
             .db
-            .write(move |tx| families::begin(tx, &stored, now))
+            .write(move |tx| families::begin(tx, &stored, &pen, grant))
             .await?;
         self.counters.count(|stats| stats.logins += 1);
-        self.mint(&login, &family, None, keys.access, None)
+        self.mint(&login, &family, None, how.keys.access, None)
+    }
+
+    /// Writes the audit log for somebody, with the present time.
+    pub(crate) fn pen(&self, who: Who) -> Pen {
+        Pen::new(&self.master.audit, who, self.now())
     }
 
     pub(crate) fn now(&self) -> i64 {

@@ -6,12 +6,15 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use tenure_jose::{Alg, JwkSet, KeySet, SigningKey, b64url, random};
 
+use crate::audit::{self, Act, Pen, Who};
 use crate::changes::{Change, Kind};
 use crate::db::{Db, Row, SqlResult, Tx, values};
 use crate::error::IssuerError;
 use crate::options::Options;
+use crate::tend::ITSELF;
 
 /// What a signing key is used for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +104,15 @@ fn row(row: &Row) -> SqlResult<Stored> {
 
 /// Reads every key. Makes the first one of a new database, and another one where the key that signs is gone or cannot
 /// be read; call it with a master key that could be opened, so that a wrong seal is told from a damaged key.
-pub(crate) async fn load(db: &Db, options: &Options) -> Result<Keyring, IssuerError> {
+pub(crate) async fn load(
+    db: &Db,
+    options: &Options,
+    audit: &Arc<audit::Key>,
+) -> Result<Keyring, IssuerError> {
     let mut keys = read(db, options).await?;
     if !keys.damaged.is_empty() || !keys.sign() {
-        replace(db, options, &keys.damaged).await?;
+        let pen = Pen::new(audit, Who::here(ITSELF), (options.clock)());
+        replace(db, options, &keys.damaged, pen).await?;
         keys = read(db, options).await?;
     }
     keyring(keys.good)
@@ -180,9 +188,14 @@ fn parse(stored: &Stored, options: &Options) -> Result<(SigningKey, KeyInfo), Is
 
 /// Takes keys that cannot be read out of use, and has a key sign if none does. Issuers that share the database may
 /// all want to at once; the first does.
-async fn replace(db: &Db, options: &Options, damaged: &[String]) -> Result<(), IssuerError> {
+async fn replace(
+    db: &Db,
+    options: &Options,
+    damaged: &[String],
+    pen: Pen,
+) -> Result<(), IssuerError> {
     let fresh = Fresh::make(options)?;
-    let (now, damaged) = ((options.clock)(), damaged.to_vec());
+    let (now, damaged) = (pen.now_ms, damaged.to_vec());
     db.write(move |tx| {
         // Decided one after another, and by what is there then.
         is_there(tx, KeyState::Active)?;
@@ -192,7 +205,11 @@ async fn replace(db: &Db, options: &Options, damaged: &[String]) -> Result<(), I
                 changes.push(Change::key(kid.clone(), now));
             }
         }
-        if have_one_sign(tx, &fresh, now)? || !changes.is_empty() {
+        for change in &changes {
+            note(tx, &pen, "key.replaced", &change.id)?;
+        }
+        if let Some(kid) = have_one_sign(tx, &fresh, now)? {
+            note(tx, &pen, "key.signs", &kid)?;
             changes.push(Change::reload(Kind::Keys, now));
         }
         changes.iter().try_for_each(|change| change.append(tx))
@@ -210,19 +227,28 @@ fn take_out(tx: &mut dyn Tx, kid: &str, now: i64) -> SqlResult<bool> {
     Ok(changed > 0)
 }
 
-/// Where no key signs, the next one does, or a new one; returns whether that was so.
-fn have_one_sign(tx: &mut dyn Tx, fresh: &Fresh, now: i64) -> SqlResult<bool> {
+/// Where no key signs, the next one does, or a new one; returns which, if that was so.
+fn have_one_sign(tx: &mut dyn Tx, fresh: &Fresh, now: i64) -> SqlResult<Option<String>> {
     if is_there(tx, KeyState::Active)? {
-        return Ok(false);
+        return Ok(None);
     }
-    let promoted = tx.execute(
-        "UPDATE signing_keys SET state = 'active', changed_ms = ?1 WHERE state = 'next'",
+    let promoted = tx.row(
+        "UPDATE signing_keys SET state = 'active', changed_ms = ?1 WHERE state = 'next' RETURNING kid",
         values![now],
     )?;
-    if promoted == 0 {
-        fresh.insert(tx, KeyState::Active, now)?;
+    if let Some(row) = promoted {
+        return row.get(0).map(Some);
     }
-    Ok(true)
+    fresh.insert(tx, KeyState::Active, now)?;
+    Ok(Some(fresh.kid.clone()))
+}
+
+fn note(tx: &mut dyn Tx, pen: &Pen, action: &'static str, kid: &str) -> SqlResult<()> {
+    let act = Act {
+        detail: json!({ "kid": kid }),
+        ..Act::new(action)
+    };
+    pen.note(tx, &act)
 }
 
 fn keyring(parsed: Vec<(SigningKey, KeyInfo)>) -> Result<Keyring, IssuerError> {
@@ -298,14 +324,15 @@ impl Fresh {
 }
 
 /// Publishes a next key, unless there is one already.
-pub(crate) async fn add_next(db: &Db, options: &Options) -> Result<(), IssuerError> {
+pub(crate) async fn add_next(db: &Db, options: &Options, pen: Pen) -> Result<(), IssuerError> {
     let fresh = Fresh::make(options)?;
-    let now = (options.clock)();
+    let now = pen.now_ms;
     db.write(move |tx| {
         if is_there(tx, KeyState::Next)? {
             return Ok(());
         }
         fresh.insert(tx, KeyState::Next, now)?;
+        note(tx, &pen, "key.published", &fresh.kid)?;
         Change::reload(Kind::Keys, now).append(tx)
     })
     .await?;
@@ -313,8 +340,13 @@ pub(crate) async fn add_next(db: &Db, options: &Options) -> Result<(), IssuerErr
 }
 
 /// Lets the next key sign, once every cached key set must contain it.
-pub(crate) async fn promote(db: &Db, options: &Options, ring: &Keyring) -> Result<(), IssuerError> {
-    let now = (options.clock)();
+pub(crate) async fn promote(
+    db: &Db,
+    options: &Options,
+    ring: &Keyring,
+    pen: Pen,
+) -> Result<(), IssuerError> {
+    let now = pen.now_ms;
     let next = ring
         .infos
         .iter()
@@ -341,6 +373,7 @@ pub(crate) async fn promote(db: &Db, options: &Options, ring: &Keyring) -> Resul
             "UPDATE signing_keys SET state = 'active', changed_ms = ?1 WHERE kid = ?2",
             values![now, &kid],
         )?;
+        note(tx, &pen, "key.signs", &kid)?;
         Change::reload(Kind::Keys, now).append(tx)
     })
     .await?;
@@ -349,9 +382,14 @@ pub(crate) async fn promote(db: &Db, options: &Options, ring: &Keyring) -> Resul
 
 /// Refuses a key from now on, and tells verifiers so. If it was the one that signs, the next one (or a new one) takes
 /// over at once.
-pub(crate) async fn revoke(db: &Db, options: &Options, kid: &str) -> Result<(), IssuerError> {
+pub(crate) async fn revoke(
+    db: &Db,
+    options: &Options,
+    kid: &str,
+    pen: Pen,
+) -> Result<(), IssuerError> {
     let fresh = Fresh::make(options)?;
-    let (now, name) = ((options.clock)(), kid.to_owned());
+    let (now, name) = (pen.now_ms, kid.to_owned());
     let found = db
         .write(move |tx| {
             // Issuers that share the database decide one after another.
@@ -360,8 +398,12 @@ pub(crate) async fn revoke(db: &Db, options: &Options, kid: &str) -> Result<(), 
                 return Ok(false);
             }
             let revoked = take_out(tx, &name, now)?;
-            have_one_sign(tx, &fresh, now)?;
+            let signs = have_one_sign(tx, &fresh, now)?;
             if revoked {
+                note(tx, &pen, "key.revoked", &name)?;
+                if let Some(kid) = signs {
+                    note(tx, &pen, "key.signs", &kid)?;
+                }
                 Change::key(name.clone(), now).append(tx)?;
                 Change::reload(Kind::Keys, now).append(tx)?;
             }

@@ -7,6 +7,7 @@
 
 mod access;
 mod admin;
+mod audit;
 mod changes;
 mod client;
 mod clients;
@@ -23,8 +24,10 @@ mod master;
 mod options;
 mod params;
 mod password;
+mod peer;
 mod prune;
 mod refresh_token;
+mod refusals;
 mod revocations;
 mod schema;
 mod scope;
@@ -34,6 +37,8 @@ mod tend;
 mod throttle;
 mod users;
 
+pub use admin::Admin;
+pub use audit::{AuditEntry, AuditFilter, Broken, Head, Who};
 pub use client::{ClientRegistration, Grant};
 pub use clients::ClientInfo;
 pub use error::{IssuerError, OAuthError};
@@ -42,6 +47,7 @@ pub use issuer::{Issuer, Tokens};
 pub use keys::{KeyInfo, KeyState};
 pub use options::{Clock, Database, Options, system_clock};
 pub use password::generate as generate_password;
+pub use peer::{Network, NotANetwork};
 pub use revocations::Revocations;
 pub use stats::{Exchange, Stats};
 pub use users::UserInfo;

@@ -1,5 +1,7 @@
 //! The master key and what is derived from it. It never leaves memory unsealed.
 
+use std::sync::Arc;
+
 use tenure_jose::{hmac_sha256, random};
 use tenure_store::Seal;
 use zeroize::Zeroizing;
@@ -19,6 +21,8 @@ pub(crate) struct Master {
     clients: Key,
     forms: Key,
     nonces: Key,
+    /// Of the audit log's chain.
+    pub(crate) audit: Arc<Key>,
 }
 
 impl Master {
@@ -29,6 +33,7 @@ impl Master {
             clients: key(b"client secrets"),
             forms: key(b"form tokens"),
             nonces: key(b"dpop nonces"),
+            audit: Arc::new(key(b"audit log")),
         }
     }
 

@@ -9,6 +9,8 @@ use tenure_jose::Alg;
 use tenure_store::Seal;
 use url::Url;
 
+use crate::peer::Network;
+
 /// Milliseconds since the epoch. An argument, so that tests own time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -69,6 +71,8 @@ pub struct Options {
     pub dpop_nonces: bool,
     /// The scopes that exist, besides `openid`, `profile` and `offline_access`.
     pub scopes: Vec<String>,
+    /// The proxies whose `X-Forwarded-For` says who the caller is. Default none: it is whoever connects.
+    pub trusted_proxies: Vec<Network>,
     /// Base of the pages that `error_uri` names; the code is appended. Default: pages of this issuer.
     pub error_pages: Option<Url>,
     /// Whether [`crate::Stats::exchanges`] counts per family and generation. For tests; it grows without bound.
@@ -104,6 +108,7 @@ impl Options {
             key_lifetime_s: Some(90 * 24 * 3_600),
             dpop_nonces: false,
             scopes: Vec::new(),
+            trusted_proxies: Vec::new(),
             error_pages: None,
             record_exchanges: false,
             clock: system_clock(),

@@ -116,11 +116,33 @@ CREATE TABLE pushed (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pushed_expiry ON pushed (expires_ms);
 ",
+    "
+CREATE TABLE audit (
+    seq       INTEGER PRIMARY KEY,
+    at_ms     INTEGER NOT NULL,
+    actor     TEXT NOT NULL,
+    address   TEXT,
+    device    TEXT,
+    action    TEXT NOT NULL,
+    user_id   TEXT,
+    sid       TEXT,
+    client_id TEXT,
+    detail    TEXT NOT NULL,
+    mac       BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_of_session ON audit (sid) WHERE sid IS NOT NULL;
+CREATE INDEX audit_of_user ON audit (user_id) WHERE user_id IS NOT NULL;
+
+ALTER TABLE families ADD COLUMN address TEXT;
+ALTER TABLE families ADD COLUMN device TEXT;
+ALTER TABLE families ADD COLUMN last_address TEXT;
+",
 ];
 
 /// The same for PostgreSQL; statements end with a semicolon. A family's row leaves room in its page, so that a
 /// refresh rewrites it there and touches no index.
-pub(crate) const POSTGRES: &[&str] = &["
+pub(crate) const POSTGRES: &[&str] = &[
+    "
 CREATE TABLE secrets (
     name   TEXT PRIMARY KEY,
     sealed BYTEA NOT NULL
@@ -218,4 +240,26 @@ CREATE TABLE pushed (
     expires_ms BIGINT NOT NULL
 );
 CREATE INDEX pushed_expiry ON pushed (expires_ms);
-"];
+",
+    "
+CREATE TABLE audit (
+    seq       BIGINT PRIMARY KEY,
+    at_ms     BIGINT NOT NULL,
+    actor     TEXT NOT NULL,
+    address   TEXT,
+    device    TEXT,
+    action    TEXT NOT NULL,
+    user_id   TEXT,
+    sid       TEXT,
+    client_id TEXT,
+    detail    TEXT NOT NULL,
+    mac       BYTEA NOT NULL
+);
+CREATE INDEX audit_of_session ON audit (sid) WHERE sid IS NOT NULL;
+CREATE INDEX audit_of_user ON audit (user_id) WHERE user_id IS NOT NULL;
+
+ALTER TABLE families ADD COLUMN address TEXT;
+ALTER TABLE families ADD COLUMN device TEXT;
+ALTER TABLE families ADD COLUMN last_address TEXT;
+",
+];

@@ -19,9 +19,14 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// How often it is looked whether a signing key is due.
 const KEYS_EVERY: Duration = Duration::from_mins(1);
+/// How often refused logins are written to the audit log.
+const NOTE_EVERY: Duration = Duration::from_mins(1);
 
 /// How many verifiers may follow the revocations of one process at a time.
 const FOLLOWERS: usize = 1_024;
+
+/// The issuer, in the audit log.
+pub(crate) const ITSELF: &str = "the issuer";
 
 /// Who waits for what.
 pub(crate) struct Tending {
@@ -58,20 +63,25 @@ impl Issuer {
             let mut closing = issuer.closing();
             let mut prune = tokio::time::interval(PRUNE_EVERY);
             let mut keys = tokio::time::interval(KEYS_EVERY);
+            let mut refusals = tokio::time::interval(NOTE_EVERY);
             let mut follow = tokio::time::interval(FOLLOW_EVERY);
             follow.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 let done = tokio::select! {
-                    () = closed(&mut closing) => return,
+                    () = closed(&mut closing) => break,
                     () = issuer.tending.changed.notified() => issuer.catch_up().await,
                     _ = follow.tick() => issuer.catch_up().await,
                     _ = prune.tick() => issuer.prune().await.map(drop),
                     _ = keys.tick() => issuer.turn_keys_over().await,
+                    _ = refusals.tick() => issuer.note_refusals().await,
                 };
                 if let Err(error) = done {
                     // It is tried again with the next tick.
                     tracing::warn!(%error, "the issuer could not look after its database");
                 }
+            }
+            if let Err(error) = issuer.note_refusals().await {
+                tracing::warn!(%error, "the last refused logins are not in the audit log");
             }
         })
     }
@@ -140,7 +150,7 @@ impl Issuer {
             return Ok(());
         }
         if of(KeyState::Next).is_some() {
-            match self.promote_key().await {
+            match self.admin(ITSELF).promote_key().await {
                 Err(IssuerError::TooEarly { .. }) => return Ok(()),
                 done => return done,
             }
@@ -148,7 +158,7 @@ impl Issuer {
         let old = lifetime_s
             .is_some_and(|life| u64::try_from(age_ms).unwrap_or(0) >= life.saturating_mul(1000));
         if old || other {
-            self.rotate_key().await?;
+            self.admin(ITSELF).rotate_key().await?;
         }
         Ok(())
     }

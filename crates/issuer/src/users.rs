@@ -1,16 +1,18 @@
 //! User accounts and password logins.
 
 use tenure_core::Secret;
-use tenure_core::family::Subtype;
 use tenure_jose::{b64url, random};
 use tenure_store::StoreError;
 
+use crate::admin::Admin;
+use crate::audit::{Act, Pen};
 use crate::changes::Change;
-use crate::db::values;
+use crate::db::{SqlResult, Tx, values};
 use crate::error::{IssuerError, OAuthError};
 use crate::families::{self, Which};
-use crate::issuer::Issuer;
+use crate::issuer::{Issuer, PROGRAM};
 use crate::password;
+use crate::peer::Peer;
 use crate::throttle::{PER_ADDRESS, PER_USER};
 
 /// Longer passwords are refused before they are hashed.
@@ -37,6 +39,21 @@ pub(crate) struct LoggedIn {
 }
 
 impl Issuer {
+    /// Makes the user unless there is one of that name: for the program that embeds the issuer. Returns the generated
+    /// password when it had to make one.
+    ///
+    /// # Errors
+    /// When the password cannot be hashed or the database fails.
+    pub async fn ensure_user(
+        &self,
+        name: &str,
+        password: Option<Secret>,
+    ) -> Result<Option<Secret>, IssuerError> {
+        self.admin(PROGRAM).ensure_user(name, password).await
+    }
+}
+
+impl Admin<'_> {
     /// Makes the user unless there is one of that name. Returns the generated password when it had to make one.
     ///
     /// # Errors
@@ -53,7 +70,7 @@ impl Issuer {
                 why,
             });
         }
-        if self.user_id(name).await?.is_some() {
+        if self.issuer().user_id(name).await?.is_some() {
             return Ok(None);
         }
         if let Some(password) = &password {
@@ -61,15 +78,20 @@ impl Issuer {
         }
         let made = password.is_none();
         let chosen = password.unwrap_or_else(password::generate);
-        let hash = self.passwords.hash(&chosen).await?;
-        let (id, name, now) = (b64url(random::<12>()), name.to_owned(), self.now());
+        let hash = self.issuer().passwords.hash(&chosen).await?;
+        let (id, name, pen) = (b64url(random::<12>()), name.to_owned(), self.pen());
         let inserted = self
+            .issuer()
             .db
             .write(move |tx| {
-                tx.execute(
+                let inserted = tx.execute(
                     "INSERT INTO users (id, name, password, created_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-                    values![&id, &name, &hash, now],
-                )
+                    values![&id, &name, &hash, pen.now_ms],
+                )?;
+                if inserted == 1 {
+                    note(tx, &pen, "user.added", &id)?;
+                }
+                Ok(inserted)
             })
             .await?;
         Ok((made && inserted == 1).then_some(chosen))
@@ -81,18 +103,20 @@ impl Issuer {
     /// When there is no such user, nobody could log in with the password, or the database fails.
     pub async fn set_password(&self, name: &str, password: &Secret) -> Result<usize, IssuerError> {
         check_password(password)?;
-        let hash = self.passwords.hash(password).await?;
-        let id = self.need_user(name).await?;
-        let user = id.clone();
-        self.db
+        let hash = self.issuer().passwords.hash(password).await?;
+        let id = self.issuer().need_user(name).await?;
+        let (user, pen) = (id.clone(), self.pen());
+        self.issuer()
+            .db
             .write(move |tx| {
                 tx.execute(
                     "UPDATE users SET password = ?1 WHERE id = ?2",
                     values![&hash, &user],
-                )
+                )?;
+                note(tx, &pen, "user.password", &user)
             })
             .await?;
-        self.end(Which::OfUser(id), Subtype::Administrator).await
+        self.end(Which::OfUser(id)).await
     }
 
     /// Disables or enables an account. A disabled one can neither log in nor refresh, its access tokens are refused
@@ -101,9 +125,10 @@ impl Issuer {
     /// # Errors
     /// When there is no such user or the database fails.
     pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<(), IssuerError> {
-        let id = self.need_user(name).await?;
-        let (before_s, until_ms) = (self.now() / 1000, self.access_gone_ms());
-        let refused = self
+        let id = self.issuer().need_user(name).await?;
+        let (issuer, pen) = (self.issuer(), self.pen());
+        let (before_s, until_ms) = (pen.now_ms / 1000, issuer.access_gone_ms());
+        let refused = issuer
             .db
             .write(move |tx| {
                 tx.execute(
@@ -111,6 +136,7 @@ impl Issuer {
                     values![disabled, &id],
                 )?;
                 if !disabled {
+                    note(tx, &pen, "user.enabled", &id)?;
                     return Ok(Vec::new());
                 }
                 let mut refused = Vec::new();
@@ -122,16 +148,19 @@ impl Issuer {
                     change.append(tx)?;
                     refused.push(change);
                 }
+                note(tx, &pen, "user.disabled", &id)?;
                 Ok(refused)
             })
             .await?;
         for change in &refused {
-            self.revocations.apply(change);
+            issuer.revocations.apply(change);
         }
-        self.nudge();
+        issuer.nudge();
         Ok(())
     }
+}
 
+impl Issuer {
     /// All users, by name.
     ///
     /// # Errors
@@ -200,14 +229,16 @@ impl Issuer {
         &self,
         name: &str,
         password: &Secret,
-        address: Option<&str>,
+        client: &str,
+        peer: &Peer,
     ) -> Result<LoggedIn, OAuthError> {
+        let address = peer.text();
         if name.len() > LONGEST_NAME || password.len() > LONGEST_PASSWORD {
             return Err(OAuthError::login_rejected());
         }
         let now = self.now();
         let per_user = format!("user {}", name.to_lowercase());
-        let per_address = address.map(|address| format!("login {address}"));
+        let per_address = address.as_ref().map(|address| format!("login {address}"));
         if let Some(key) = &per_address {
             self.throttle
                 .begin(key, PER_ADDRESS, now)
@@ -235,17 +266,54 @@ impl Issuer {
             .await
             .map_err(|password::Busy| OAuthError::throttled(BUSY_S))?;
         match found {
-            Some((_, _, true)) if right => Err(OAuthError::account_disabled()),
+            Some((user_id, _, true)) if right => {
+                self.refusals.count(Some(&user_id), address.as_deref());
+                Err(OAuthError::account_disabled())
+            }
             Some((user_id, _, false)) if right => {
                 self.throttle.succeeded(&per_user);
                 if let Some(key) = &per_address {
                     self.throttle.refund(key);
                 }
+                self.note_login(name, &user_id, client, peer).await?;
                 Ok(LoggedIn { user_id })
             }
-            _ => Err(OAuthError::login_rejected()),
+            found => {
+                let user = found.as_ref().map(|(id, _, _)| id.as_str());
+                self.refusals.count(user, address.as_deref());
+                Err(OAuthError::login_rejected())
+            }
         }
     }
+
+    async fn note_login(
+        &self,
+        name: &str,
+        user_id: &str,
+        client: &str,
+        peer: &Peer,
+    ) -> Result<(), StoreError> {
+        let pen = self.pen(peer.who(format!("user {name}")));
+        let (user, client) = (user_id.to_owned(), client.to_owned());
+        self.db
+            .write(move |tx| {
+                let act = Act {
+                    user: Some(&user),
+                    client: Some(&client),
+                    ..Act::new("login.accepted")
+                };
+                pen.note(tx, &act)
+            })
+            .await
+    }
+}
+
+fn note(tx: &mut dyn Tx, pen: &Pen, action: &'static str, user: &str) -> SqlResult<()> {
+    let act = Act {
+        user: Some(user),
+        ..Act::new(action)
+    };
+    pen.note(tx, &act)
 }
 
 /// A password that [`Issuer::log_in`] would refuse unread locks its user out.

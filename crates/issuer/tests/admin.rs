@@ -119,7 +119,12 @@ async fn introspection_tells_clients_that_prove_themselves() {
         .post("/introspect", &[("client_id", "app"), ("token", &access)])
         .await;
     assert_eq!(public.status, StatusCode::UNAUTHORIZED);
-    server.issuer.set_disabled("ada", true).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .set_disabled("ada", true)
+        .await
+        .unwrap();
     assert_eq!(
         server
             .post_as_job("/introspect", &[("token", &access)])
@@ -127,7 +132,12 @@ async fn introspection_tells_clients_that_prove_themselves() {
             .json(),
         inactive
     );
-    server.issuer.set_disabled("ada", false).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .set_disabled("ada", false)
+        .await
+        .unwrap();
     server.wait(301 * SECOND);
     assert_eq!(
         server
@@ -157,10 +167,27 @@ async fn an_administrator_ends_sessions() {
         .text("sid")
         .unwrap()
         .to_owned();
-    assert!(server.issuer.revoke_session(&sid).await.unwrap());
     assert!(
-        !server.issuer.revoke_session(&sid).await.unwrap()
-            && !server.issuer.revoke_session("?").await.unwrap()
+        server
+            .issuer
+            .admin("a test")
+            .revoke_session(&sid)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !server
+            .issuer
+            .admin("a test")
+            .revoke_session(&sid)
+            .await
+            .unwrap()
+            && !server
+                .issuer
+                .admin("a test")
+                .revoke_session("?")
+                .await
+                .unwrap()
     );
     assert_eq!(
         server.refresh(&one.text_of("refresh_token")).await.json()["tenure"]["subtype"],
@@ -172,6 +199,7 @@ async fn an_administrator_ends_sessions() {
     );
     server
         .issuer
+        .admin("a test")
         .set_password("ada", &Secret::new("another password"))
         .await
         .unwrap();
@@ -192,9 +220,17 @@ async fn an_administrator_ends_sessions() {
         "API02001",
         "login_rejected",
     );
-    assert_eq!(server.issuer.revoke_client("tenure").await.unwrap(), 0);
+    assert_eq!(
+        server
+            .issuer
+            .admin("a test")
+            .revoke_client("tenure")
+            .await
+            .unwrap(),
+        0
+    );
     assert!(matches!(
-        server.issuer.revoke_user("nobody").await,
+        server.issuer.admin("a test").revoke_user("nobody").await,
         Err(IssuerError::NotFound { .. })
     ));
 }
@@ -204,8 +240,8 @@ async fn a_next_key_is_published_before_it_signs() {
     let server = Server::start().await;
     let old = server.login("openid").await.text_of("access_token");
     let kid = |token: &str| tenure_jose::peek(token).unwrap().header.kid.unwrap();
-    server.issuer.rotate_key().await.unwrap();
-    server.issuer.rotate_key().await.unwrap();
+    server.issuer.admin("a test").rotate_key().await.unwrap();
+    server.issuer.admin("a test").rotate_key().await.unwrap();
     assert_eq!(
         server.issuer.keys().keys.len(),
         2,
@@ -216,12 +252,12 @@ async fn a_next_key_is_published_before_it_signs() {
         kid(&old)
     );
     assert!(matches!(
-        server.issuer.promote_key().await,
+        server.issuer.admin("a test").promote_key().await,
         Err(IssuerError::TooEarly { wait_s: 300 })
     ));
     server.wait(300 * SECOND);
     let late = server.login("openid").await.text_of("access_token");
-    server.issuer.promote_key().await.unwrap();
+    server.issuer.admin("a test").promote_key().await.unwrap();
     let new = server.login("openid").await;
     assert_ne!(kid(&new.text_of("access_token")), kid(&old));
     assert_eq!(
@@ -234,7 +270,12 @@ async fn a_next_key_is_published_before_it_signs() {
     assert_eq!(server.issuer.keys().keys.len(), 1);
     // A revoked key costs no login.
     let signing = kid(&new.text_of("access_token"));
-    server.issuer.revoke_key(&signing).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .revoke_key(&signing)
+        .await
+        .unwrap();
     let state = server
         .issuer
         .key_infos()
@@ -249,7 +290,7 @@ async fn a_next_key_is_published_before_it_signs() {
         StatusCode::OK
     );
     assert!(matches!(
-        server.issuer.revoke_key("nosuch").await,
+        server.issuer.admin("a test").revoke_key("nosuch").await,
         Err(IssuerError::NotFound { .. })
     ));
 }
@@ -259,7 +300,12 @@ async fn a_token_of_a_revoked_key_is_named() {
     let server = Server::start().await;
     let access = server.login("openid").await.text_of("access_token");
     let kid = server.issuer.key_infos()[0].kid.clone();
-    server.issuer.revoke_key(&kid).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .revoke_key(&kid)
+        .await
+        .unwrap();
     assert_error(
         &server.userinfo(&access).await,
         401,

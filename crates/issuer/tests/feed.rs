@@ -183,14 +183,29 @@ async fn what_is_revoked_is_refused_elsewhere() {
     let (sid, access) = process.session().await;
     let (_, other) = process.session().await;
     assert_eq!(api.status(&access).await, 200);
-    process.issuer.revoke_session(&sid).await.unwrap();
+    process
+        .issuer
+        .admin("a test")
+        .revoke_session(&sid)
+        .await
+        .unwrap();
     api.until(&access, 401).await;
     assert_eq!(api.status(&other).await, 200);
 
     // A disabled account: its sessions so far, but not those begun after it was let in again.
-    process.issuer.set_disabled("ada", true).await.unwrap();
+    process
+        .issuer
+        .admin("a test")
+        .set_disabled("ada", true)
+        .await
+        .unwrap();
     api.until(&other, 401).await;
-    process.issuer.set_disabled("ada", false).await.unwrap();
+    process
+        .issuer
+        .admin("a test")
+        .set_disabled("ada", false)
+        .await
+        .unwrap();
     let (_, next) = process.session().await;
     assert_eq!(api.status(&next).await, 200);
     assert_eq!(api.status(&other).await, 401);
@@ -206,7 +221,7 @@ async fn what_another_process_revoked_is_refused() {
     let (sid, access) = process.session().await;
     assert_eq!(api.status(&access).await, 200);
     let other = Issuer::open(place.options()).await.unwrap();
-    assert!(other.revoke_session(&sid).await.unwrap());
+    assert!(other.admin("a test").revoke_session(&sid).await.unwrap());
     api.until(&access, 401).await;
 }
 
@@ -223,7 +238,12 @@ async fn nothing_is_missed_while_the_issuer_is_away() {
     let (before, first) = process.session().await;
     let (during, second) = process.session().await;
     let (_, third) = process.session().await;
-    process.issuer.revoke_session(&before).await.unwrap();
+    process
+        .issuer
+        .admin("a test")
+        .revoke_session(&before)
+        .await
+        .unwrap();
     for api in [&shut, &lenient] {
         api.until(&first, 401).await;
     }
@@ -231,7 +251,13 @@ async fn nothing_is_missed_while_the_issuer_is_away() {
     drop(process);
     shut.until(&second, 503).await;
     let elsewhere = Issuer::open(place.options()).await.unwrap();
-    assert!(elsewhere.revoke_session(&during).await.unwrap());
+    assert!(
+        elsewhere
+            .admin("a test")
+            .revoke_session(&during)
+            .await
+            .unwrap()
+    );
     assert_eq!(lenient.status(&second).await, 200, "not known yet");
     for api in [&shut, &lenient] {
         assert_eq!(api.status(&first).await, 401, "known before");
@@ -260,7 +286,12 @@ async fn tokens_of_a_revoked_key_are_refused_though_the_key_is_known() {
     assert_eq!(api.status(&access).await, 200);
     assert_eq!(other.status(&access).await, 200);
     let kid = process.issuer.key_infos()[0].kid.clone();
-    process.issuer.revoke_key(&kid).await.unwrap();
+    process
+        .issuer
+        .admin("a test")
+        .revoke_key(&kid)
+        .await
+        .unwrap();
     api.until(&access, 401).await;
     other.until(&access, 401).await;
 }
@@ -294,7 +325,12 @@ async fn the_signed_list_is_fetched_again_and_again() {
     }
     let (_, access) = process.session().await;
     assert_eq!(api.status(&access).await, 200);
-    process.issuer.revoke_user("ada").await.unwrap();
+    process
+        .issuer
+        .admin("a test")
+        .revoke_user("ada")
+        .await
+        .unwrap();
     api.until(&access, 401).await;
     eventually(async || feed.len() == 251).await;
     let (_, next) = process.session().await;
@@ -308,7 +344,12 @@ async fn a_list_that_another_key_signed_is_not_used() {
     let place = Place::new();
     let process = Process::start(&place).await;
     let (sid, access) = process.session().await;
-    process.issuer.revoke_session(&sid).await.unwrap();
+    process
+        .issuer
+        .admin("a test")
+        .revoke_session(&sid)
+        .await
+        .unwrap();
     let kid = process.issuer.key_infos()[0].kid.clone();
     let wrong = SigningKey::generate(Alg::Es256, &kid).unwrap();
     let wrong = Arc::new(KeySet::from_signing_key(&wrong));

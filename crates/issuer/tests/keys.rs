@@ -6,10 +6,9 @@ mod support;
 use std::sync::Arc;
 
 use http::StatusCode;
-use support::{SECOND, START_MS, Server, postgres_of};
+use support::{SECOND, START_MS, Server};
 use tenure_issuer::{IssuerError, KeyState, Options, SessionsSince};
 use tenure_jose::{Alg, Peek, b64url, peek, sha256, sha512};
-use tenure_lab::Postgres;
 
 fn read(token: &str) -> Peek {
     peek(token).unwrap()
@@ -17,19 +16,6 @@ fn read(token: &str) -> Peek {
 
 fn alg(token: &str) -> String {
     read(token).header.alg
-}
-
-/// Something that is done to the database past the issuer.
-fn sql(server: &Server, statement: &str) {
-    if env!("CARGO_CRATE_NAME") == "on_postgres" {
-        let url = postgres_of(server.dir.path());
-        let name = url.rsplit('/').next().unwrap().to_owned();
-        Postgres::shared().sql(&name, statement).unwrap();
-    } else {
-        let db = rusqlite::Connection::open(server.dir.path().join("issuer.db")).unwrap();
-        db.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
-        db.execute_batch(statement).unwrap();
-    }
 }
 
 async fn again(server: &Server, signing_alg: Alg) -> Server {
@@ -161,7 +147,7 @@ async fn a_lost_key_costs_no_login() {
         let login = server.login("openid").await;
         let waiting = server.login("openid").await;
         server.wait(SECOND);
-        sql(&server, loss);
+        server.sql(loss);
         let after = again(&server, Alg::Es256).await;
         let access = login.text_of("access_token");
         let refused = after.userinfo(&access).await;
@@ -203,16 +189,13 @@ async fn a_lost_key_costs_no_login() {
 async fn a_damaged_next_key_takes_nothing_with_it() {
     let server = Server::start().await;
     server.wait(SECOND);
-    server.issuer.rotate_key().await.unwrap();
+    server.issuer.admin("a test").rotate_key().await.unwrap();
     let access = server.login("openid").await.text_of("access_token");
-    sql(
-        &server,
-        "UPDATE signing_keys SET sealed = substr(sealed, 2) WHERE state = 'next'",
-    );
+    server.sql("UPDATE signing_keys SET sealed = substr(sealed, 2) WHERE state = 'next'");
     let after = server.restart().await;
     assert_eq!(after.userinfo(&access).await.status, StatusCode::OK);
     server.wait(SECOND);
-    after.issuer.rotate_key().await.unwrap();
+    after.issuer.admin("a test").rotate_key().await.unwrap();
     let states: Vec<_> = after
         .issuer
         .key_infos()
@@ -227,8 +210,18 @@ async fn verifiers_are_told_which_key_is_revoked() {
     let server = Server::start().await;
     let kid = server.issuer.key_infos()[0].kid.clone();
     assert!(!server.issuer.revocations().is_key_revoked(&kid));
-    server.issuer.revoke_key(&kid).await.unwrap();
-    server.issuer.revoke_key(&kid).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .revoke_key(&kid)
+        .await
+        .unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .revoke_key(&kid)
+        .await
+        .unwrap();
     assert!(server.issuer.revocations().is_key_revoked(&kid), "at once");
     let after = server.restart().await;
     assert!(after.issuer.revocations().is_key_revoked(&kid), "for good");
@@ -255,7 +248,12 @@ async fn what_became_of_sessions_is_counted() {
         .text("sid")
         .unwrap()
         .to_owned();
-    server.issuer.revoke_session(&sid).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .revoke_session(&sid)
+        .await
+        .unwrap();
     server.login("openid").await;
     let since = server
         .issuer

@@ -6,6 +6,8 @@
 
 #[path = "admin.rs"]
 mod admin;
+#[path = "audit.rs"]
+mod audit;
 #[path = "devices_and_clients.rs"]
 mod devices_and_clients;
 #[path = "dpop.rs"]

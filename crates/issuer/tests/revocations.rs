@@ -55,7 +55,12 @@ async fn a_follower_learns_of_every_revocation_once_and_in_order() {
     let server = Server::start().await;
     let first = sid(&server.login("orders").await.text_of("access_token"));
     let second = sid(&server.login("orders").await.text_of("access_token"));
-    server.issuer.revoke_session(&first).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .revoke_session(&first)
+        .await
+        .unwrap();
     server.issuer.catch_up().await.unwrap();
 
     let mut stream = Stream::open(&server, None).await;
@@ -69,7 +74,12 @@ async fn a_follower_learns_of_every_revocation_once_and_in_order() {
         "alive",
         "it knows everything now"
     );
-    server.issuer.revoke_session(&second).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .revoke_session(&second)
+        .await
+        .unwrap();
     server.issuer.catch_up().await.unwrap();
     let (event, _, data) = stream.next().await.unwrap();
     assert_eq!(
@@ -99,7 +109,12 @@ async fn the_signed_list_has_what_is_refused_and_where_to_go_on() {
     server
         .post("/revoke", &[("client_id", "tenure"), ("token", &access)])
         .await;
-    server.issuer.set_disabled("ada", true).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .set_disabled("ada", true)
+        .await
+        .unwrap();
     server.issuer.catch_up().await.unwrap();
     let list = server.get("/revocations").await;
     assert_eq!(
@@ -149,7 +164,15 @@ async fn a_list_may_be_larger_than_a_token() {
     for _ in 0..300 {
         server.issuer.issue("ada", "app", "orders").await.unwrap();
     }
-    assert_eq!(server.issuer.revoke_user("ada").await.unwrap(), 300);
+    assert_eq!(
+        server
+            .issuer
+            .admin("a test")
+            .revoke_user("ada")
+            .await
+            .unwrap(),
+        300
+    );
     server.issuer.catch_up().await.unwrap();
     let answer = server.get("/revocations").await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
@@ -168,7 +191,12 @@ async fn a_disabled_account_is_refused_at_once_and_goes_on_when_it_is_enabled() 
     let server = Server::start().await;
     let login = server.login("openid orders").await;
     let access = login.text_of("access_token");
-    server.issuer.set_disabled("ada", true).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .set_disabled("ada", true)
+        .await
+        .unwrap();
     assert_error(
         &server.userinfo(&access).await,
         401,
@@ -177,7 +205,12 @@ async fn a_disabled_account_is_refused_at_once_and_goes_on_when_it_is_enabled() 
         "access_revoked",
     );
     server.wait(2_000);
-    server.issuer.set_disabled("ada", false).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .set_disabled("ada", false)
+        .await
+        .unwrap();
     assert_error(
         &server.userinfo(&access).await,
         401,

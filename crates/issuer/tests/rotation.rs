@@ -344,7 +344,12 @@ async fn a_client_that_hangs_up_loses_nothing() {
 async fn a_disabled_account_cannot_refresh_and_can_again_later() {
     let server = Server::start().await;
     let token = server.login("orders").await.text_of("refresh_token");
-    server.issuer.set_disabled("ada", true).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .set_disabled("ada", true)
+        .await
+        .unwrap();
     let answer = server.refresh(&token).await;
     assert_error(
         &answer,
@@ -353,7 +358,12 @@ async fn a_disabled_account_cannot_refresh_and_can_again_later() {
         "API02018",
         "account_disabled",
     );
-    server.issuer.set_disabled("ada", false).await.unwrap();
+    server
+        .issuer
+        .admin("a test")
+        .set_disabled("ada", false)
+        .await
+        .unwrap();
     assert_eq!(server.refresh(&token).await.status, StatusCode::OK);
 }
 

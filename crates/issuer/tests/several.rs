@@ -100,7 +100,7 @@ async fn what_one_changes_the_others_know() {
         .text("sid")
         .unwrap()
         .to_owned();
-    assert!(c.issuer.revoke_session(&sid).await.unwrap());
+    assert!(c.issuer.admin("a test").revoke_session(&sid).await.unwrap());
     b.issuer.catch_up().await.unwrap();
     assert_error(
         &b.userinfo(&access).await,
@@ -124,19 +124,30 @@ async fn what_one_changes_the_others_know() {
     };
     assert_eq!(asks(CLIENT_SECRET).await, StatusCode::OK);
     let other = Secret::new("another-secret");
-    a.issuer.set_client_secret("late", other).await.unwrap();
+    a.issuer
+        .admin("a test")
+        .set_client_secret("late", other)
+        .await
+        .unwrap();
     b.issuer.catch_up().await.unwrap();
     assert_eq!(asks(CLIENT_SECRET).await, StatusCode::UNAUTHORIZED);
     assert_eq!(asks("another-secret").await, StatusCode::OK);
-    assert_eq!(a.issuer.remove_client("late").await.unwrap(), 0);
+    assert_eq!(
+        a.issuer
+            .admin("a test")
+            .remove_client("late")
+            .await
+            .unwrap(),
+        0
+    );
     b.issuer.catch_up().await.unwrap();
     assert_eq!(asks("another-secret").await, StatusCode::UNAUTHORIZED);
 
-    a.issuer.rotate_key().await.unwrap();
+    a.issuer.admin("a test").rotate_key().await.unwrap();
     b.issuer.catch_up().await.unwrap();
     assert_eq!(b.issuer.keys().keys.len(), 2, "published before it signs");
     a.wait(301_000);
-    a.issuer.promote_key().await.unwrap();
+    a.issuer.admin("a test").promote_key().await.unwrap();
     let fresh = a.login("openid orders").await.text_of("access_token");
     assert_eq!(
         b.userinfo(&fresh).await.status,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
-use tenure_issuer::Grant;
+use tenure_issuer::{Grant, Head};
 
 use crate::builtin::ISSUER_PORT;
 use crate::config::value;
@@ -25,6 +25,9 @@ pub enum Issuer {
     /// Turn its signing keys over
     #[command(subcommand)]
     Keys(Keys),
+    /// See what was done, by whom and from where
+    #[command(subcommand)]
+    Audit(Audit),
 }
 
 /// `tenure issuer serve`.
@@ -146,6 +149,11 @@ pub enum Sessions {
         #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = value::count)]
         lines: usize,
     },
+    /// Show one session: who, from where, and what happened to it
+    Show {
+        /// The session, as `tenure issuer sessions list` shows it
+        sid: String,
+    },
     /// End sessions: their refresh tokens die and their access tokens are refused
     Revoke(Revoke),
 }
@@ -187,4 +195,77 @@ pub enum Keys {
         #[arg(long)]
         wait: bool,
     },
+}
+
+/// `tenure issuer audit`.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Show the newest entries, the newest last
+    List(Entries),
+    /// Write all entries to stdout, oldest first, as JSON Lines
+    Export,
+    /// Check that no entry was changed or taken out
+    Verify {
+        /// What an earlier `verify` showed as head: also check that nothing was taken off the end since
+        #[arg(long, value_name = "SEQ:MAC", value_parser = head)]
+        head: Option<Head>,
+    },
+}
+
+/// Which entries.
+#[derive(Debug, Args)]
+pub struct Entries {
+    /// Only about this user
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Only about this session
+    #[arg(long, value_name = "SID")]
+    pub session: Option<String>,
+    /// Only this action, or this kind of action: `session.killed`, `session`
+    #[arg(long, value_name = "ACTION")]
+    pub action: Option<String>,
+    /// How many at most
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = value::count)]
+    pub lines: usize,
+}
+
+/// Reads the head of an audit log as `verify` shows it.
+fn head(text: &str) -> Result<Head, String> {
+    let wrong = || "it is written SEQ:MAC, as `tenure issuer audit verify` shows it".to_owned();
+    let (seq, mac) = text.split_once(':').ok_or_else(wrong)?;
+    let seq = seq.parse().map_err(|_| wrong())?;
+    let digits = mac.as_bytes();
+    if digits.len() != 64 || !mac.is_ascii() {
+        return Err(wrong());
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+    }
+    Ok(Head { seq, mac: bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_as_it_is_shown() {
+        let mac = [0xab; 32];
+        assert_eq!(
+            head(&format!("7:{}", "ab".repeat(32))),
+            Ok(Head { seq: 7, mac })
+        );
+        for wrong in [
+            "",
+            "7",
+            "7:ab",
+            "x:ab",
+            "7:ää",
+            &format!("7:{}", "g".repeat(64)),
+        ] {
+            assert!(head(wrong).is_err(), "{wrong}");
+        }
+    }
 }

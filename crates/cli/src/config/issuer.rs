@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tenure_issuer::Options;
+use tenure_issuer::{Network, Options};
 use tenure_jose::Alg;
 use tenure_keeper::checks;
 use url::Url;
@@ -37,6 +37,8 @@ pub struct IssuerSection {
     pub signing_alg: Alg,
     /// The key that seals its keys.
     pub key_file: PathBuf,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     /// Whether plain http to other machines is allowed.
     pub insecure: bool,
 }
@@ -60,6 +62,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
     let scopes = table.strings("scopes").unwrap_or_default();
     let access_ttl = table.parsed("access_ttl", lifetime);
     let signing_alg = table.parsed("signing_alg", signing);
+    let trusted_proxies = networks(&table);
     let key_file = table.string("key_file").map(|path| path.value);
     for (key, fix) in [
         (
@@ -86,8 +89,23 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
         access_ttl: access_ttl.map_or(ACCESS_TTL, |ttl| ttl.value),
         signing_alg: signing_alg.map_or(Alg::Es256, |alg| alg.value),
         key_file: data.join(key_file.as_deref().unwrap_or("issuer.key")),
+        trusted_proxies,
         insecure,
     })
+}
+
+fn networks(table: &Table<'_>) -> Vec<Network> {
+    const KEY: &str = "trusted_proxies";
+    let texts = table.strings(KEY).unwrap_or_default();
+    let read = texts.iter().filter_map(|text| match text.parse() {
+        Ok(network) => Some(network),
+        Err(error) => {
+            let fix = "write addresses or ranges, for example [\"127.0.0.1\", \"10.0.0.0/8\"]";
+            table.wrong_at(KEY, Wrong::new(format!("{text:?}: {error}"), fix));
+            None
+        }
+    });
+    read.collect()
 }
 
 /// RFC 8414 §2, and without a path: its endpoints lie at the root.

@@ -27,10 +27,11 @@ const READ: &str = "SELECT generation, born_ms, used_ms, window_from_ms, confirm
 /// generation was seen in use may be told at any time and is kept.
 const WRITE: &str = "UPDATE families SET generation = n.generation, used_ms = n.used, window_from_ms = n.window_from, \
     confirmed = CASE WHEN families.generation = n.generation THEN greatest(families.confirmed, n.confirmed) \
-    ELSE n.confirmed END, late_at = n.late, revoked = n.revoked, revoked_ms = n.revoked_ms \
+    ELSE n.confirmed END, late_at = n.late, revoked = n.revoked, revoked_ms = n.revoked_ms, \
+    last_address = coalesce(n.address, families.last_address) \
     FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
-    $8::bigint[], $9::text[], $10::bigint[]) \
-    AS n(id, was, was_late, generation, used, window_from, confirmed, late, revoked, revoked_ms) \
+    $8::bigint[], $9::text[], $10::bigint[], $11::text[]) \
+    AS n(id, was, was_late, generation, used, window_from, confirmed, late, revoked, revoked_ms, address) \
     WHERE families.id = n.id AND families.generation = n.was AND families.late_at IS NOT DISTINCT FROM n.was_late \
     AND families.revoked IS NULL RETURNING families.id";
 
@@ -76,6 +77,7 @@ struct Change {
     was: Family,
     next: Family,
     now_ms: i64,
+    address: Option<String>,
 }
 
 /// Answers whoever can be answered now; returns those whose family was changed by somebody else meanwhile.
@@ -93,7 +95,7 @@ fn round(conn: &mut Conn, group: Vec<Waiting>) -> Result<Vec<Waiting>, ()> {
     };
     let mut changes: HashMap<[u8; 16], Change> = HashMap::new();
     let mut decided: Vec<(Waiting, Refreshed)> = Vec::with_capacity(group.len());
-    // The end of a family is told to others in a transaction of its own; whoever asks after it comes after it.
+    // What is written down or told to others is done in a transaction of its own; whoever asks after it comes after it.
     let mut ending: Vec<Waiting> = Vec::new();
     for waiting in group {
         let id = waiting.ask.family.0;
@@ -102,7 +104,11 @@ fn round(conn: &mut Conn, group: Vec<Waiting>) -> Result<Vec<Waiting>, ()> {
             continue;
         }
         let Decided { answer, next } = families::decide(found.get(&id), &waiting.ask);
-        if let Refreshed::Killed { .. } = answer {
+        let was = found.get(&id).map(|found| found.family);
+        let late = was
+            .zip(next)
+            .is_some_and(|(was, next)| families::is_late(&was, &next));
+        if late || matches!(answer, Refreshed::Killed { .. }) {
             ending.push(waiting);
             continue;
         }
@@ -112,9 +118,11 @@ fn round(conn: &mut Conn, group: Vec<Waiting>) -> Result<Vec<Waiting>, ()> {
                 was: found.family,
                 next,
                 now_ms: waiting.ask.now_ms,
+                address: None,
             });
             change.next = next;
             change.now_ms = waiting.ask.now_ms;
+            change.address.clone_from(&waiting.ask.pen.who.address);
             found.family = next;
         }
         decided.push((waiting, answer));
@@ -192,6 +200,7 @@ fn write(
     let revoked_ms: Vec<Option<i64>> = all()
         .map(|(_, c)| c.next.revoked.map(|_| c.now_ms))
         .collect();
+    let addresses: Vec<Option<&str>> = all().map(|(_, c)| c.address.as_deref()).collect();
     let rows = conn.statement(WRITE, false, |client, statement| {
         client.query(
             statement,
@@ -206,6 +215,7 @@ fn write(
                 &late,
                 &revoked,
                 &revoked_ms,
+                &addresses,
             ],
         )
     })?;

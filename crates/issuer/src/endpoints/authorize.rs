@@ -9,13 +9,14 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tenure_jose::from_b64url;
 use url::Url;
 
+use super::owned;
 use super::pages::{self, Login, Shown};
-use super::{Peer, owned};
 use crate::client::{Client, Grant};
 use crate::codes::Code;
 use crate::error::OAuthError;
 use crate::issuer::Issuer;
 use crate::params::Params;
+use crate::peer::Peer;
 use crate::scope;
 
 /// An authorization request that is fit to be shown to a person.
@@ -333,7 +334,7 @@ pub(super) async fn submit(
     }
     let (server, query) = (Arc::clone(&issuer), query.to_owned());
     owned(&issuer, async move {
-        match log_in(&server, &request, &params, peer.text().as_deref()).await {
+        match log_in(&server, &request, &params, &peer).await {
             Ok(response) => response,
             Err(error) => page(&server, &headers, &query, &request, Some(&error)),
         }
@@ -345,12 +346,13 @@ async fn log_in(
     issuer: &Issuer,
     request: &Request,
     params: &Params,
-    peer: Option<&str>,
+    peer: &Peer,
 ) -> Result<Response, OAuthError> {
     let user = issuer
         .log_in(
             params.need("username")?,
             params.need_secret("password")?,
+            request.client.id(),
             peer,
         )
         .await?;

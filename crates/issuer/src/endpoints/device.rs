@@ -8,13 +8,14 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
+use super::owned;
 use super::pages::{self, Login, Shown};
-use super::{Peer, owned};
 use crate::client::Grant;
 use crate::device::{Waiting, normal_user_code};
 use crate::error::OAuthError;
 use crate::issuer::Issuer;
 use crate::params::Params;
+use crate::peer::Peer;
 use crate::scope;
 use crate::throttle::PER_ADDRESS;
 
@@ -27,7 +28,7 @@ pub(super) async fn begin(
 ) -> Response {
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
-        match begun(&server, &headers, &body, peer.text().as_deref()).await {
+        match begun(&server, &headers, &body, &peer).await {
             Ok(response) => response,
             Err(error) => error.response(&server.pages),
         }
@@ -39,10 +40,12 @@ async fn begun(
     issuer: &Issuer,
     headers: &HeaderMap,
     body: &[u8],
-    peer: Option<&str>,
+    peer: &Peer,
 ) -> Result<Response, OAuthError> {
     let params = Params::from_form(headers, body)?;
-    let client = issuer.authenticate(headers, &params, peer).await?;
+    let client = issuer
+        .authenticate(headers, &params, peer.text().as_deref())
+        .await?;
     if !client.may(Grant::DeviceCode) {
         return Err(OAuthError::unauthorized_client(
             "The client is not registered for the device flow.",
@@ -78,15 +81,15 @@ pub(super) async fn show(
         return pages::device(StatusCode::OK, "", None);
     };
     let code = normal_user_code(typed);
-    match find(&issuer, &code, peer.text().as_deref()).await {
+    match find(&issuer, &code, &peer).await {
         Ok(waiting) => page(&issuer, &headers, &code, &waiting, None),
         Err(error) => refused(&code, &error),
     }
 }
 
 /// The login that waits under a code; guesses are slowed down.
-async fn find(issuer: &Issuer, code: &str, peer: Option<&str>) -> Result<Waiting, OAuthError> {
-    let key = format!("device {}", peer.unwrap_or_default());
+async fn find(issuer: &Issuer, code: &str, peer: &Peer) -> Result<Waiting, OAuthError> {
+    let key = format!("device {}", peer.text().unwrap_or_default());
     issuer
         .throttle
         .begin(&key, PER_ADDRESS, issuer.now())
@@ -158,8 +161,7 @@ pub(super) async fn submit(
         }
     };
     let code = normal_user_code(params.get("user_code").unwrap_or_default());
-    let peer = peer.text();
-    let waiting = match find(&issuer, &code, peer.as_deref()).await {
+    let waiting = match find(&issuer, &code, &peer).await {
         Ok(waiting) => waiting,
         Err(error) => return refused(&code, &error),
     };
@@ -175,7 +177,7 @@ pub(super) async fn submit(
     }
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
-        match decide(&server, &params, &code, peer.as_deref()).await {
+        match decide(&server, &params, &code, &waiting, &peer).await {
             Ok(response) => response,
             Err(error) => page(&server, &headers, &code, &waiting, Some(&error)),
         }
@@ -187,7 +189,8 @@ async fn decide(
     issuer: &Issuer,
     params: &Params,
     code: &str,
-    peer: Option<&str>,
+    waiting: &Waiting,
+    peer: &Peer,
 ) -> Result<Response, OAuthError> {
     if params.get("decision") == Some("deny") {
         issuer.answer_device(code, None).await?;
@@ -201,6 +204,7 @@ async fn decide(
         .log_in(
             params.need("username")?,
             params.need_secret("password")?,
+            &waiting.client_id,
             peer,
         )
         .await?;

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use tenure_core::family::{self, Decision, Presented};
 use tenure_jose::Peek;
 
-use super::Peer;
 use crate::client::Client;
 use crate::error::OAuthError;
 use crate::families;
 use crate::issuer::Issuer;
 use crate::params::Params;
+use crate::peer::Peer;
 use crate::refresh_token::{self, FamilyId};
 
 pub(super) async fn introspect(
@@ -24,7 +24,7 @@ pub(super) async fn introspect(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match answer(&issuer, &headers, &body, peer.text().as_deref()).await {
+    match answer(&issuer, &headers, &body, &peer).await {
         Ok(body) => {
             let mut response = axum::Json(body).into_response();
             response
@@ -40,10 +40,12 @@ async fn answer(
     issuer: &Issuer,
     headers: &HeaderMap,
     body: &[u8],
-    peer: Option<&str>,
+    peer: &Peer,
 ) -> Result<Value, OAuthError> {
     let params = Params::from_form(headers, body)?;
-    let client = issuer.authenticate(headers, &params, peer).await?;
+    let client = issuer
+        .authenticate(headers, &params, peer.text().as_deref())
+        .await?;
     if !client.is_confidential() {
         // §2.1: whoever asks must be authorised, or tokens could be tried out.
         return Err(OAuthError::invalid_client(

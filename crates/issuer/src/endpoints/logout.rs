@@ -18,25 +18,36 @@ use crate::client::Client;
 use crate::families::Which;
 use crate::issuer::Issuer;
 use crate::params::Params;
+use crate::peer::Peer;
 use crate::refresh_token::FamilyId;
 
-pub(super) async fn get(State(issuer): State<Arc<Issuer>>, RawQuery(query): RawQuery) -> Response {
-    answer(issuer, Params::parse(query.unwrap_or_default().as_bytes())).await
+pub(super) async fn get(
+    State(issuer): State<Arc<Issuer>>,
+    peer: Peer,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes());
+    answer(issuer, params, peer).await
 }
 
 pub(super) async fn post(
     State(issuer): State<Arc<Issuer>>,
+    peer: Peer,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    answer(issuer, Params::from_form(&headers, &body)).await
+    answer(issuer, Params::from_form(&headers, &body), peer).await
 }
 
-async fn answer(issuer: Arc<Issuer>, params: Result<Params, crate::error::OAuthError>) -> Response {
+async fn answer(
+    issuer: Arc<Issuer>,
+    params: Result<Params, crate::error::OAuthError>,
+    peer: Peer,
+) -> Response {
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
         match params.map_err(|error| error.description) {
-            Ok(params) => match end(&server, &params).await {
+            Ok(params) => match end(&server, &params, &peer).await {
                 Ok(response) => response,
                 Err(text) => wrong(&text),
             },
@@ -54,7 +65,7 @@ fn wrong(text: &str) -> Response {
     )
 }
 
-async fn end(issuer: &Issuer, params: &Params) -> Result<Response, String> {
+async fn end(issuer: &Issuer, params: &Params, peer: &Peer) -> Result<Response, String> {
     let hint = params
         .get("id_token_hint")
         .ok_or("It does not say which login is meant (`id_token_hint`). Nobody was logged out.")?;
@@ -71,8 +82,9 @@ async fn end(issuer: &Issuer, params: &Params) -> Result<Response, String> {
     }
     let back = back(&client, params)?;
     if let Some(family) = token.text("sid").and_then(FamilyId::parse) {
+        let who = peer.who(format!("client {}", client.id()));
         issuer
-            .end(Which::One(family), Subtype::ClientRequest)
+            .end(Which::One(family), Subtype::ClientRequest, who)
             .await
             .map_err(|error| {
                 tracing::error!(%error, "a logout failed");

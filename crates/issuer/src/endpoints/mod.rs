@@ -12,16 +12,13 @@ mod revoke;
 mod token;
 mod userinfo;
 
-use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts};
+use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use axum::routing::{get, post};
-use http::request::Parts;
 
 use crate::error::OAuthError;
 use crate::issuer::Issuer;
@@ -63,23 +60,5 @@ async fn owned(issuer: &Issuer, work: impl Future<Output = Response> + Send + 's
             tracing::error!(%error, "a request's task ended before its answer");
             OAuthError::server_error().response(&issuer.pages)
         }
-    }
-}
-
-/// The caller's address, when the server was started with connection info.
-struct Peer(Option<IpAddr>);
-
-impl Peer {
-    fn text(&self) -> Option<String> {
-        self.0.map(|address| address.to_canonical().to_string())
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Peer {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Peer(info.map(|ConnectInfo(address)| address.ip())))
     }
 }

@@ -13,11 +13,12 @@ use tenure_jose::{b64url, random, sha256};
 use tenure_store::StoreError;
 use url::form_urlencoded;
 
-use super::{Peer, authorize, owned};
+use super::{authorize, owned};
 use crate::db::values;
 use crate::error::OAuthError;
 use crate::issuer::Issuer;
 use crate::params::Params;
+use crate::peer::Peer;
 
 /// What every `request_uri` begins with (§2.2).
 const PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
@@ -39,7 +40,7 @@ pub(super) async fn push(
 ) -> Response {
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
-        match answer(&server, &headers, &body, peer.text().as_deref()).await {
+        match answer(&server, &headers, &body, &peer).await {
             Ok(uri) => {
                 let body = json!({ "request_uri": uri.expose(), "expires_in": WAITS_S });
                 let mut response = (StatusCode::CREATED, axum::Json(body)).into_response();
@@ -58,7 +59,7 @@ async fn answer(
     issuer: &Issuer,
     headers: &HeaderMap,
     body: &[u8],
-    peer: Option<&str>,
+    peer: &Peer,
 ) -> Result<Secret, OAuthError> {
     let params = Params::from_form(headers, body)?;
     if params.get("request_uri").is_some() {
@@ -66,7 +67,9 @@ async fn answer(
             "`request_uri` has no place in a pushed request (RFC 9126 section 2.1).",
         ));
     }
-    let client = issuer.authenticate(headers, &params, peer).await?;
+    let client = issuer
+        .authenticate(headers, &params, peer.text().as_deref())
+        .await?;
     let mut query = asked(body, client.id());
     if let Some(jkt) = issuer
         .proven_key(headers, &Method::POST, "/par", None)

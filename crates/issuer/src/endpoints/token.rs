@@ -10,14 +10,16 @@ use serde_json::json;
 use tenure_core::Secret;
 use tenure_core::family::Subtype;
 
-use super::{Peer, owned};
+use super::owned;
+use crate::audit::Who;
 use crate::client::{Client, Grant};
 use crate::codes::{Redeem, Redeemed};
 use crate::device::Polled;
 use crate::error::OAuthError;
 use crate::families::{Ask, Refreshed};
-use crate::issuer::{Issuer, Keys, Tokens};
+use crate::issuer::{How, Issuer, Keys, Tokens};
 use crate::params::Params;
+use crate::peer::Peer;
 use crate::refresh_token::{self, FamilyId};
 use crate::stats::Exchange;
 
@@ -29,7 +31,7 @@ pub(super) async fn token(
 ) -> Response {
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
-        match answer(&server, &headers, &body, peer.text().as_deref()).await {
+        match answer(&server, &headers, &body, &peer).await {
             Ok(tokens) => granted(&tokens),
             Err(error) => error.response(&server.pages),
         }
@@ -77,12 +79,14 @@ async fn answer(
     issuer: &Issuer,
     headers: &HeaderMap,
     body: &[u8],
-    peer: Option<&str>,
+    peer: &Peer,
 ) -> Result<Tokens, OAuthError> {
     let params = Params::from_form(headers, body)?;
     let asked = params.need("grant_type")?;
     let grant = Grant::parse(asked).ok_or_else(OAuthError::unsupported_grant_type)?;
-    let client = issuer.authenticate(headers, &params, peer).await?;
+    let client = issuer
+        .authenticate(headers, &params, peer.text().as_deref())
+        .await?;
     if !client.may(grant) {
         let text = format!(
             "The client is not registered for the grant type `{}`.",
@@ -96,9 +100,9 @@ async fn answer(
         session: key.as_deref().filter(|_| !client.is_confidential()),
     };
     match grant {
-        Grant::RefreshToken => refresh(issuer, &client, &params, keys).await,
-        Grant::AuthorizationCode => code(issuer, &client, &params, keys).await,
-        Grant::DeviceCode => device(issuer, &client, &params, keys).await,
+        Grant::RefreshToken => refresh(issuer, &client, &params, keys, peer).await,
+        Grant::AuthorizationCode => code(issuer, &client, &params, keys, peer).await,
+        Grant::DeviceCode => device(issuer, &client, &params, keys, peer).await,
         Grant::ClientCredentials => {
             let scope = client.allowed_scope(params.get("scope"))?;
             Ok(issuer.mint_for_client(client.id(), &scope, keys.access)?)
@@ -109,12 +113,23 @@ async fn answer(
                 .log_in(
                     params.need("username")?,
                     params.need_secret("password")?,
+                    client.id(),
                     peer,
                 )
                 .await?;
-            Ok(issuer.begin(user.user_id, client.id(), scope, keys).await?)
+            let how = How {
+                keys,
+                who: who(&client, peer),
+                grant: "password",
+            };
+            Ok(issuer.begin(user.user_id, client.id(), scope, how).await?)
         }
     }
+}
+
+/// A client, in the audit log.
+fn who(client: &Client, peer: &Peer) -> Who {
+    peer.who(format!("client {}", client.id()))
 }
 
 async fn refresh(
@@ -122,6 +137,7 @@ async fn refresh(
     client: &Client,
     params: &Params,
     keys: Keys<'_>,
+    peer: &Peer,
 ) -> Result<Tokens, OAuthError> {
     let presented = params.need_secret("refresh_token")?;
     let Some((family, generation)) = refresh_token::open(&issuer.master, presented.expose()) else {
@@ -142,6 +158,7 @@ async fn refresh(
         now_ms: issuer.now(),
         until_ms: issuer.access_gone_ms(),
         options: issuer.options.rotation,
+        pen: issuer.pen(who(client, peer)),
     };
     match issuer.db.refresh(ask).await? {
         Refreshed::Granted {
@@ -209,6 +226,7 @@ async fn code(
     client: &Client,
     params: &Params,
     keys: Keys<'_>,
+    peer: &Peer,
 ) -> Result<Tokens, OAuthError> {
     let redeem = Redeem {
         code: params.need_secret("code")?.clone(),
@@ -217,7 +235,7 @@ async fn code(
         verifier: verifier(params)?,
         jkt: keys.access.map(str::to_owned),
         bind: keys.session.is_some(),
-        end: issuer.ending(Subtype::CodeReplayed),
+        end: issuer.ending(Subtype::CodeReplayed, who(client, peer)),
     };
     match issuer.redeem(redeem).await? {
         Redeemed::Granted {
@@ -269,12 +287,14 @@ async fn device(
     client: &Client,
     params: &Params,
     keys: Keys<'_>,
+    peer: &Peer,
 ) -> Result<Tokens, OAuthError> {
     match issuer
         .poll_device(
             params.need_secret("device_code")?,
             client.id(),
             keys.session.map(str::to_owned),
+            who(client, peer),
         )
         .await?
     {

@@ -1,12 +1,14 @@
 //! An issuer on a temporary file with a clock that tests turn, and a browser-like client for its router.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -166,11 +168,28 @@ impl Server {
         Self::open(Arc::clone(&self.dir), Arc::clone(&self.clock), |_| {}).await
     }
 
+    /// Something that is done to the database past the issuer.
+    pub fn sql(&self, statement: &str) {
+        if on_postgres() {
+            let url = postgres_of(self.dir.path());
+            let (_, name) = url.rsplit_once('/').expect("a name");
+            Postgres::shared().sql(name, statement).expect("runs");
+        } else {
+            let file = self.dir.path().join("issuer.db");
+            let db = rusqlite::Connection::open(file).expect("opens");
+            db.busy_timeout(std::time::Duration::from_secs(30))
+                .expect("waits");
+            db.execute_batch(statement).expect("runs");
+        }
+    }
+
     pub fn wait(&self, ms: i64) {
         self.clock.fetch_add(ms, Ordering::SeqCst);
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub async fn send(&self, mut request: Request<Body>) -> Answer {
+        let from = SocketAddr::from(([127, 0, 0, 1], 4711));
+        request.extensions_mut().insert(ConnectInfo(from));
         let response = self
             .router
             .clone()

@@ -4,7 +4,7 @@ use serde_json::json;
 use tenure_core::Secret;
 use tenure_issuer::{ClientInfo, ClientRegistration, Grant, Issuer};
 
-use super::{sessions_ended, which};
+use super::{sessions_ended, which, who};
 use crate::app::App;
 use crate::args::issuer::{AddClient, Clients};
 use crate::error::{CommandError, Outcome};
@@ -121,7 +121,7 @@ async fn add(app: &App, issuer: &Issuer, args: &AddClient, scopes: &[String]) ->
     client.scopes.clone_from(&args.scopes);
     client.redirect_uris.clone_from(&args.redirect_uris);
     let grants = words(&client);
-    issuer.ensure_client(client).await?;
+    issuer.admin(&who::here()).ensure_client(client).await?;
     if app.out.json {
         let secret = made.as_ref().map(Secret::expose);
         return app
@@ -157,7 +157,10 @@ fn check_scopes(wanted: &[String], known: &[String]) -> Outcome {
 
 async fn secret(app: &App, issuer: &Issuer, id: &str) -> Outcome {
     let made = fresh_secret();
-    issuer.set_client_secret(id, made.clone()).await?;
+    issuer
+        .admin(&who::here())
+        .set_client_secret(id, made.clone())
+        .await?;
     if app.out.json {
         return app
             .out
@@ -170,7 +173,7 @@ async fn secret(app: &App, issuer: &Issuer, id: &str) -> Outcome {
 }
 
 async fn remove(app: &App, issuer: &Issuer, id: &str) -> Outcome {
-    let ended = issuer.remove_client(id).await?;
+    let ended = issuer.admin(&who::here()).remove_client(id).await?;
     if app.out.json {
         return app
             .out

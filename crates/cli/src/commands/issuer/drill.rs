@@ -6,6 +6,7 @@ use serde_json::json;
 use tenure_issuer::{Issuer, SessionsSince, system_clock};
 
 use super::keys::need;
+use super::who;
 use crate::app::App;
 use crate::error::{CommandError, Outcome};
 use crate::output::{spinner, time};
@@ -18,7 +19,7 @@ pub async fn run(app: &App, issuer: &Issuer, access_ttl_s: u64, wait: bool) -> O
     let old = need(issuer, tenure_issuer::KeyState::Active)?.kid;
     let began_ms = system_clock()();
     let before = issuer.sessions_since(began_ms).await?.waiting;
-    issuer.revoke_key(&old).await?;
+    issuer.admin(&who::here()).revoke_key(&old).await?;
     let new = need(issuer, tenure_issuer::KeyState::Active)?.kid;
     if !app.out.json {
         app.out.line(format_args!(

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tenure_core::Wall;
 use tenure_issuer::{Issuer, KeyInfo, KeyState, system_clock};
 
-use super::{drill, which};
+use super::{drill, which, who};
 use crate::app::App;
 use crate::args::issuer::Keys;
 use crate::error::{CommandError, Outcome};
@@ -67,7 +67,7 @@ fn list(app: &App, issuer: &Issuer) -> Outcome {
 
 async fn rotate(app: &App, issuer: &Issuer, published_for_s: u64) -> Outcome {
     let before = in_state(issuer, KeyState::Next);
-    issuer.rotate_key().await?;
+    issuer.admin(&who::here()).rotate_key().await?;
     let next = need(issuer, KeyState::Next)?;
     let age_s = u64::try_from((system_clock()() - next.changed_ms) / 1000).unwrap_or(0);
     let wait_s = published_for_s.saturating_sub(age_s);
@@ -94,7 +94,7 @@ async fn rotate(app: &App, issuer: &Issuer, published_for_s: u64) -> Outcome {
 }
 
 async fn promote(app: &App, issuer: &Issuer) -> Outcome {
-    issuer.promote_key().await?;
+    issuer.admin(&who::here()).promote_key().await?;
     let active = need(issuer, KeyState::Active)?;
     if app.out.json {
         return app.out.json(&json!({ "key": row_json(&active) }));
@@ -106,7 +106,7 @@ async fn promote(app: &App, issuer: &Issuer) -> Outcome {
 }
 
 async fn revoke(app: &App, issuer: &Issuer, kid: &str) -> Outcome {
-    issuer.revoke_key(kid).await?;
+    issuer.admin(&who::here()).revoke_key(kid).await?;
     let active = need(issuer, KeyState::Active)?;
     if app.out.json {
         return app

@@ -1,5 +1,6 @@
-//! `tenure issuer serve|users|clients|sessions|keys`.
+//! `tenure issuer serve|users|clients|sessions|keys|audit`.
 
+pub mod audit;
 mod clients;
 mod drill;
 pub mod key;
@@ -8,6 +9,7 @@ mod serve;
 mod sessions;
 mod users;
 mod which;
+mod who;
 
 use crate::app::App;
 use crate::args::issuer::Issuer;
@@ -21,6 +23,7 @@ pub async fn run(app: &App, command: &Issuer) -> Outcome {
         Issuer::Clients(command) => clients::run(app, command).await,
         Issuer::Sessions(command) => sessions::run(app, command).await,
         Issuer::Keys(command) => keys::run(app, command).await,
+        Issuer::Audit(command) => audit::run(app, command).await,
     }
 }
 

@@ -1,20 +1,23 @@
-//! `tenure issuer sessions list|revoke`.
+//! `tenure issuer sessions list|show|revoke`.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 use tenure_core::family;
 use tenure_core::{Wall, family::Family};
-use tenure_issuer::{Issuer, SessionInfo, system_clock};
+use tenure_issuer::{AuditFilter, Issuer, SessionInfo, system_clock};
 
-use super::{sessions_ended, which};
+use super::{audit, sessions_ended, which, who};
 use crate::app::App;
 use crate::args::issuer::{Revoke, Sessions};
 use crate::error::{CommandError, Outcome};
 use crate::output::table::Table;
 use crate::output::time::{self, relative};
 
-/// Runs one of the two.
+/// The most entries of a session's timeline.
+const TIMELINE: usize = 1_000;
+
+/// Runs one of the three.
 pub async fn run(app: &App, command: &Sessions) -> Outcome {
     let which = which::find(app)?;
     let rotation = which.options.rotation;
@@ -23,6 +26,7 @@ pub async fn run(app: &App, command: &Sessions) -> Outcome {
         Sessions::List { user, lines } => {
             list(app, &issuer, &rotation, user.as_deref(), *lines).await
         }
+        Sessions::Show { sid } => show(app, &issuer, &rotation, sid).await,
         Sessions::Revoke(args) => revoke(app, &issuer, args).await,
     }
 }
@@ -119,7 +123,7 @@ async fn list(
     let paint = app.out.out;
     let mut table = Table::new(
         &[
-            "SID", "USER", "CLIENT", "SCOPE", "GEN", "BEGAN", "LAST USE", "STATE",
+            "SID", "USER", "CLIENT", "SCOPE", "GEN", "BEGAN", "LAST USE", "ADDRESS", "STATE",
         ],
         paint,
     );
@@ -141,6 +145,10 @@ async fn list(
             session.family.generation.to_string(),
             time::clock(Wall(session.family.born_ms)),
             relative((session.family.used_ms - now_ms) / 1000),
+            session
+                .last_address
+                .clone()
+                .unwrap_or_else(|| "-".to_owned()),
             format!("{}{reason}", paint.color(color, state.word())),
         ]);
     }
@@ -166,9 +174,97 @@ fn row_json(session: &SessionInfo, state: State, rotation: &family::Options) -> 
         "began_at": family.born_ms / 1000,
         "used_at": family.used_ms / 1000,
         "ends_at": family.ends_ms(rotation).map(|end| end / 1000),
+        "ended_at": session.ended_ms.map(|end| end / 1000),
+        "address": session.address,
+        "device": session.device,
+        "last_address": session.last_address,
         "state": state.word(),
         "reason": state.reason(),
     })
+}
+
+async fn show(app: &App, issuer: &Issuer, rotation: &family::Options, sid: &str) -> Outcome {
+    let session = issuer.session(sid).await?.ok_or_else(|| no_session(sid))?;
+    let filter = AuditFilter {
+        sid: Some(sid.to_owned()),
+        ..AuditFilter::default()
+    };
+    let mut entries = issuer.audit(filter, TIMELINE).await?;
+    entries.reverse();
+    let users = issuer.users().await?;
+    let disabled = users
+        .iter()
+        .any(|user| user.disabled && user.name == session.user);
+    let now_ms = system_clock()();
+    let state = State::of(&session.family, disabled, rotation, now_ms);
+    if app.out.json {
+        let mut shown = row_json(&session, state, rotation);
+        shown["timeline"] = entries.iter().map(audit::entry_json).collect();
+        return app.out.json(&shown);
+    }
+    for (name, value) in described(&session, state, rotation, now_ms) {
+        app.out.line(format_args!("{name:<10}{value}"))?;
+    }
+    if entries.is_empty() {
+        return Ok(());
+    }
+    app.out.line("")?;
+    for entry in &entries {
+        app.out.line(audit::line(app, entry))?;
+    }
+    Ok(())
+}
+
+fn described(
+    session: &SessionInfo,
+    state: State,
+    rotation: &family::Options,
+    now_ms: i64,
+) -> Vec<(&'static str, String)> {
+    let family = &session.family;
+    let unknown = || "unknown".to_owned();
+    let began_from = session.address.clone().unwrap_or_else(unknown);
+    let last_from = session.last_address.clone().unwrap_or_else(unknown);
+    let reason = state
+        .reason()
+        .map_or_else(String::new, |reason| format!(" ({reason})"));
+    let when = |ms| time::clock(Wall(ms));
+    let end = match session.ended_ms {
+        Some(ended) => when(ended),
+        None => match family.ends_ms(rotation) {
+            Some(ends) => format!("{}, unless it is used", when(ends)),
+            None => "-".to_owned(),
+        },
+    };
+    vec![
+        ("session", session.sid.clone()),
+        ("state", format!("{}{reason}", state.word())),
+        ("user", session.user.clone()),
+        ("client", session.client_id.clone()),
+        ("scope", session.scope.clone()),
+        ("device", session.device.clone().unwrap_or_else(unknown)),
+        (
+            "began",
+            format!("{} from {began_from}", when(family.born_ms)),
+        ),
+        (
+            "last use",
+            format!(
+                "{} ({}) from {last_from}, generation {}",
+                when(family.used_ms),
+                relative((family.used_ms - now_ms) / 1000),
+                family.generation
+            ),
+        ),
+        ("end", end),
+    ]
+}
+
+fn no_session(sid: &str) -> CommandError {
+    CommandError::usage(
+        format!("there is no session {sid:?} at this issuer"),
+        "`tenure issuer sessions list` shows those that exist",
+    )
 }
 
 fn same(one: &str, other: &str) -> bool {
@@ -185,9 +281,9 @@ fn no_user(name: &str) -> CommandError {
 async fn revoke(app: &App, issuer: &Issuer, args: &Revoke) -> Outcome {
     let ended = match (&args.sid, &args.user, &args.client) {
         (Some(sid), _, _) => one(issuer, sid).await?,
-        (_, Some(user), _) => issuer.revoke_user(user).await?,
+        (_, Some(user), _) => issuer.admin(&who::here()).revoke_user(user).await?,
         (_, _, Some(client)) => of_client(issuer, client).await?,
-        _ => issuer.revoke_all().await?,
+        _ => issuer.admin(&who::here()).revoke_all().await?,
     };
     if app.out.json {
         return app.out.json(&json!({ "sessions_ended": ended }));
@@ -197,21 +293,17 @@ async fn revoke(app: &App, issuer: &Issuer, args: &Revoke) -> Outcome {
 
 /// A session that has ended already is as it should be; one that is unknown was mistyped.
 async fn one(issuer: &Issuer, sid: &str) -> Outcome<usize> {
-    if issuer.revoke_session(sid).await? {
+    if issuer.admin(&who::here()).revoke_session(sid).await? {
         return Ok(1);
     }
-    let known = issuer.sessions(usize::MAX).await?;
-    if known.iter().any(|session| session.sid == sid) {
-        return Ok(0);
+    match issuer.session(sid).await? {
+        Some(_) => Ok(0),
+        None => Err(no_session(sid)),
     }
-    Err(CommandError::usage(
-        format!("there is no session {sid:?} at this issuer"),
-        "`tenure issuer sessions list` shows those that exist",
-    ))
 }
 
 async fn of_client(issuer: &Issuer, client: &str) -> Outcome<usize> {
-    let ended = issuer.revoke_client(client).await?;
+    let ended = issuer.admin(&who::here()).revoke_client(client).await?;
     if ended == 0 && !issuer.clients().iter().any(|id| id == client) {
         return Err(CommandError::usage(
             format!("there is no client {client:?}"),

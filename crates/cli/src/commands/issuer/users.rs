@@ -6,7 +6,7 @@ use serde_json::json;
 use tenure_core::{Secret, Wall};
 use tenure_issuer::{Issuer, generate_password};
 
-use super::{sessions_ended, which};
+use super::{sessions_ended, which, who};
 use crate::app::App;
 use crate::args::issuer::{Password, Users};
 use crate::commands::input;
@@ -74,7 +74,10 @@ async fn add(app: &App, issuer: &Issuer, args: &Password) -> Outcome {
         ));
     }
     let chosen = choose(args)?;
-    issuer.ensure_user(&args.name, Some(chosen.clone())).await?;
+    issuer
+        .admin(&who::here())
+        .ensure_user(&args.name, Some(chosen.clone()))
+        .await?;
     told(app, args, &chosen, None)
 }
 
@@ -83,7 +86,10 @@ async fn password(app: &App, issuer: &Issuer, args: &Password) -> Outcome {
         return Err(no_user(&args.name));
     }
     let chosen = choose(args)?;
-    let ended = issuer.set_password(&args.name, &chosen).await?;
+    let ended = issuer
+        .admin(&who::here())
+        .set_password(&args.name, &chosen)
+        .await?;
     told(app, args, &chosen, Some(ended))
 }
 
@@ -115,7 +121,10 @@ fn told(app: &App, args: &Password, chosen: &Secret, ended: Option<usize>) -> Ou
 }
 
 async fn disable(app: &App, issuer: &Issuer, name: &str, disabled: bool) -> Outcome {
-    issuer.set_disabled(name, disabled).await?;
+    issuer
+        .admin(&who::here())
+        .set_disabled(name, disabled)
+        .await?;
     if app.out.json {
         return app.out.json(&json!({ "user": name, "disabled": disabled }));
     }
