@@ -58,3 +58,50 @@ fn an_imported_token_that_was_replaced_since_is_said_to_be_that() {
     let kinds = kinds(&home);
     assert!(!kinds.contains(&"unknown_outcome".to_owned()), "{kinds:?}");
 }
+
+/// A session that logs itself in, at an address where nobody listens.
+const ROBOT: &str = "[sessions.shop]\ntoken_endpoint = \"http://127.0.0.1:1/token\"\nclient_id = \"x\"\nclient_auth = \"none\"\n\
+                     flow = \"client_credentials\"\nkeep = \"lazy\"\nupstream = \"http://127.0.0.1:1\"\n";
+
+#[test]
+fn a_robot_that_was_never_used_is_due_and_not_expired() {
+    let home = Home::new();
+    home.write("tenure.toml", ROBOT);
+    let never = |home: &Home| {
+        let status = home.run(&["status", "--json"]).ok().json();
+        assert_eq!(status["sessions"][0]["state"], "due", "{status}");
+        assert_eq!(status["sessions"][0]["failure"], Value::Null, "{status}");
+        let shown = home.run(&["status"]).ok();
+        assert!(shown.out.contains("not fetched yet"), "{shown:?}");
+    };
+    never(&home);
+    let up = home.up(&[]);
+    never(&home);
+    assert_eq!(shop(&up)["state"], "due");
+    // Wanted, and not to be had: that is a failure.
+    assert_eq!(up.gateway("/shop/x").status, 503);
+    assert_eq!(shop(&up)["state"], "expired");
+}
+
+#[test]
+fn an_api_that_does_not_answer_is_said_to_be_silent_and_once() {
+    for log in ["warn", "info"] {
+        let home = Home::new();
+        let config = ROBOT.replace("flow = \"client_credentials\"\n", "");
+        home.write("tenure.toml", &config);
+        let tokens = r#"{"access_token":"a","refresh_token":"r","expires_in":3600}"#;
+        home.run_with(&["login", "shop", "--import", "-"], tokens)
+            .ok();
+        let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let mut command = home.command(&[&["up", "--json"], &ports[..]].concat());
+        command.env("TENURE_LOG", log);
+        let up = Up::start(command);
+        assert_eq!(up.gateway("/shop/x").status, 502);
+        wait_for("the failure to be shown", || {
+            (shop(&up)["failure"]["code"] == "API01002").then_some(())
+        });
+        let (_, said) = up.stop("TERM");
+        assert_eq!(said.matches("gave no answer").count(), 1, "{log}: {said:?}");
+        assert!(said.contains("the API did not answer: API01002"), "{said}");
+    }
+}

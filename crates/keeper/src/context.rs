@@ -41,12 +41,14 @@ pub(crate) enum Note {
 impl Context {
     /// Tells this process's listeners only.
     pub(crate) fn tell_here(&self, row: EventRow) {
+        log(&row);
         // Nobody listening is fine.
         let _no_listener = self.live.send(row);
     }
 
     /// Tells this process's listeners, and the store by its writer.
     pub(crate) fn tell(&self, row: EventRow) {
+        log(&row);
         // Nobody listening is fine; the store keeps the event.
         let _no_listener = self.live.send(row.clone());
         if self.events.send(Note::Row(Box::new(row))).is_err() {
@@ -59,5 +61,14 @@ impl Context {
             http: config.http(&self.http),
             clocks: &self.clocks,
         }
+    }
+}
+
+/// The log has every event once.
+fn log(row: &EventRow) {
+    if let Some(failure) = &row.failure {
+        tracing::info!(target: crate::EVENT_LOG, session = %row.session, code = %failure.code, "{}", row.text);
+    } else {
+        tracing::info!(target: crate::EVENT_LOG, session = %row.session, generation = %row.generation, "{}", row.text);
     }
 }

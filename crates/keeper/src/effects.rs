@@ -457,6 +457,7 @@ mod tests {
                 config,
                 snapshot: ArcSwap::from_pointee(crate::entry::blank()),
                 version: watch::channel(0).0,
+                logging_out: std::sync::atomic::AtomicBool::new(false),
                 shard: ShardSender { tx, index: 0 },
             }),
         };

@@ -1,7 +1,7 @@
 //! What the machine tells, as rows for people.
 
 use tenure_core::session::Event;
-use tenure_core::{Failure, Generation, Wall};
+use tenure_core::{Class, Failure, Generation, Wall};
 use tenure_store::{EventRow, Once};
 
 use crate::config::SessionConfig;
@@ -111,7 +111,7 @@ fn describe(
         Event::Observed(failure) => (
             "observed",
             None,
-            format!("the API answered: {failure}: {}", failure.detail),
+            format!("{}: {failure}: {}", heard(failure), failure.detail),
             Some(failure.clone()),
         ),
         Event::Expired(g, renewable) => (
@@ -131,6 +131,24 @@ fn describe(
             None,
         ),
         Event::LoggedOut => ("logged_out", None, "logged out".to_owned(), None),
+    }
+}
+
+/// Whether the API answered at all.
+fn heard(failure: &Failure) -> &'static str {
+    let silent = matches!(
+        failure.class,
+        Class::Timeout
+            | Class::ConnectionRefused
+            | Class::ConnectionReset
+            | Class::DnsFailed
+            | Class::TlsError
+            | Class::NetworkUnreachable
+    );
+    if silent {
+        "the API did not answer"
+    } else {
+        "the API answered"
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -118,6 +119,7 @@ impl Keeper {
                 config,
                 snapshot: ArcSwap::from_pointee(entry::blank()),
                 version: watch::channel(0).0,
+                logging_out: AtomicBool::new(false),
                 shard: shard.next_sender(),
             });
             shard.add(Arc::clone(&shared), machine, record);
@@ -200,7 +202,12 @@ impl Keeper {
             None if record.unreadable.is_some() && !everywhere => LoggedOut::Here,
             None => LoggedOut::NothingLeft,
         };
-        store.logout(name).await.map_err(|error| error.failure())?;
+        session.0.logging_out.store(true, Ordering::Relaxed);
+        let ended = store.logout(name).await.map_err(|error| error.failure());
+        if let Err(failure) = ended {
+            session.0.logging_out.store(false, Ordering::Relaxed);
+            return Err(failure);
+        }
         let generation = session.snapshot().generation;
         let text = match done {
             LoggedOut::AtServer => "logged out here and at the server",
@@ -208,8 +215,9 @@ impl Keeper {
             _ => "logged out",
         };
         self.tell(name, "logged_out", generation, text.to_owned());
-        self.take_up(&session).await?;
-        Ok(done)
+        let taken_up = self.take_up(&session).await;
+        session.0.logging_out.store(false, Ordering::Relaxed);
+        taken_up.map(|()| done)
     }
 
     async fn revoke(&self, session: &Session, pair: &TokenPair) -> Result<LoggedOut, Failure> {

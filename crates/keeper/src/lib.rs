@@ -25,6 +25,9 @@ mod servers;
 mod session;
 mod shard;
 
+/// Target of the log lines that tell events, one line each.
+pub const EVENT_LOG: &str = "tenure_keeper::events";
+
 pub use config::{Endpoints, SessionConfig, Timing, checks};
 pub use judge::Reader;
 pub use keeper::{Keeper, Options};

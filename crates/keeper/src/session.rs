@@ -121,12 +121,21 @@ pub struct Status {
 }
 
 impl Status {
-    /// A session nobody has logged in yet.
+    /// Whether its first token is still to be fetched, for which no person is needed.
+    pub fn is_unused(&self) -> bool {
+        self.state == State::Due && self.generation == Generation::default()
+    }
+
+    /// A session nobody has logged in yet, or that logs itself in and was never used.
     pub fn empty(config: &SessionConfig) -> Self {
         Self {
             name: config.name.clone(),
             provider: config.profile.name.clone(),
-            state: State::Empty,
+            state: if config.client_credentials {
+                State::Due
+            } else {
+                State::Empty
+            },
             unsaved: false,
             generation: Generation::default(),
             access_expires_in: None,
@@ -159,6 +168,8 @@ pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Counts published snapshots, for those who watch.
     pub(crate) version: watch::Sender<u64>,
+    /// A logout by this process is being taken up, and was told.
+    pub(crate) logging_out: AtomicBool,
     pub(crate) shard: ShardSender,
 }
 

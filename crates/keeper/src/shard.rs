@@ -468,6 +468,10 @@ impl Shard {
         if self.starting && matches!(event, Event::Adopted(_)) {
             return;
         }
+        let told = &self.entries[index].shared.logging_out;
+        if event == Event::LoggedOut && told.load(Ordering::Relaxed) {
+            return;
+        }
         if let Event::Refused(..) = &event {
             self.entries[index].learn(now.mono);
         }
@@ -478,11 +482,6 @@ impl Shard {
             now.wall,
             self.ctx.store.holder(),
         );
-        if let Some(failure) = &row.failure {
-            tracing::info!(session = %row.session, code = %failure.code, "{}", row.text);
-        } else {
-            tracing::info!(session = %row.session, generation = %row.generation, "{}", row.text);
-        }
         match event {
             // Every process that shares the store learns of these; the one that did it has told the store.
             Event::Adopted(_) | Event::LoggedOut => self.ctx.tell_here(row),

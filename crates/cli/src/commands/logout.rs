@@ -21,7 +21,9 @@ pub async fn run(app: &App, args: &args::Logout) -> Outcome {
     let done = spinner::during("logging out", keeper.logout(&args.session, args.everywhere)).await;
     keeper.shutdown().await;
     let done = done?;
-    settle::settle(app, &args.session, settle::Expected::LoggedOut).await?;
+    if done != LoggedOut::NeverIn {
+        settle::settle(app, &args.session, settle::Expected::LoggedOut).await?;
+    }
     if args.everywhere {
         not_revoked(&args.session, done)?;
     }

@@ -260,6 +260,7 @@ fn row(status: &Status, paint: Paint) -> Vec<String> {
     let access = match status.access_expires_in {
         Some(left) if left > 0 => format!("ends in {}", span(left.unsigned_abs())),
         Some(left) => format!("ended {}", relative(left)),
+        None if status.is_unused() => "not fetched yet".to_owned(),
         None => none(),
     };
     vec![

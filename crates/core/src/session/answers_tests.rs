@@ -166,3 +166,32 @@ fn a_start_is_an_act_too() {
     machine.handle(now(20), Input::Changed(latched(Heal::FixConfig)));
     assert!(!machine.ended());
 }
+
+/// Has a person ask for a refresh of this generation that ends the session; whether the end was told.
+fn ends_told(machine: &mut Machine, at: u64, generation: u64) -> bool {
+    let row = || row(generation, 0);
+    machine.handle(now(at), Input::Forced);
+    machine.handle(now(at), Input::LeaseGranted(row()));
+    machine.handle(now(at), Input::IntentWritten);
+    let refused = Outcome::Final(failure(Class::ClientInvalid, Heal::FixConfig));
+    machine.handle(now(at), Input::Exchanged(refused));
+    machine.handle(now(at), Input::Looked(Some(row())));
+    let out = machine.handle(now(at), Input::Latched);
+    assert!(machine.ended(), "{out:?}");
+    events(&out)
+        .iter()
+        .any(|event| matches!(event, Event::Ended(_)))
+}
+
+#[test]
+fn another_try_that_ends_the_same_way_is_no_news() {
+    let mut machine = fresh(Policy::default());
+    assert!(ends_told(&mut machine, 10, 1));
+    assert!(!ends_told(&mut machine, 20, 1));
+    assert!(!ends_told(&mut machine, 30, 1), "nor the third");
+    machine.handle(now(40), Input::Changed(row(2, 0)));
+    assert!(
+        ends_told(&mut machine, 50, 2),
+        "another login has its own end"
+    );
+}

@@ -63,6 +63,8 @@ pub struct Machine {
     told: Vec<Code>,
     /// A latch that is not heeded, because somebody acted on what it asked of others than the user.
     forgiven: Option<Fingerprint>,
+    /// What the session had ended with when a person asked for another try: ending so again is no news.
+    tried_again: Option<Code>,
     phase: Phase,
     /// Whether we hold the lease in the present transaction.
     leased: bool,
@@ -109,6 +111,7 @@ impl Machine {
             observed: None,
             told: Vec::new(),
             forgiven: None,
+            tried_again: None,
             phase: Phase::Idle,
             leased: false,
             intent: None,
@@ -159,7 +162,9 @@ impl Machine {
             Input::Accepted { generation } => self.accepted_by_api(generation, &mut out),
             Input::AcceptedBefore { generation } => self.accepted = generation == self.generation,
             Input::Forced => {
+                let ended = self.ended.as_ref().map(|failure| failure.root().code);
                 self.second_try();
+                self.tried_again = ended.filter(|_| self.ended.is_none());
                 self.forced = true;
             }
             Input::LeaseGranted(stored) => self.leased(mono, stored, &mut out),
@@ -229,10 +234,11 @@ impl Machine {
             };
         }
         let Some(held) = &self.held else {
-            return if self.logs_itself_in() {
-                State::Expired
-            } else {
-                State::Empty
+            return match (self.logs_itself_in(), self.failures) {
+                (false, _) => State::Empty,
+                // Its first token is fetched as soon as it is wanted.
+                (true, 0) => State::Due,
+                (true, _) => State::Expired,
             };
         };
         if !self.valid(now) {

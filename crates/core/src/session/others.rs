@@ -153,6 +153,7 @@ impl Machine {
         self.doubt = None;
         self.observed = None;
         self.ended = None;
+        self.tried_again = None;
         self.not_before = None;
     }
 
@@ -160,7 +161,9 @@ impl Machine {
         self.ended = Some(failure.clone());
         self.forgiven = None;
         self.note_refused(now, &failure, out);
-        out.push(Action::Emit(Event::Ended(failure)));
+        if self.tried_again.take() != Some(failure.root().code) {
+            out.push(Action::Emit(Event::Ended(failure)));
+        }
     }
 }
 

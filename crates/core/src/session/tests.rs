@@ -293,6 +293,7 @@ fn a_lazy_robot_waits_until_it_is_wanted() {
     );
     assert_eq!(machine.handle(now(0), Input::Tick), vec![]);
     assert_eq!(machine.deadline(mono(0)), None);
+    assert_eq!(machine.state(mono(0)), State::Due, "and nothing is wrong");
     let out = machine.handle(now(1), Input::Wanted { min_valid_ms: 0 });
     assert_eq!(out, vec![Action::Claim]);
 }

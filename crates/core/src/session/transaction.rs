@@ -194,6 +194,7 @@ impl Machine {
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(now + wait);
         self.failure = Some(failure.clone());
+        self.tried_again = None;
         if self.leased && failure.root().class != Class::StoreUnavailable {
             let trouble = Trouble {
                 generation: self.generation,

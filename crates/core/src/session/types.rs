@@ -12,7 +12,7 @@ pub enum State {
     Empty,
     /// Valid, not due.
     Fresh,
-    /// Valid, refresh due or running.
+    /// Valid, refresh due or running; or never used yet, and no person is needed for the first token.
     Due,
     /// Valid, refresh failing.
     Degraded,

@@ -49,7 +49,13 @@ async fn a_logout_forgets_and_a_login_begins_anew() {
     let store = store(dir.path());
     let keeper = keeper(&store, config(&issuer, STRICT)).await;
     log_in(&keeper, &issuer).await;
+    let mut told = keeper.events();
     keeper.logout("shop", false).await.expect("logged out");
+    let mut kinds = Vec::new();
+    while let Ok(event) = told.try_recv() {
+        kinds.push(event.kind);
+    }
+    assert_eq!(kinds, ["logged_out"], "once");
     let session = session(&keeper);
     until_state(&session, "empty").await;
     assert!(session.current().is_none());

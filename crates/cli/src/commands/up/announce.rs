@@ -5,6 +5,7 @@ use tenure_core::{Failure, Heal};
 use tenure_store::EventRow;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
 use super::{Up, bare, ready_json};
 use crate::app::{App, Setup};
@@ -68,6 +69,7 @@ pub fn ready(app: &App, up: &Up) -> Outcome {
             (None, _) if status.state == State::Empty => {
                 format!("log in with `tenure login {}`", status.name)
             }
+            (None, _) if status.is_unused() => "no token fetched yet".to_owned(),
             (None, _) => String::new(),
         };
         out.line(
@@ -103,11 +105,21 @@ fn is_tried_again(state: State, failure: &Failure) -> bool {
         }
 }
 
-/// Tells what goes wrong, and when it is well again. Plain refreshes are not worth a line.
-pub async fn events(out: Output, mut events: broadcast::Receiver<EventRow>) {
+/// Tells what goes wrong, and when it is well again. Plain refreshes are not worth a line. Ends once it is told to
+/// and everything that happened before is told.
+pub async fn events(
+    out: Output,
+    mut events: broadcast::Receiver<EventRow>,
+    ended: CancellationToken,
+) {
     let mut troubled = std::collections::BTreeSet::new();
     loop {
-        let event = match events.recv().await {
+        let event = tokio::select! {
+            biased;
+            event = events.recv() => event,
+            () = ended.cancelled() => return,
+        };
+        let event = match event {
             Ok(event) => event,
             // The store has the ones that were missed.
             Err(RecvError::Lagged(_)) => continue,
@@ -118,6 +130,10 @@ pub async fn events(out: Output, mut events: broadcast::Receiver<EventRow>) {
         let trouble = event.failure.is_some();
         if trouble {
             troubled.insert(event.session.clone());
+        }
+        if tracing::enabled!(target: tenure_keeper::EVENT_LOG, tracing::Level::INFO) {
+            // The log tells it already.
+            continue;
         }
         if well
             || trouble

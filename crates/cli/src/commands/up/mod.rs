@@ -77,8 +77,11 @@ pub async fn run(mut app: App, args: &args::Up) -> Outcome {
     // Signals count from here on: what is begun is ended in order.
     let mut signals = Signals::listen()?;
     let up = start(&mut app, args, lock).await?;
+    let ended = CancellationToken::new();
+    // Listened to before anybody is told to come.
+    let reporter = announce::events(app.out, up.keeper.events(), ended.clone());
     announce::ready(&app, &up)?;
-    let reporter = tokio::spawn(announce::events(app.out, up.keeper.events()));
+    let reporter = tokio::spawn(reporter);
     signals.end().await;
     if !app.out.json {
         app.out.note(
@@ -89,7 +92,9 @@ pub async fn run(mut app: App, args: &args::Up) -> Outcome {
         () = up.stop(&app.data.value) => {}
         () = signals.interrupt() => return Err(CommandError::failed("stopped without waiting; intents in the store tell the next start")),
     }
-    reporter.abort();
+    ended.cancel();
+    // One that panicked has ended, too.
+    let _ended = reporter.await;
     Ok(())
 }
 

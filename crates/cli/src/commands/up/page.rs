@@ -96,7 +96,10 @@ fn row(status: Status) -> SessionRow {
         state: status.state.as_str(),
         unsaved: status.unsaved,
         generation: status.generation.0,
-        access: told(status.access_expires_in),
+        access: match status.access_expires_in {
+            None if status.is_unused() => "not fetched yet".to_owned(),
+            left => told(left),
+        },
         next_refresh: told(status.next_refresh_in),
         last_refresh: told(status.last_refresh.map(|ago| -ago)),
         ends: told(status.session_ends_in),
