@@ -105,3 +105,34 @@ fn an_api_that_does_not_answer_is_said_to_be_silent_and_once() {
         assert!(said.contains("the API did not answer: API01002"), "{said}");
     }
 }
+
+#[test]
+fn a_logout_that_the_server_knows_of_is_not_asked_for_again() {
+    let home = Home::new();
+    let up = home.up_example();
+    home.run(&["logout", "shop", "--everywhere"]).ok();
+    for args in [&["logout", "shop", "--everywhere"][..], &["logout", "shop"]] {
+        let again = home.run(args).ok();
+        for words in ["logged out already", "revoked the tokens then"] {
+            assert!(again.out.contains(words), "{words}: {again:?}");
+        }
+    }
+    let json = home.run(&["logout", "shop", "--everywhere", "--json"]).ok();
+    assert_eq!(json.json()["everywhere"], true, "{json:?}");
+    let url = format!(
+        "{}/api/v1/sessions/shop/logout?everywhere=true",
+        up.url("admin")
+    );
+    assert_eq!(request("POST", &url, &[], "").status, 200);
+    let logouts = kinds(&home);
+    let logouts = logouts.iter().filter(|kind| *kind == "logged_out");
+    assert_eq!(logouts.count(), 1, "nothing happened the other times");
+
+    // What the server knew of one login says nothing of the next.
+    let password = up.ready["login"]["password"].as_str().expect("shown");
+    let login = ["login", "shop", "--password", "--username", "demo"];
+    home.run_with(&login, &format!("{password}\n")).ok();
+    home.run(&["logout", "shop"]).ok();
+    let late = home.run(&["logout", "shop", "--everywhere"]);
+    assert_eq!(late.code, 4, "{late:?}");
+}

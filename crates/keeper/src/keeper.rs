@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tenure_core::session::{Keep, Machine, Policy};
 use tenure_core::{Failure, Generation, TokenPair};
 use tenure_store::fault::FaultPlan;
-use tenure_store::{EventRow, Store, StoreError};
+use tenure_store::{EventRow, Record, Store, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -198,10 +198,18 @@ impl Keeper {
             Some(pair) if everywhere => self.revoke(&session, pair).await?,
             Some(_) => LoggedOut::Here,
             None if record.generation == Generation::default() => LoggedOut::NeverIn,
+            None if revoked(&record) => return Ok(LoggedOut::AtServerBefore),
             // What cannot be opened is held all the same.
             None if record.unreadable.is_some() && !everywhere => LoggedOut::Here,
             None => LoggedOut::NothingLeft,
         };
+        if done == LoggedOut::AtServer {
+            let mut info = record.info.clone();
+            let generation = record.generation.0;
+            info.extra.insert(REVOKED.to_owned(), generation.into());
+            let noted = store.save_info(name, &info).await;
+            noted.map_err(|error| error.failure())?;
+        }
         session.0.logging_out.store(true, Ordering::Relaxed);
         let ended = store.logout(name).await.map_err(|error| error.failure());
         if let Err(failure) = ended {
@@ -308,6 +316,16 @@ impl Keeper {
             .await;
         Ok(taken_up)
     }
+}
+
+/// The fact that remembers which generation the server revoked at a logout.
+const REVOKED: &str = "revoked_generation";
+
+/// Whether the logout that forgot the stored pair had the server revoke it.
+fn revoked(record: &Record) -> bool {
+    let generation = record.info.extra.get(REVOKED);
+    generation.and_then(serde_json::Value::as_u64) == Some(record.generation.0)
+        && record.unreadable.is_none()
 }
 
 fn policy(config: &SessionConfig, warm: bool) -> Policy {

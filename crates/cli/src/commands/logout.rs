@@ -28,8 +28,9 @@ pub async fn run(app: &App, args: &args::Logout) -> Outcome {
         not_revoked(&args.session, done)?;
     }
     if app.out.json {
+        let everywhere = matches!(done, LoggedOut::AtServer | LoggedOut::AtServerBefore);
         return app.out.json(
-            &json!({ "session": args.session, "logged_out": true, "everywhere": done == LoggedOut::AtServer }),
+            &json!({ "session": args.session, "logged_out": true, "everywhere": everywhere }),
         );
     }
     app.out.line(said(&args.session, done))
@@ -38,6 +39,9 @@ pub async fn run(app: &App, args: &args::Logout) -> Outcome {
 fn said(session: &str, done: LoggedOut) -> String {
     match done {
         LoggedOut::AtServer => format!("{session} is logged out here and at the server"),
+        LoggedOut::AtServerBefore => {
+            format!("{session} is logged out already, and its server revoked the tokens then")
+        }
         LoggedOut::NeverIn => {
             format!("{session} never was logged in: there was nothing to log out of")
         }
@@ -60,7 +64,9 @@ fn not_revoked(session: &str, done: LoggedOut) -> Outcome {
         LoggedOut::NoRevocation => format!(
             "{session} is logged out here, but its server names no way to revoke tokens: it may still accept them"
         ),
-        LoggedOut::AtServer | LoggedOut::Here | LoggedOut::NeverIn => return Ok(()),
+        LoggedOut::AtServer | LoggedOut::AtServerBefore | LoggedOut::Here | LoggedOut::NeverIn => {
+            return Ok(());
+        }
     };
     let problem = Problem::new(what).fix(
         "end the session at the server, in its account page or by its administrator; else it ends with its tokens",

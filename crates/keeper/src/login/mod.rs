@@ -102,6 +102,8 @@ pub enum LoggedOut {
     NoRevocation,
     /// An earlier logout had forgotten them, or they cannot be opened: nothing could be shown to the server.
     NothingLeft,
+    /// An earlier logout had the server revoke them; there was nothing left to do.
+    AtServerBefore,
     /// The session never had any.
     NeverIn,
 }

@@ -339,7 +339,9 @@ async fn logout(
     let kept = match done {
         LoggedOut::NothingLeft => "no token was left to revoke at the server",
         LoggedOut::NoRevocation => "its server names no way to revoke tokens",
-        LoggedOut::AtServer | LoggedOut::Here | LoggedOut::NeverIn => "",
+        LoggedOut::AtServer | LoggedOut::AtServerBefore | LoggedOut::Here | LoggedOut::NeverIn => {
+            ""
+        }
     };
     if query.everywhere && !kept.is_empty() {
         // Nobody is to believe that the server ended what it was not asked to end.
