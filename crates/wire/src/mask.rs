@@ -57,7 +57,8 @@ impl Known {
 }
 
 /// Takes `secret` out of `text`; a short one only where it stands alone, because a password such as `token`
-/// must not take `invalid_token` apart.
+/// must not take `invalid_token` apart; and one that servers' sentences are made of (`wrong`) only where it is
+/// quoted: a gap in "The password is …" would give it away.
 fn replace(text: String, secret: &str) -> String {
     if !text.contains(secret) {
         return text;
@@ -65,6 +66,7 @@ fn replace(text: String, secret: &str) -> String {
     if secret.len() >= ALONE_BELOW {
         return text.replace(secret, MASKED);
     }
+    let prose = labels::is_prose(secret);
     let word = |c: char| c.is_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
@@ -73,12 +75,26 @@ fn replace(text: String, secret: &str) -> String {
         if text[..at].ends_with(word) || text[end..].starts_with(word) {
             continue;
         }
+        if prose && !is_quoted(&text[..at], &text[end..]) {
+            continue;
+        }
         out.push_str(&text[done..at]);
         out.push_str(MASKED);
         done = end;
     }
     out.push_str(&text[done..]);
     out
+}
+
+/// Whether a sentence quotes what stands between. A JSON string is the message itself and no quotation.
+fn is_quoted(before: &str, after: &str) -> bool {
+    let Some(rest) = before.strip_suffix(['"', '\'', '`', '“', '‘', '„', '«']) else {
+        return false;
+    };
+    let json = before.ends_with('"')
+        && !rest.ends_with('\\')
+        && (rest.trim_end().is_empty() || rest.trim_end().ends_with([':', ',', '[', '{']));
+    !json && after.starts_with(['"', '\'', '`', '”', '’', '“', '»', '\\'])
 }
 
 /// The other ways a body can spell the same text: form-urlencoded, and escaped for JSON as most servers do it
@@ -373,10 +389,39 @@ mod tests {
         known.add(&Secret::new("pass/word"));
         assert_eq!(
             known.mask("invalid_token: 'token' pass/word token"),
-            "invalid_token: '[masked]' [masked] [masked]"
+            "invalid_token: '[masked]' [masked] token"
         );
         known.add(&Secret::new("a-long-secret-of-words"));
         assert_eq!(known.mask("xa-long-secret-of-wordsx"), "x[masked]x");
+    }
+
+    #[test]
+    fn a_password_that_is_a_word_of_the_sentence_is_masked_where_it_is_quoted() {
+        let mut known = Known::default();
+        known.add(&Secret::new("wrong"));
+        for said in [
+            "The user name or the password is wrong.",
+            r#"{"error":"wrong","error_description":"User or password wrong"}"#,
+            "wrong",
+        ] {
+            assert_eq!(known.mask(said), said);
+        }
+        for (said, shown) in [
+            ("'wrong' is no password", "'[masked]' is no password"),
+            (
+                r#"nobody has the password "wrong""#,
+                r#"nobody has the password "[masked]""#,
+            ),
+            (
+                r#"{"message":"not \"wrong\", try again"}"#,
+                r#"{"message":"not \"[masked]\", try again"}"#,
+            ),
+            ("password=wrong", "password=[masked]"),
+        ] {
+            assert_eq!(known.mask(said), shown);
+        }
+        known.add(&Secret::new("hunter"));
+        assert_eq!(known.mask("no user has hunter"), "no user has [masked]");
     }
 
     #[test]

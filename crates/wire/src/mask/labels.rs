@@ -104,6 +104,16 @@ fn is_message(value: &str) -> bool {
     bare.is_empty() || MESSAGE.iter().any(|word| bare.eq_ignore_ascii_case(word))
 }
 
+/// Whether servers' sentences about a login are made of this word, so that it betrays nothing there.
+pub(super) fn is_prose(word: &str) -> bool {
+    const MORE: [&str; 14] = [
+        "account", "again", "denied", "failed", "login", "name", "password", "please", "refused",
+        "server", "supplied", "user", "username", "your",
+    ];
+    let mut words = MESSAGE.iter().chain(&MORE);
+    words.any(|other| word.eq_ignore_ascii_case(other))
+}
+
 /// Whether a whole value says what is wrong with the secret instead of being it: no sentence follows, so that
 /// fewer words can be meant.
 pub(super) fn is_state(value: &str) -> bool {
