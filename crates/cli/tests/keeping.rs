@@ -136,3 +136,24 @@ fn a_logout_that_the_server_knows_of_is_not_asked_for_again() {
     let late = home.run(&["logout", "shop", "--everywhere"]);
     assert_eq!(late.code, 4, "{late:?}");
 }
+
+#[test]
+fn a_browser_login_without_its_endpoint_names_the_key_to_set() {
+    let home = Home::new();
+    home.write("tenure.toml", &ROBOT.replace("client_credentials", "code"));
+    let ran = home.run(&["login", "shop"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert_eq!(ran.err.matches("shop").count(), 1, "named once: {ran:?}");
+    for words in [
+        "API03001",
+        "authorization_endpoint is not known",
+        "tenure.toml:1:",
+        "fix: set `authorization_endpoint` of [sessions.shop]",
+    ] {
+        assert!(ran.err.contains(words), "{words}: {ran:?}");
+    }
+    assert!(
+        !ran.err.contains("API02007"),
+        "nothing was refreshed: {ran:?}"
+    );
+}

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::clocks::Clocks;
 use crate::config::SessionConfig;
 use crate::context::Context;
+use crate::failures::unbuildable;
 use crate::pacing::{Health, RETRY_AFTER_MAX_MS};
 use crate::rows::{self, Reading, Renewer};
 
@@ -70,7 +71,7 @@ pub(crate) async fn run(ctx: &Context, config: &SessionConfig, spend: Spend) -> 
     let anchor = ctx.net(config).anchor(ctx.boot, &server.token_endpoint);
     let ended = match call.start(&spend) {
         Ok((exchange, request)) => call.drive(exchange, request, until, &spend).await,
-        Err(error) => Err((Judged::Passing(unbuildable(config, &error)), None, Sent::No)),
+        Err(error) => Err((Judged::Passing(unbuildable(&error)), None, Sent::No)),
     };
     match ended {
         Ok(granted) => {
@@ -567,19 +568,6 @@ fn slow_discovery(config: &SessionConfig) -> Failure {
         ),
     )
     .with_rule("keeper.discovery")
-}
-
-/// The request cannot be made from what is configured.
-pub(crate) fn unbuildable(config: &SessionConfig, error: &WireError) -> Failure {
-    Failure::new(
-        Code::RefreshFailed,
-        Class::BadRequest,
-        "request_cannot_be_made",
-        Heal::FixConfig,
-        Who::Operator,
-        format!("session {}: {error}", config.name),
-    )
-    .with_rule("keeper.wire")
 }
 
 impl From<tenure_store::StoreError> for Judged {

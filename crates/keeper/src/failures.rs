@@ -1,6 +1,7 @@
 //! Failures the keeper names itself.
 
 use tenure_core::{Class, Code, Failure, Generation, Heal, Who};
+use tenure_wire::WireError;
 
 use crate::config::SessionConfig;
 
@@ -57,4 +58,24 @@ pub(crate) fn wrong_generation(name: &str, wanted: Generation, held: Generation)
         format!("session {name} wants to renew generation {wanted} but holds generation {held}; it reads the store again"),
     )
     .with_rule("keeper.generation_mismatch")
+}
+
+/// Evidence that names the key of the configuration that is missing or wrong.
+pub const SETTING: &str = "setting";
+
+/// The request cannot be made from what is configured.
+pub(crate) fn unbuildable(error: &WireError) -> Failure {
+    let failure = Failure::new(
+        Code::InvalidRequest,
+        Class::BadRequest,
+        "request_cannot_be_made",
+        Heal::FixConfig,
+        Who::Operator,
+        error.to_string(),
+    )
+    .with_rule("keeper.wire");
+    match error.setting() {
+        Some(key) => failure.with_evidence(SETTING, key, "configuration"),
+        None => failure,
+    }
 }

@@ -29,6 +29,7 @@ mod shard;
 pub const EVENT_LOG: &str = "tenure_keeper::events";
 
 pub use config::{Endpoints, SessionConfig, Timing, checks};
+pub use failures::SETTING;
 pub use judge::Reader;
 pub use keeper::{Keeper, Options};
 pub use session::{AfterRefusal, Session, Snapshot, Status, Token};

@@ -66,3 +66,16 @@ pub enum WireError {
     #[error("the client assertion could not be signed: {0}")]
     Signing(#[from] KeyError),
 }
+
+impl WireError {
+    /// The configuration key that puts it right, where there is one.
+    pub fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::MissingEndpoint { endpoint } | Self::BadUrl { endpoint, .. } => Some(endpoint),
+            Self::MissingClientId { .. } => Some("client_id"),
+            Self::MissingClientSecret { .. } => Some("client_secret"),
+            Self::MissingClientKey | Self::Signing(_) => Some("client_key"),
+            Self::CannotRefresh { .. } | Self::NoSuchGrant { .. } | Self::Unsendable { .. } => None,
+        }
+    }
+}

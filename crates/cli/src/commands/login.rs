@@ -7,9 +7,9 @@ use std::process::Stdio;
 use serde_json::json;
 use tenure_core::{Class, Failure};
 use tenure_diagnose::profile::Flow;
-use tenure_keeper::SessionConfig;
 use tenure_keeper::login::browser::Browser;
 use tenure_keeper::login::{self, Import, NewLogin};
+use tenure_keeper::{SETTING, SessionConfig};
 use tokio::sync::oneshot;
 
 use super::{input, settle};
@@ -105,6 +105,17 @@ fn placed(app: &App, session: &str, mut error: CommandError) -> CommandError {
         }
         (_, false) => None,
     };
+    let setting = failure.evidence.iter().find(|fact| fact.kind == SETTING);
+    if let Some((setting, spec)) = setting.zip(app.spec(session).ok()) {
+        let fix = format!(
+            "set `{}` of [sessions.{session}], or log in another way (`tenure login --help`)",
+            setting.value
+        );
+        for problem in &mut error.problems {
+            problem.place.get_or_insert(spec.origin.to_string());
+            problem.fix = Some(fix.clone());
+        }
+    }
     for problem in &mut error.problems {
         problem.place.get_or_insert(format!("session {session}"));
         problem.fix = problem.fix.take().or_else(|| fix.clone());

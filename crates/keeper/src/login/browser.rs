@@ -16,7 +16,7 @@ use url::Url;
 
 use super::{Desk, NewLogin};
 use crate::config::SessionConfig;
-use crate::exchange::unbuildable;
+use crate::failures::unbuildable;
 
 const PATH: &str = "/callback";
 /// A browser's request head fits; a flood does not.
@@ -63,7 +63,7 @@ impl<'a> Browser<'a> {
             &pkce.challenge,
             &[],
         )
-        .map_err(|error| unbuildable(config, &error))?;
+        .map_err(|error| unbuildable(&error))?;
         Ok(Self {
             desk,
             listener,

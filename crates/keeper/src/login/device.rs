@@ -11,7 +11,8 @@ use tenure_wire::{Exchange, Refusal};
 use super::{Answer, Desk, NewLogin};
 use crate::clock;
 use crate::config::SessionConfig;
-use crate::exchange::{transport, unbuildable};
+use crate::exchange::transport;
+use crate::failures::unbuildable;
 
 /// Shows the code and the address by `show`, then polls at the server's pace until the person has decided.
 ///
@@ -67,7 +68,7 @@ async fn ask_for_code(desk: &Desk<'_>) -> Result<DeviceCode, Failure> {
         desk.scope().as_deref(),
         &desk.wire_ctx(),
     )
-    .map_err(|error| unbuildable(desk.config, &error))?;
+    .map_err(|error| unbuildable(&error))?;
     let response = desk
         .net()
         .send(request, desk.config.timing.exchange_timeout)

@@ -16,7 +16,8 @@ pub use import::{Import, import};
 use crate::clock;
 use crate::clocks::Clocks;
 use crate::config::SessionConfig;
-use crate::exchange::{self, Defaults, Net, transport, unbuildable};
+use crate::exchange::{self, Defaults, Net, transport};
+use crate::failures::unbuildable;
 use crate::servers::Servers;
 
 /// A login that succeeded and is not stored yet: [`crate::Keeper::login`] stores it.
@@ -122,7 +123,7 @@ pub(crate) async fn revoke(
         None => (&pair.access, "access_token"),
     };
     let request = tenure_wire::revocation(&server, &config.client, token, hint, &ctx)
-        .map_err(|error| unbuildable(config, &error))?;
+        .map_err(|error| unbuildable(&error))?;
     let Some(request) = request else {
         return Ok(false);
     };
@@ -212,8 +213,7 @@ impl<'a> Desk<'a> {
         started: Result<(Exchange, Request), WireError>,
         grant: Grant,
     ) -> Result<Answer, Failure> {
-        let (mut exchange, mut request) =
-            started.map_err(|error| unbuildable(self.config, &error))?;
+        let (mut exchange, mut request) = started.map_err(|error| unbuildable(&error))?;
         loop {
             let response = self
                 .net()
