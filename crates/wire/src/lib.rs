@@ -54,7 +54,8 @@ pub use json_refresh::JsonFields;
 pub use mask::mask;
 pub use oauth2::{authorization_url, revocation, revocation_answer};
 pub use redirect::{
-    RedirectError, parse_redirect, parse_redirect_requiring_issuer, parse_wcpos_redirect, pasted,
+    RedirectError, check_state, parse_redirect, parse_redirect_requiring_issuer,
+    parse_wcpos_redirect, pasted,
 };
 pub use retry_after::{RetryAfter, retry_after};
 pub use server::{Ctx, Dialect, Server};

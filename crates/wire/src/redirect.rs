@@ -99,6 +99,27 @@ pub fn parse_redirect(
     params.secret("code")
 }
 
+/// Whether a redirect is the answer to the login with this `state`, whatever else it says: it must carry that one
+/// and no other.
+///
+/// # Errors
+/// [`RedirectError::StateMissing`] or [`RedirectError::StateMismatch`].
+pub fn check_state(url: &Url, expected: &Secret) -> Result<(), RedirectError> {
+    let query = url
+        .query_pairs()
+        .map(|(name, value)| (name.into_owned(), value.into_owned()));
+    let mut states = query
+        .chain(fragment(url))
+        .filter(|(name, value)| name == "state" && !value.is_empty())
+        .map(|(_, value)| Secret::new(value));
+    match (states.next(), states.next()) {
+        (None, _) => Err(RedirectError::StateMissing),
+        // `Secret` compares in constant time.
+        (Some(state), None) if state == *expected => Ok(()),
+        _ => Err(RedirectError::StateMismatch),
+    }
+}
+
 /// [`parse_redirect`] for a server whose metadata says `authorization_response_iss_parameter_supported`:
 /// an answer that does not name its issuer is refused (RFC 9207 §2.4).
 pub fn parse_redirect_requiring_issuer(

@@ -8,7 +8,7 @@ use tenure_core::{Class, Code, Failure, Heal, Secret, Who};
 use tenure_diagnose::Grant;
 use tenure_http::Client;
 use tenure_wire::pkce::Pkce;
-use tenure_wire::{Dialect, Exchange, RedirectError};
+use tenure_wire::{Dialect, Exchange};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -166,12 +166,8 @@ impl<'a> Browser<'a> {
 
     /// Why this redirect is not the answer to this login, if it is not.
     fn stranger(&self, url: &Url) -> Option<String> {
-        match tenure_wire::parse_redirect(url, &self.state, None) {
-            Err(error @ (RedirectError::StateMissing | RedirectError::StateMismatch)) => {
-                Some(error.to_string())
-            }
-            _ => None,
-        }
+        let checked = tenure_wire::check_state(url, &self.state);
+        checked.err().map(|error| error.to_string())
     }
 
     async fn redeem(&self, url: &Url) -> Result<NewLogin, Failure> {
