@@ -88,14 +88,15 @@ impl Entry {
         let held = self.machine.held();
         let expires = held.and_then(|held| held.expires);
         let lifetime_ms = held.and_then(|held| held.expires.map(|end| end.since(held.issued)));
-        self.token = header(&pair.access).map(|header| Token {
+        let header = header(&pair.access).filter(|_| !pair.access.is_empty());
+        self.token = header.map(|header| Token {
             generation: pair.generation,
             secret: Arc::new(pair.access.clone()),
             header,
             expires,
             lifetime_ms,
         });
-        if self.token.is_none() {
+        if self.token.is_none() && !pair.access.is_empty() {
             tracing::warn!(session = %self.shared.config.name, at = now.wall.0, "the access token holds characters that no header can carry");
         }
         self.pair = Some(pair);

@@ -162,13 +162,14 @@ pub fn import(config: &SessionConfig, json: &str) -> Result<Import, Failure> {
     granted.refresh = renewer.map(Secret::new);
     granted.refresh_expires_in = file.refresh_expires_in;
     granted.scope = file.scope;
-    let lifetimes = &config.profile.lifetimes;
+    // How long such tokens live says nothing of one that is of no known age.
+    let usual = file.obtained_at.and(config.profile.lifetimes.access_s);
     let defaults = Defaults {
         access_s: config
             .endpoints
             .known()
             .expires_in_default
-            .or(exchange::seconds(lifetimes.access_s)),
+            .or(exchange::seconds(usual)),
         refresh_s: None,
         learned_s: None,
     };

@@ -156,8 +156,18 @@ async fn the_browser_flow_ends_at_the_loopback_and_ignores_strangers() {
         .expect("started");
     let (url, redirect_uri) = (browser.url().to_string(), browser.redirect_uri().to_owned());
     let person = async {
-        let stranger = get(&http, &format!("{redirect_uri}?code=stolen&state=guessed")).await;
-        assert_eq!(stranger.status(), 400);
+        for query in [
+            "code=stolen&state=guessed",
+            "code=stolen",
+            "code=stolen&code=another&state=guessed",
+            "code=stolen&state=guessed&state=guessed",
+            "error=access_denied&state=guessed",
+            "error=a&error=b",
+            "iss=http://127.0.0.1&iss=x&code=stolen&state=guessed",
+        ] {
+            let stranger = get(&http, &format!("{redirect_uri}?{query}")).await;
+            assert_eq!(stranger.status(), 400, "{query}");
+        }
         assert_eq!(
             get(&http, &redirect_uri.replace("/callback", "/favicon.ico"))
                 .await
@@ -213,11 +223,38 @@ async fn a_refresh_token_alone_is_enough_to_begin() {
     let Ok(login::Import::Login(login)) = login::import(session.config(), &text) else {
         panic!("an import")
     };
+    let mut told = keeper.events();
     keeper.login("shop", login).await.expect("stored");
     assert!(session.current().is_none(), "nothing to serve yet");
+    assert_eq!(session.status().access_expires_in, None, "nor to end");
+    while let Ok(event) = told.try_recv() {
+        assert_ne!(event.kind, "expired", "{event:?}");
+    }
     let token = session
         .token(std::time::Duration::ZERO)
         .await
         .expect("renewed");
     assert_eq!(token.generation.0, 2);
+}
+
+#[tokio::test]
+async fn an_imported_token_of_unknown_age_has_no_invented_end() {
+    let (dir, issuer) = (temp_dir(), issuer(Rotation::Strict, 300_000));
+    let profile = format!("{STRICT}\n[lifetimes]\naccess_s = 300\n");
+    let keeper = keeper(&store(dir.path()), config(&issuer, &profile)).await;
+    let session = session(&keeper);
+    let now = tenure_keeper::clock::wall().0 / 1_000;
+    let dated = format!(r#"{{"access_token":"a","refresh_token":"r","obtained_at":{now}}}"#);
+    for (text, known) in [
+        (r#"{"access_token":"a","refresh_token":"r"}"#, false),
+        (dated.as_str(), true),
+    ] {
+        let Ok(login::Import::Login(login)) = login::import(session.config(), text) else {
+            panic!("an import")
+        };
+        keeper.login("shop", login).await.expect("stored");
+        let left = session.status().access_expires_in;
+        assert_eq!(left.is_some(), known, "{text}: {left:?}");
+        assert!(session.current().is_some(), "used until it is refused");
+    }
 }
