@@ -150,6 +150,16 @@ impl App {
     /// A keeper over the store for these sessions; `warm` only in a process that stays.
     pub async fn open_keeper(&self, sessions: Vec<SessionConfig>, warm: bool) -> Outcome<Keeper> {
         let store = self.open_store().await?;
+        self.keeper_over(store, sessions, warm).await
+    }
+
+    /// The same over a store that is open.
+    pub async fn keeper_over(
+        &self,
+        store: Arc<SqliteStore>,
+        sessions: Vec<SessionConfig>,
+        warm: bool,
+    ) -> Outcome<Keeper> {
         Ok(Keeper::open(tenure_keeper::Options {
             store,
             sessions,

@@ -157,3 +157,18 @@ fn a_browser_login_without_its_endpoint_names_the_key_to_set() {
         "nothing was refreshed: {ran:?}"
     );
 }
+
+#[test]
+fn what_a_command_met_while_nobody_was_up_does_not_trouble_the_next_start() {
+    let home = Home::new();
+    assert_eq!(home.up_example().stop("TERM").0, Some(0));
+    wait_for("a command that misses the issuer", || {
+        home.run(&["token", "shop", "--min-valid", "19s"]).ok();
+        let status = home.run(&["status", "--json"]).ok().json();
+        (status["sessions"][0]["state"] == "degraded").then_some(())
+    });
+    let up = home.up_example();
+    let shop = shop(&up);
+    assert_eq!(shop["failure"], Value::Null, "{shop}");
+    assert_ne!(shop["state"], "degraded", "{shop}");
+}

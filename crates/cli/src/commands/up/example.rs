@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
-use tenure_core::Secret;
+use tenure_core::{Class, Failure, Secret};
 use tenure_issuer::{ClientRegistration, Grant, Issuer, IssuerError, Options};
 use tenure_keeper::SessionConfig;
 use tenure_keeper::login::{self, Import, NewLogin};
-use tenure_store::Seal;
+use tenure_store::{Seal, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{listen, orders};
-use crate::builtin::{API_PATH, BuiltIn, CLIENT, SCOPE, USER, address_url};
+use crate::builtin::{API_PATH, BuiltIn, CLIENT, SCOPE, SESSION, USER, address_url};
 use crate::commands::issuer::key;
 use crate::config::{Origin, Sourced};
 use crate::error::{CommandError, Exit, Outcome, Problem};
@@ -108,6 +108,30 @@ impl Example {
                 "the issuer answered with a password; this is a fault in tenure",
             )),
         }
+    }
+
+    /// What commands met while nobody was up is over: the issuer did not listen then, and does now.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn forget_absence(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let absent = |failure: &Failure| failure.root().class == Class::ConnectionRefused;
+        let pace = store.pace(self.url.as_str()).await?;
+        if pace
+            .and_then(|pace| pace.failure)
+            .as_ref()
+            .is_some_and(absent)
+        {
+            store.set_pace(self.url.as_str(), None).await?;
+        }
+        let Some(record) = store.load(SESSION).await? else {
+            return Ok(());
+        };
+        let noted = record.trouble.as_ref().map(|trouble| &trouble.failure);
+        if noted.is_some_and(absent) {
+            store.note(SESSION, record.generation, None).await?;
+        }
+        Ok(())
     }
 
     /// Ends it; requests under way finish.

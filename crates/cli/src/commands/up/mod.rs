@@ -184,7 +184,11 @@ async fn start(app: &mut App, args: &args::Up, lock: Result<Lock, Running>) -> O
             app.out.warn(&failure.detail);
         }
     }
-    let keeper = app.open_keeper(configs, true).await?;
+    let store = app.open_store().await?;
+    if let Some(example) = &example {
+        example.forget_absence(&*store).await?;
+    }
+    let keeper = app.keeper_over(store, configs, true).await?;
     if let Some(example) = &example {
         first_login(&keeper, example).await?;
     }
