@@ -1,6 +1,9 @@
 //! The command line.
 
+mod address;
 pub mod issuer;
+
+pub use address::{Address, address};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +15,7 @@ use url::Url;
 
 use crate::builtin::ISSUER_PORT;
 use crate::config::keeper::{ADMIN_PORT, GATEWAY_PORT};
-use crate::config::value::{self, Wrong};
+use crate::config::value;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -201,9 +204,9 @@ pub struct Classify {
 /// `tenure init`.
 #[derive(Debug, Args)]
 pub struct Init {
-    /// The server: its issuer, its site or its API; https:// is assumed when nothing is written before it
-    #[arg(value_parser = address)]
-    pub url: Url,
+    /// The server: its issuer, its site or its API. Without a scheme it is asked over https, on this machine over http
+    #[arg(value_parser = Address::parse)]
+    pub url: Address,
     /// Name of the session [default: made from the host's name]
     #[arg(long, value_name = "SESSION")]
     pub name: Option<String>,
@@ -405,44 +408,4 @@ pub struct Import {
     /// Take the export's tokens for sessions that are here already
     #[arg(long)]
     pub replace: bool,
-}
-
-/// An address as people type it: with http or https, or from the host on. A name and password in it are not repeated.
-pub fn address(text: &str) -> Result<Url, Wrong> {
-    let wrong = |what: String| Wrong::new(what, "write the whole address, as https://shop.example");
-    let not_one = |why: &str| wrong(format!("{text:?} is no address: {why}"));
-    let written = match text.split_once("://") {
-        Some((scheme, _)) if ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) => {
-            text.to_owned()
-        }
-        Some((scheme, _)) => {
-            return Err(wrong(format!(
-                "servers are asked over https (or http on this machine), not {scheme}"
-            )));
-        }
-        None if is_host_and_port(text) => format!("https://{text}"),
-        None => {
-            return Err(not_one(
-                "what stands before the colon is no host with a port",
-            ));
-        }
-    };
-    let url = Url::parse(&written).map_err(|error| not_one(&error.to_string()))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong(
-            "the address holds a user name or password".to_owned(),
-        ));
-    }
-    Ok(url)
-}
-
-/// Whether a colon before the path, if there is one, is followed by a port: else it ends a misspelt scheme.
-fn is_host_and_port(text: &str) -> bool {
-    let host = text.split(['/', '?', '#']).next().unwrap_or_default();
-    let after = match host.rsplit_once(']') {
-        Some((_, after)) => after,
-        None => host,
-    };
-    let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    host.contains('@') || after.split(':').skip(1).all(digits)
 }

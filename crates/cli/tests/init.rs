@@ -113,17 +113,106 @@ fn a_server_that_is_none_is_told_in_lines() {
 
 #[test]
 fn what_is_missing_is_named_at_once() {
-    let server = Home::new();
-    let up = server.up_example();
+    let issuer = tenure_lab::FaultyIssuer::start(tenure_lab::IssuerConfig::default());
     let home = Home::new();
-    let issuer = up.url("issuer");
-    let ran = home.run(&["init", &issuer]);
+    let ran = home.run(&["init", &issuer.url()]);
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(
         ran.err.contains("--name SESSION") && ran.err.contains("--client-id ID"),
         "{ran:?}"
     );
     assert!(!home.path().join("tenure.toml").exists());
+}
+
+/// The port of an address.
+fn port(url: &str) -> &str {
+    url.rsplit(':').next().expect("a port")
+}
+
+#[test]
+fn the_example_is_found_from_its_issuer_and_from_its_api() {
+    let server = Home::new();
+    let up = server.up_example();
+    let issuer = up.url("issuer");
+    let port = port(&issuer);
+    let password = up.ready["login"]["password"].as_str().expect("a password");
+    for address in [
+        format!("http://localhost:{port}"),
+        format!("localhost:{port}"),
+        format!("http://localhost:{port}/api"),
+        // Only the refusal of this one points to the API's metadata.
+        format!("127.0.0.1:{port}/api/orders"),
+    ] {
+        let home = Home::new();
+        let ran = home.run(&["init", &address, "--name", "store"]).ok();
+        let over = ran.out.contains("asked over http");
+        assert_eq!(over, !address.contains("://"), "{ran:?}");
+        let text = std::fs::read_to_string(home.path().join("tenure.toml")).expect("written");
+        for line in [
+            format!("issuer = \"{issuer}\"\n"),
+            "client_id = \"tenure-cli\"\n".to_owned(),
+            "scopes = [\"orders\", \"offline_access\"]\n".to_owned(),
+            format!("upstream = \"{issuer}/api\"\n"),
+        ] {
+            assert!(text.contains(&line), "{address}: {text}");
+        }
+        let typed = format!("demo\n{password}\n");
+        home.run_with(&["login", "store", "--password"], &typed)
+            .ok();
+        let got = home.run(&["request", "store", "GET", "/orders"]).ok();
+        assert!(got.json()["orders"].is_array(), "{got:?}");
+    }
+}
+
+#[test]
+fn tenure_itself_is_told_apart_from_a_server() {
+    let server = Home::new();
+    let up = server.up_example();
+    let home = Home::new();
+    for (address, what) in [
+        (up.url("gateway"), "the gateway of a Tenure that runs"),
+        (format!("{}/shop", up.url("gateway")), "of session shop"),
+        (up.url("admin"), "the status page of a Tenure that runs"),
+    ] {
+        let ran = home.run(&["init", &address, "--name", "x"]);
+        assert_eq!(ran.code, 4, "{ran:?}");
+        assert!(
+            ran.err.contains(what) && ran.err.contains("the issuer that `tenure up` shows"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_stays_silent_is_tried_again_later() {
+    // The system accepts what nobody takes up.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address").to_string();
+    let home = Home::new();
+    let ran = home.run(&["init", &address, "--name", "x"]);
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert!(
+        ran.err
+            .starts_with(&format!("asking http://{address}/ …\n")),
+        "{ran:?}"
+    );
+    assert!(ran.err.contains("does not answer"), "{ran:?}");
+    assert!(ran.err.contains("that the server runs"), "{ran:?}");
+}
+
+#[test]
+fn an_error_is_told_once() {
+    let server = Home::new();
+    let up = server.up_example();
+    let home = Home::new();
+    let address = format!("https://127.0.0.1:{}", port(&up.url("issuer")));
+    let ran = home.run(&["init", &address, "--name", "x"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert_eq!(
+        ran.err.matches("does not speak TLS at this port").count(),
+        1,
+        "{ran:?}"
+    );
 }
 
 #[test]
@@ -136,6 +225,8 @@ fn slips_in_an_address_are_no_hosts() {
         ("ftp://shop.example", "not ftp"),
         ("https://", "empty host"),
         ("shop example", "is no address"),
+        ("/etc/passwd", "looks like a path of a file"),
+        ("https:///etc/passwd", "no host stands after the ://"),
         ("mailto:a@shop.example", "user name or password"),
         ("https://a:canary-5@shop.example", "user name or password"),
     ] {

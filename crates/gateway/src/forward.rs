@@ -23,6 +23,7 @@ use url::Url;
 
 use crate::body::{Body, BoxError};
 use crate::caller;
+use crate::front;
 use crate::headers::{self, Rules};
 use crate::host;
 use crate::judge::{Judged, answer, judge};
@@ -145,8 +146,12 @@ impl Gateway {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let person = front::wants_page(&request);
         match self.0.respond(request).await {
             Ok(response) => response,
+            Err(problem) if person && problem.failure.cause == route::NO_NAME => {
+                front::page(&problem, self.0.pages.as_ref())
+            }
             Err(problem) => {
                 tracing::debug!(status = problem.status.as_u16(), failure = %problem.failure, session = problem.session, "own answer");
                 let mut response = problem.response(self.0.pages.as_ref());

@@ -19,6 +19,7 @@
 pub mod body;
 pub mod caller;
 pub mod forward;
+mod front;
 pub mod headers;
 pub mod host;
 mod judge;

@@ -149,16 +149,26 @@ pub fn split<'a>(address: &'a Address, uri: &'a Uri) -> Result<(&'a str, Rest<'a
     ))
 }
 
+/// The cause of the answer to an address without a name.
+pub const NO_NAME: &str = "no_session";
+
 /// The answer for a name that is not a session's. It does not tell the names there are.
 pub fn unknown(name: &str) -> Problem {
-    let detail = if name.is_empty() {
-        "the address names no session; use http://127.0.0.1:<port>/<session>/<path>".to_owned()
+    let (cause, detail) = if name.is_empty() {
+        (
+            NO_NAME,
+            "this is Tenure's gateway, and the address names no session: what comes first in the path is the \
+             session, then comes the API's path, as in /shop/orders; `tenure status` lists the sessions"
+                .to_owned(),
+        )
     } else {
         let shown: String = name.chars().take(63).collect();
-        format!("there is no session \"{shown}\"; `tenure status` lists those there are")
+        (
+            "unknown_session",
+            format!("there is no session \"{shown}\"; `tenure status` lists those there are"),
+        )
     };
-    Problem::request(StatusCode::NOT_FOUND, "unknown_session", Who::User, detail)
-        .command("tenure status")
+    Problem::request(StatusCode::NOT_FOUND, cause, Who::User, detail).command("tenure status")
 }
 
 fn leaves() -> Problem {

@@ -75,6 +75,9 @@ pub struct Options {
     pub trusted_proxies: Vec<Network>,
     /// Base of the pages that `error_uri` names; the code is appended. Default: pages of this issuer.
     pub error_pages: Option<Url>,
+    /// A public client that anybody here may be: the metadata names it as `tenure_client`, so that `tenure init` needs
+    /// to be told nothing. Default none.
+    pub open_client: Option<String>,
     /// Whether [`crate::Stats::exchanges`] counts per family and generation. For tests; it grows without bound.
     pub record_exchanges: bool,
     /// Time. Default: the system's.
@@ -110,6 +113,7 @@ impl Options {
             scopes: Vec::new(),
             trusted_proxies: Vec::new(),
             error_pages: None,
+            open_client: None,
             record_exchanges: false,
             clock: system_clock(),
         }

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use tenure_core::{Class, Code, Failure, Heal, Who};
 use tenure_diagnose::classify::{Local, TokenFailure, classify_token};
+use tenure_diagnose::doctor::own::{self, Own};
 use tenure_diagnose::profile::{Profile, profiles};
-use tenure_http::{Client, Fault};
+use tenure_http::{Client, Fault, FaultKind};
 use tenure_wire::discovery::{self, DiscoveryError, Metadata};
+use tenure_wire::resource::same_server;
+use tenure_wire::{Request, Response, WireError};
 use url::Url;
 
 use crate::clocks::Clocks;
 use crate::exchange::{Net, transport};
 
+mod resource;
 mod wordpress;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,16 +31,22 @@ pub struct Found {
     pub issuer_text: Option<String>,
     /// The token endpoint, for people to see.
     pub token_endpoint: Option<Url>,
-    /// Where the API most likely is: the address asked.
+    /// Where the API is: as the server or the API itself tells, else the address asked.
     pub upstream: Url,
+    /// Whether that was told, and is no guess.
+    pub is_upstream_told: bool,
+    /// The scopes to ask for, where the API names them.
+    pub scopes: Vec<String>,
+    /// A client that the server lets anybody be.
+    pub client: Option<String>,
     /// What the server calls itself, else the profile's title.
     pub title: String,
     /// What was seen, one sentence each.
     pub evidence: Vec<String>,
 }
 
-/// Asks for OpenID Connect and RFC 8414 metadata and for a WordPress REST index, and names the profile that
-/// fits what answers. Sends no credentials and changes nothing.
+/// Asks for OpenID Connect and RFC 8414 metadata, for the metadata of an API (RFC 9728) and for a WordPress REST
+/// index, and names the profile that fits what answers. Sends no credentials and changes nothing.
 ///
 /// # Errors
 /// When nothing answers, or what answers is no server Tenure knows how to speak to. The evidence lists every
@@ -48,16 +58,25 @@ pub async fn probe(http: &Client, url: &Url) -> Result<Found, Failure> {
         clocks: &clocks,
     };
     let mut tried = Tried::default();
-    if let Some(found) = authorization_server(net, url, &mut tried).await {
-        return Ok(found);
+    if let Some((found, metadata)) = authorization_server(net, url, &mut tried).await {
+        return Ok(resource::of_server(net, found, &metadata).await);
+    }
+    if let Some(own) = &tried.own {
+        return Err(ours(url, own));
     }
     if let Some(fault) = tried.unreachable() {
-        return Err(unreachable(url, fault));
+        return Err(unreachable(url, fault, &tried));
+    }
+    if let Some(found) = resource::find(net, url, &mut tried).await {
+        return Ok(found);
     }
     if let Some(found) = wordpress::find(net, url, &mut tried).await {
         return Ok(found);
     }
-    Err(nothing(url, &tried))
+    Err(match &tried.fault {
+        Some(fault) => unreachable(url, fault, &tried),
+        None => nothing(url, &tried),
+    })
 }
 
 /// What was asked, what came of it, and what kept the host from answering.
@@ -65,6 +84,7 @@ pub async fn probe(http: &Client, url: &Url) -> Result<Found, Failure> {
 struct Tried {
     lines: Vec<String>,
     fault: Option<Fault>,
+    own: Option<Own>,
 }
 
 impl Tried {
@@ -72,15 +92,21 @@ impl Tried {
         self.lines.push(format!("{address}: {what}"));
     }
 
-    /// What kept every connection from being made: asking for another path is of no use.
+    /// What kept the very first question from being answered: asking for another path is of no use, unless the
+    /// server broke off at this one.
     fn unreachable(&self) -> Option<&Fault> {
-        self.fault
-            .as_ref()
-            .filter(|fault| !fault.sent && self.lines.len() == 1)
+        self.fault.as_ref().filter(|fault| {
+            let silent = !fault.sent || fault.kind == FaultKind::Timeout;
+            silent && self.lines.len() == 1
+        })
     }
 }
 
-async fn authorization_server(net: Net<'_>, url: &Url, tried: &mut Tried) -> Option<Found> {
+async fn authorization_server(
+    net: Net<'_>,
+    url: &Url,
+    tried: &mut Tried,
+) -> Option<(Found, Metadata)> {
     for address in discovery::urls(url) {
         let response = ask(net, &address, tried).await?;
         let metadata = match discovery::parse(&response, url.as_str()) {
@@ -89,7 +115,7 @@ async fn authorization_server(net: Net<'_>, url: &Url, tried: &mut Tried) -> Opt
             Err(DiscoveryError::IssuerMismatch { found, .. }) => {
                 let issuer = Url::parse(&found)
                     .ok()
-                    .filter(|issuer| issuer.host() == url.host());
+                    .filter(|issuer| issuer.host() == url.host() || same_server(issuer, url));
                 let Some(Ok(metadata)) = issuer.map(|issuer| {
                     discovery::parse(&response, issuer.as_str().trim_end_matches('/'))
                         .or_else(|_| discovery::parse(&response, &found))
@@ -107,7 +133,7 @@ async fn authorization_server(net: Net<'_>, url: &Url, tried: &mut Tried) -> Opt
                 continue;
             }
         };
-        return Some(by_metadata(url, &address, &metadata));
+        return Some((by_metadata(url, &address, &metadata), metadata));
     }
     None
 }
@@ -126,6 +152,9 @@ fn by_metadata(url: &Url, address: &Url, metadata: &Metadata) -> Found {
         issuer,
         issuer_text: Some(metadata.issuer.clone()),
         upstream: url.clone(),
+        is_upstream_told: false,
+        scopes: Vec::new(),
+        client: metadata.open_client.clone(),
         evidence,
     }
 }
@@ -148,8 +177,18 @@ fn recognised(issuer: Option<&Url>, metadata: &Metadata) -> (Option<&'static Pro
 }
 
 /// `None` when the host itself does not answer: no other address on it will.
-async fn ask(net: Net<'_>, address: &Url, tried: &mut Tried) -> Option<tenure_wire::Response> {
-    let request = match discovery::get(address) {
+async fn ask(net: Net<'_>, address: &Url, tried: &mut Tried) -> Option<Response> {
+    send(net, address, discovery::get(address), tried).await
+}
+
+/// The same with a request that is made already.
+async fn send(
+    net: Net<'_>,
+    address: &Url,
+    request: Result<Request, WireError>,
+    tried: &mut Tried,
+) -> Option<Response> {
+    let request = match request {
         Ok(request) => request,
         Err(error) => {
             tried.note(address, error);
@@ -160,7 +199,10 @@ async fn ask(net: Net<'_>, address: &Url, tried: &mut Tried) -> Option<tenure_wi
         .send_within(request, TIMEOUT, discovery::MAX_INDEX)
         .await
     {
-        Ok(response) => Some(response),
+        Ok(response) => {
+            tried.own = tried.own.take().or_else(|| own::own(response.headers()));
+            Some(response)
+        }
         Err(fault) => {
             tried.note(address, &fault);
             tried.fault = Some(fault);
@@ -170,7 +212,7 @@ async fn ask(net: Net<'_>, address: &Url, tried: &mut Tried) -> Option<tenure_wi
 }
 
 /// The host does not answer: what that is called is the classifier's to say.
-fn unreachable(url: &Url, fault: &Fault) -> Failure {
+fn unreachable(url: &Url, fault: &Fault, tried: &Tried) -> Failure {
     let transport = transport(fault);
     let failed = TokenFailure::Transport(&transport);
     let mut failure = match tenure_diagnose::profile("oauth2") {
@@ -180,7 +222,39 @@ fn unreachable(url: &Url, fault: &Fault) -> Failure {
         None => nothing(url, &Tried::default()),
     };
     failure.detail = format!("{url} does not answer: {}", fault.detail);
-    failure
+    // A single question is told by this already.
+    let answered = tried.lines.len().saturating_sub(1);
+    tried.lines[..answered]
+        .iter()
+        .fold(failure, |failure, line| {
+            failure.with_evidence("tried", line, "server")
+        })
+}
+
+/// Tenure itself is no server that gives tokens over the network.
+fn ours(url: &Url, own: &Own) -> Failure {
+    let what = match own {
+        Own::Gateway {
+            session: Some(session),
+            ..
+        } => format!(
+            "the gateway of a Tenure that runs: it passes requests on with the token of session {session}"
+        ),
+        Own::Gateway { session: None, .. } => {
+            "the gateway of a Tenure that runs: it passes requests on with a session's token"
+                .to_owned()
+        }
+        Own::Admin => "the status page of a Tenure that runs".to_owned(),
+    };
+    Failure::new(
+        Code::WrongServer,
+        Class::WrongIssuer,
+        "tenure_itself",
+        Heal::FixConfig,
+        Who::Operator,
+        format!("{url} is {what}; it gives no tokens itself"),
+    )
+    .with_rule("keeper.probe")
 }
 
 fn nothing(url: &Url, tried: &Tried) -> Failure {

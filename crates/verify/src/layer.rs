@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -63,6 +64,22 @@ impl VerifyLayer {
     }
 }
 
+impl VerifyLayer {
+    /// The answer in the style; a challenge in it says where the API's metadata is.
+    fn refused(&self, refusal: &Refusal) -> Response<Bytes> {
+        let mut response = self.style.respond(refusal, self.verifier.realm());
+        let pointing = self.verifier.resource_metadata().and_then(|url| {
+            let challenge = response.headers().get(WWW_AUTHENTICATE)?.to_str().ok()?;
+            // A URL has no quotes and no backslashes: they are escaped in it.
+            HeaderValue::try_from(format!("{challenge}, resource_metadata=\"{url}\"")).ok()
+        });
+        if let Some(challenge) = pointing {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
 impl<S> Layer<S> for VerifyLayer {
     type Service = VerifyService<S>;
 
@@ -106,10 +123,7 @@ where
                 Ok(()) => inner.call(request).await,
                 Err(refusal) => {
                     tracing::debug!(%refusal, "request refused");
-                    Ok(layer
-                        .style
-                        .respond(&refusal, layer.verifier.realm())
-                        .map(R::from))
+                    Ok(layer.refused(&refusal).map(R::from))
                 }
             }
         })

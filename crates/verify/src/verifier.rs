@@ -166,6 +166,7 @@ pub struct Builder {
     clock: Clock,
     revocation: Option<Arc<dyn RevocationCheck>>,
     realm: String,
+    resource_metadata: Option<Url>,
     style: Style,
     any_size: bool,
 }
@@ -227,6 +228,13 @@ impl Builder {
         self
     }
 
+    /// Where the API's metadata is: challenges point there, and clients find who gives tokens (RFC 9728 §5.1).
+    #[must_use]
+    pub fn resource_metadata(mut self, url: Url) -> Self {
+        self.resource_metadata = Some(url);
+        self
+    }
+
     /// The style of refusals; [`Style::Rfc6750`] without it.
     #[must_use]
     pub fn style(mut self, style: Style) -> Self {
@@ -272,6 +280,7 @@ impl Builder {
             clock: self.clock,
             revocation: self.revocation,
             realm: self.realm,
+            resource_metadata: self.resource_metadata,
             style: self.style,
             any_size: self.any_size,
         })))
@@ -294,6 +303,7 @@ struct Settings {
     clock: Clock,
     revocation: Option<Arc<dyn RevocationCheck>>,
     realm: String,
+    resource_metadata: Option<Url>,
     style: Style,
     any_size: bool,
 }
@@ -315,6 +325,7 @@ impl Verifier {
             clock: Arc::new(system_time),
             revocation: None,
             realm: "api".to_owned(),
+            resource_metadata: None,
             style: Style::default(),
             any_size: false,
         }
@@ -435,6 +446,10 @@ impl Verifier {
             found: token.header.alg.clone(),
             expected: names.join(", "),
         })
+    }
+
+    pub(crate) fn resource_metadata(&self) -> Option<&Url> {
+        self.0.resource_metadata.as_ref()
     }
 
     pub(crate) fn realm(&self) -> &str {

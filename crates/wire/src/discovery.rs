@@ -55,7 +55,7 @@ pub fn rest_route_url(index: &Url, route: &str) -> Url {
     with_path(&url, &format!("{root}{route}"))
 }
 
-fn with_path(base: &Url, path: &str) -> Url {
+pub(crate) fn with_path(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(path);
     url.set_query(None);
@@ -106,6 +106,10 @@ pub struct Metadata {
     pub scopes: Vec<String>,
     /// RFC 9207: answers name their issuer.
     pub iss_in_redirect: bool,
+    /// `protected_resources` (RFC 9728 §4); empty when not said.
+    pub protected_resources: Vec<String>,
+    /// `tenure_client`: a client that needs no registration, as Tenure's own server may name one.
+    pub open_client: Option<String>,
     /// Every key of the document: some are one kind of server's alone.
     pub keys: Vec<String>,
 }
@@ -243,6 +247,8 @@ pub fn parse(response: &Response, issuer: &str) -> Result<Metadata, DiscoveryErr
         scopes: strings(&value, "scopes_supported"),
         iss_in_redirect: value.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
+        protected_resources: strings(&value, "protected_resources"),
+        open_client: string(&value, "tenure_client").map(str::to_owned),
         keys: value
             .as_object()
             .map(|object| object.keys().cloned().collect())
@@ -359,7 +365,7 @@ fn routes(index: &Value) -> Vec<RestRoute> {
     listed.iter().map(route).collect()
 }
 
-fn body(response: &Response) -> Result<Value, DiscoveryError> {
+pub(crate) fn body(response: &Response) -> Result<Value, DiscoveryError> {
     body_within(response, MAX_BODY)
 }
 
@@ -391,7 +397,7 @@ fn endpoint(
     }
 }
 
-fn strings(value: &Value, field: &str) -> Vec<String> {
+pub(crate) fn strings(value: &Value, field: &str) -> Vec<String> {
     value
         .get(field)
         .and_then(Value::as_array)

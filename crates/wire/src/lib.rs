@@ -42,6 +42,7 @@ pub mod pkce;
 pub mod redirect;
 mod refusal;
 mod request;
+pub mod resource;
 pub mod retry_after;
 pub mod server;
 pub mod wordpress;

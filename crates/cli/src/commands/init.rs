@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tenure_core::Failure;
+use tenure_core::{Class, Failure};
 use tenure_diagnose::profile::DialectName;
 use tenure_keeper::checks;
 use tenure_keeper::probe::{self, Found};
@@ -21,7 +21,11 @@ use crate::output::{Output, spinner};
 
 /// Probes, shows what was found, and appends the session.
 pub async fn run(global: &Global, args: &args::Init, out: Output) -> Outcome {
-    for url in std::iter::once(&args.url).chain(&args.upstream) {
+    let asked = args.url.otherwise().into_iter();
+    for url in asked
+        .chain([args.url.url.clone()])
+        .chain(args.upstream.clone())
+    {
         checks::url(url.as_str(), false).map_err(|wrong| {
             CommandError::usage(
                 wrong.what,
@@ -41,13 +45,10 @@ pub async fn run(global: &Global, args: &args::Init, out: Output) -> Outcome {
         }
         Err(_) => {}
     }
-    let found = spinner::during(
-        "asking the server",
-        probe::probe(&http_client()?, &args.url),
-    )
-    .await
-    .map_err(|failure| not_found(failure, name.as_ref().err()))?;
-    let (name, client_id) = match (name, client_id(&found.provider, args)?) {
+    let (url, found) = ask(&args.url)
+        .await?
+        .map_err(|failure| not_found(failure, name.as_ref().err()))?;
+    let (name, client_id) = match (name, client_id(&found, args)?) {
         (Ok(name), Ok(client_id)) => (name, client_id),
         (name, client_id) => {
             let missing = [name.err(), client_id.err()].into_iter().flatten();
@@ -55,7 +56,11 @@ pub async fn run(global: &Global, args: &args::Init, out: Output) -> Outcome {
         }
     };
     if !out.json {
-        out.line(format_args!("found {} at {}", found.title, args.url))?;
+        let guess = match url.scheme() {
+            scheme if args.url.is_bare() => format!(" (asked over {scheme})"),
+            _ => String::new(),
+        };
+        out.line(format_args!("found {} at {url}{guess}", found.title))?;
         for line in &found.evidence {
             out.line(format_args!("  {line}"))?;
         }
@@ -65,6 +70,27 @@ pub async fn run(global: &Global, args: &args::Init, out: Output) -> Outcome {
     // What was written must be what the next command reads.
     config::load(&path, &data)?;
     report(out, &name, &path, &found, args)
+}
+
+/// Asks the server, and says so while it takes. Where the scheme was a guess and wrong, the other one is tried.
+async fn ask(address: &args::Address) -> Outcome<Result<(Url, Found), Failure>> {
+    let http = http_client()?;
+    let first = probed(&http, &address.url).await;
+    let (Err(failure), Some(other)) = (&first, address.otherwise()) else {
+        return Ok(first);
+    };
+    if matches!(failure.class, Class::ConnectionRefused | Class::Timeout) {
+        // Nobody is there, or nobody who answers: that does not depend on the scheme.
+        return Ok(first);
+    }
+    Ok(probed(&http, &other).await.or(first))
+}
+
+async fn probed(http: &tenure_http::Client, url: &Url) -> Result<(Url, Found), Failure> {
+    // On the heap: it holds whatever is asked one after the other.
+    let asking = Box::pin(probe::probe(http, url));
+    let found = spinner::told(&format!("asking {url}"), asking).await?;
+    Ok((url.clone(), found))
 }
 
 fn report(out: Output, name: &str, path: &Path, found: &Found, args: &args::Init) -> Outcome {
@@ -82,7 +108,7 @@ fn report(out: Output, name: &str, path: &Path, found: &Found, args: &args::Init
         }));
     }
     out.line(format_args!("session {name} written to {}", path.display()))?;
-    if args.upstream.is_none() {
+    if args.upstream.is_none() && !found.is_upstream_told {
         out.line(format_args!(
             "  its token goes to {upstream}; if the API is elsewhere, change `upstream`"
         ))?;
@@ -128,7 +154,7 @@ fn session_name(args: &args::Init) -> Result<String, Problem> {
             .map(|()| name.clone())
             .map_err(|wrong| Problem::new(wrong.what).fix(wrong.fix));
     }
-    let host = match args.url.host() {
+    let host = match args.url.url.host() {
         Some(url::Host::Domain(host)) => host.to_ascii_lowercase(),
         _ => String::new(),
     };
@@ -144,10 +170,20 @@ fn session_name(args: &args::Init) -> Result<String, Problem> {
 
 /// What the probe met, with what else is missing: it is told once.
 fn not_found(failure: Failure, missing: Option<&Problem>) -> CommandError {
-    let fix = if exit_of(&failure) == Exit::TryLater {
-        "check the address, and that the server runs and can be reached from here"
-    } else {
-        "check the address; if it is right, write the session by hand with token_endpoint = \"…\""
+    let fix = match failure.class {
+        Class::WrongIssuer => {
+            "name the server behind it; that of the built-in example is the issuer that `tenure up` shows"
+        }
+        Class::DnsFailed => "check how the name of the server is spelt",
+        Class::TlsError => {
+            "check the address; a certificate authority of your own is named with SSL_CERT_FILE"
+        }
+        _ if exit_of(&failure) == Exit::TryLater => {
+            "check the address, and that the server runs and can be reached from here"
+        }
+        _ => {
+            "check the address; if it is right, write the session by hand with token_endpoint = \"…\""
+        }
     };
     let mut error = CommandError::from(failure);
     for problem in &mut error.problems {
@@ -173,17 +209,25 @@ fn section(name: &str, found: &Found, client_id: Option<&str>, args: &args::Init
     if let Some(id) = client_id {
         set("client_id", id);
     }
+    if !found.scopes.is_empty() {
+        let scopes = toml::Value::from(found.scopes.clone());
+        let _ = writeln!(text, "scopes = {scopes}");
+    }
+    let mut set = |key: &str, value: &str| {
+        let _ = writeln!(text, "{key} = {}", toml::Value::from(value));
+    };
     let upstream: &Url = args.upstream.as_ref().unwrap_or(&found.upstream);
     set("upstream", upstream.as_str());
     text
 }
 
-/// `--client-id`, or asked for where the dialect cannot do without.
-fn client_id(provider: &str, args: &args::Init) -> Outcome<Result<Option<String>, Problem>> {
-    let needed = tenure_diagnose::profile(provider)
+/// `--client-id`, or the one the server lets anybody be, or asked for where the dialect cannot do without.
+fn client_id(found: &Found, args: &args::Init) -> Outcome<Result<Option<String>, Problem>> {
+    let needed = tenure_diagnose::profile(&found.provider)
         .is_some_and(|profile| profile.dialect == DialectName::OAuth2);
-    if args.client_id.is_some() || !needed {
-        return Ok(Ok(args.client_id.clone()));
+    let known = args.client_id.clone().or_else(|| found.client.clone());
+    if known.is_some() || !needed {
+        return Ok(Ok(known));
     }
     let id = if std::io::stdin().is_terminal() {
         input::plain("Client identifier, as registered at the server")?

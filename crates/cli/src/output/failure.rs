@@ -4,6 +4,9 @@ use tenure_core::Failure;
 
 use super::Paint;
 
+/// Evidence longer than this that the detail quotes is not told a second time.
+const REPEATED: usize = 16;
+
 /// Code and title, the code's page where one is served (`pages` is the running status page), the chain of causes,
 /// the evidence: one string a line. The detail is left to the caller.
 pub fn block(failure: &Failure, paint: Paint, pages: Option<&str>) -> Vec<String> {
@@ -26,6 +29,9 @@ pub fn block(failure: &Failure, paint: Paint, pages: Option<&str>) -> Vec<String
     }
     lines.push(page(failure, paint, pages));
     for fact in &failure.evidence {
+        if fact.value.len() > REPEATED && failure.detail.contains(&fact.value) {
+            continue;
+        }
         lines.push(format!(
             "{} {} = {} ({})",
             paint.dim("evidence:"),

@@ -7,6 +7,9 @@ const FRAMES: [char; 4] = ['|', '/', '-', '\\'];
 /// Quicker than this nobody needs to be told.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// From here on it may be said in a log, too.
+const LONG: Duration = Duration::from_secs(1);
+
 /// Awaits `work`, showing `what` on stderr meanwhile.
 pub async fn during<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
@@ -30,6 +33,19 @@ pub async fn during<T>(what: &str, work: impl Future<Output = T>) -> T {
             }
         }
     }
+}
+
+/// The same for what may take long, where nobody sees a terminal: one line, once it does.
+pub async fn told<T>(what: &str, work: impl Future<Output = T>) -> T {
+    if io::stderr().is_terminal() {
+        return during(what, work).await;
+    }
+    tokio::pin!(work);
+    if let Ok(done) = tokio::time::timeout(LONG, &mut work).await {
+        return done;
+    }
+    draw(&format!("{what} …\n"));
+    work.await
 }
 
 /// A progress line that cannot be drawn is no reason to stop.

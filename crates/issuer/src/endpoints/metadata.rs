@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::client::Grant;
 use crate::issuer::Issuer;
@@ -26,7 +27,7 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
     ];
     let confidential = &authentication[..3];
     let algorithms = ["ES256", "ES384", "RS256", "PS256", "EdDSA"];
-    let body = json!({
+    let mut body = json!({
         "issuer": issuer.id(),
         "authorization_endpoint": issuer.url("/authorize"),
         "token_endpoint": issuer.url("/token"),
@@ -61,6 +62,13 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         // How `tenure init` knows this server, whatever its address.
         "tenure_version": env!("CARGO_PKG_VERSION"),
     });
+    if let Some(client) = &issuer.options.open_client {
+        body["tenure_client"] = json!(client);
+    }
+    if is_address(&issuer.options.audience) {
+        // RFC 9728 §4.
+        body["protected_resources"] = json!([issuer.options.audience]);
+    }
     cached(body, DOCUMENT_MAX_AGE_S)
 }
 
@@ -75,6 +83,11 @@ fn signing(issuer: &Issuer) -> Vec<&'static str> {
         }
     }
     algs
+}
+
+/// Whether the audience is an API's address, and not only a name.
+fn is_address(audience: &str) -> bool {
+    Url::parse(audience).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 pub(super) async fn jwks(State(issuer): State<Arc<Issuer>>) -> Response {

@@ -1,5 +1,6 @@
 //! The HTTP surface.
 
+mod astray;
 mod authorize;
 mod device;
 mod introspect;
@@ -28,6 +29,7 @@ const LARGEST_BODY: usize = 64 * 1024;
 
 pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
     Router::new()
+        .route("/", get(astray::root))
         .route("/.well-known/openid-configuration", get(metadata::document))
         .route(
             "/.well-known/oauth-authorization-server",
@@ -48,6 +50,8 @@ pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
             get(userinfo::userinfo).post(userinfo::userinfo),
         )
         .route("/error-codes/{code}", get(pages::error_code))
+        .fallback(astray::nothing)
+        .method_not_allowed_fallback(astray::wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(Arc::clone(issuer))
 }

@@ -54,6 +54,9 @@ async fn by_index(
             .as_deref()
             .and_then(|template| profile.resolve(template, Some(url), None)),
         upstream: url.clone(),
+        is_upstream_told: false,
+        scopes: Vec::new(),
+        client: None,
         title: profile.title.clone(),
         evidence,
     })

@@ -490,7 +490,10 @@ async fn not_found(State(admin): State<Admin>, request: Request) -> Response {
              curl --unix-socket tenure.sock http://localhost/api/v1/sessions/SESSION/token; or type `tenure token SESSION`",
         )
     } else {
-        ("unknown_path", "there is nothing at this address")
+        (
+            "unknown_path",
+            "there is nothing at this address; the status page is at /, and /api/v1/openapi.json describes the local API",
+        )
     };
     let problem = Problem::request(StatusCode::NOT_FOUND, cause, Who::User, detail);
     admin.refuse(problem).into_response()

@@ -70,7 +70,11 @@ impl Example {
             .map_err(|error| fault(&error))?;
         let api = orders::router(data, &issuer, &url, &audience).await?;
         let stop = CancellationToken::new();
-        let server = listen::serve(listener, issuer.router().nest(API_PATH, api), stop.clone());
+        let router = issuer
+            .router()
+            .merge(orders::metadata(&issuer, &audience))
+            .nest(API_PATH, api);
+        let server = listen::serve(listener, router, stop.clone());
         // From here on the session's tokens name this address.
         built_in.remember(data)?;
         let tended = issuer.tend();
@@ -155,6 +159,7 @@ pub fn options(data: &Path, url: &Url, audience: &str, seal: Seal) -> Options {
     );
     options.access_ttl_s = ACCESS_TTL_S;
     options.scopes = vec![SCOPE.to_owned()];
+    options.open_client = Some(CLIENT.to_owned());
     options
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path as UrlPath, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{DefaultBodyLimit, OriginalUri, Path as UrlPath, State};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -16,9 +16,10 @@ use tenure_issuer::Issuer;
 use tenure_store::StoreError;
 use tenure_store::sqlite::Db;
 use tenure_verify::{Claims, KeySource, Verifier};
+use tenure_wire::resource;
 use url::Url;
 
-use crate::builtin::{API_PATH, SCOPE};
+use crate::builtin::{API_PATH, SCOPE, SESSION};
 use crate::error::{CommandError, Outcome};
 
 /// `PRAGMA application_id` of the file: "TnOr".
@@ -27,6 +28,8 @@ const MIGRATIONS: &[&str] = &["CREATE TABLE orders (id INTEGER PRIMARY KEY AUTOI
     INSERT INTO orders (item, quantity) VALUES ('espresso beans, 1 kg', 2), ('oat milk, 1 l', 12), ('paper cups', 200);"];
 /// Longest name of an item, in characters.
 const ITEM_MAX: usize = 200;
+/// Largest body, in bytes; an order is far smaller.
+const BODY_MAX: usize = 1024 * 1024;
 /// How many orders are listed.
 const LIST_MAX: u32 = 1_000;
 
@@ -46,8 +49,9 @@ struct NewOrder {
 
 /// What a request cannot have.
 enum Refused {
-    NotFound,
-    Bad(String),
+    NotFound(String),
+    /// The request is wrong in itself.
+    Bad(StatusCode, String),
     Store(StoreError),
 }
 
@@ -60,8 +64,8 @@ impl From<StoreError> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, why) = match self {
-            Refused::NotFound => (StatusCode::NOT_FOUND, "there is no such order".to_owned()),
-            Refused::Bad(why) => (StatusCode::BAD_REQUEST, why),
+            Refused::NotFound(why) => (StatusCode::NOT_FOUND, why),
+            Refused::Bad(status, why) => (status, why),
             Refused::Store(error) => {
                 tracing::error!(%error, "the sample API cannot use its file");
                 (
@@ -70,8 +74,32 @@ impl IntoResponse for Refused {
                 )
             }
         };
-        (status, Json(json!({ "error": why }))).into_response()
+        // RFC 9457.
+        let problem = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": why,
+        });
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (status, kind, problem.to_string()).into_response()
     }
+}
+
+/// What the API says about itself (RFC 9728 §2), and where that is: at the root of its server.
+pub fn metadata(issuer: &Issuer, audience: &Url) -> Router {
+    let metadata = json!({
+        "resource": audience,
+        "authorization_servers": [issuer.id()],
+        "scopes_supported": [SCOPE],
+        "bearer_methods_supported": ["header"],
+        "resource_name": "Tenure's sample API",
+    });
+    let place = resource::url(audience).path().to_owned();
+    Router::new()
+        .route(&place, get(move || async move { Json(metadata) }))
+        // The API's root with a slash: what is nested there does not see it.
+        .route(&format!("{API_PATH}/"), get(about))
 }
 
 /// The API: `GET /orders`, `GET /orders/{id}`, `POST /orders`, with a token of `issuer` for `audience`.
@@ -100,6 +128,7 @@ pub async fn router(
         .audience(audience.as_str())
         .typ("at+jwt")
         .realm("orders")
+        .resource_metadata(resource::url(audience))
         // Issuer and API share one clock.
         .leeway_s(0)
         .revocation(move |claims: &Claims| {
@@ -116,8 +145,41 @@ pub async fn router(
     Ok(Router::new()
         .route("/orders", get(list).post(create))
         .route("/orders/{id}", get(one))
-        .layer(verifier.layer().require_scopes([SCOPE]))
+        .method_not_allowed_fallback(wrong_method)
+        .route_layer(verifier.layer().require_scopes([SCOPE]))
+        .route("/", get(about))
+        .fallback(elsewhere)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(db))
+}
+
+/// What this is, for whoever comes without knowing.
+async fn about(OriginalUri(uri): OriginalUri) -> Response {
+    let base = uri.path().trim_end_matches('/');
+    Json(json!({
+        "about": "Tenure's sample API: orders, for whoever has an access token. Through the gateway no caller needs one.",
+        "list": format!("GET {base}/orders"),
+        "one": format!("GET {base}/orders/1"),
+        "new": format!("POST {base}/orders {{\"item\":\"tea\",\"quantity\":3}}"),
+        "try": format!("tenure request {SESSION} GET /orders"),
+    }))
+    .into_response()
+}
+
+async fn elsewhere(OriginalUri(uri): OriginalUri) -> Response {
+    let why = format!(
+        "there is nothing at {}; the sample API has {API_PATH}/orders and {API_PATH}/orders/1",
+        uri.path()
+    );
+    Refused::NotFound(why).into_response()
+}
+
+async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> Response {
+    let why = format!(
+        "{} is not asked with {method}; `Allow` names what it takes",
+        uri.path()
+    );
+    Refused::Bad(StatusCode::METHOD_NOT_ALLOWED, why).into_response()
 }
 
 fn order(row: &Row<'_>) -> rusqlite::Result<Order> {
@@ -143,7 +205,8 @@ async fn list(State(db): State<Db>) -> Result<Response, Refused> {
 }
 
 async fn one(State(db): State<Db>, UrlPath(id): UrlPath<String>) -> Result<Response, Refused> {
-    let id: i64 = id.parse().map_err(|_| Refused::NotFound)?;
+    let unknown = || Refused::NotFound("there is no such order".to_owned());
+    let id: i64 = id.parse().map_err(|_| unknown())?;
     let found = db
         .read(move |conn| {
             conn.query_row(
@@ -156,18 +219,39 @@ async fn one(State(db): State<Db>, UrlPath(id): UrlPath<String>) -> Result<Respo
         .await?;
     found
         .map(|order| Json(order).into_response())
-        .ok_or(Refused::NotFound)
+        .ok_or_else(unknown)
+}
+
+/// Why a body is no order.
+fn unreadable(error: &JsonRejection) -> Refused {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refused::Bad(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "the body is larger than {} KiB, the most this API takes",
+                BODY_MAX / 1024
+            ),
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Refused::Bad(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "send the order as JSON, with `Content-Type: application/json`".to_owned(),
+        ),
+        _ => Refused::Bad(StatusCode::BAD_REQUEST, error.body_text()),
+    }
 }
 
 async fn create(
     State(db): State<Db>,
     body: Result<Json<NewOrder>, JsonRejection>,
 ) -> Result<Response, Refused> {
-    let Json(new) = body.map_err(|error| Refused::Bad(error.body_text()))?;
+    let Json(new) = body.map_err(|error| unreadable(&error))?;
     if new.item.trim().is_empty() || new.item.chars().count() > ITEM_MAX || new.quantity == 0 {
-        return Err(Refused::Bad(format!(
-            "an order has an item of 1 to {ITEM_MAX} characters and a quantity of at least 1"
-        )));
+        return Err(Refused::Bad(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "an order has an item of 1 to {ITEM_MAX} characters and a quantity of at least 1"
+            ),
+        ));
     }
     let order = db
         .write(move |tx| {
