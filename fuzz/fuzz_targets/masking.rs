@@ -15,7 +15,7 @@ struct Input<'a> {
 }
 
 /// `@` is the secret, `#` the same as a JSON string.
-const LABELS: [&str; 14] = [
+const LABELS: [&str; 17] = [
     "Authorization: Bearer @",
     "Authorization: @",
     "Bearer @",
@@ -30,6 +30,9 @@ const LABELS: [&str; 14] = [
     "{\"password\": #}",
     "{\"a\":1,\"refresh_token\":#,\"b\":2}",
     "{\"client_secret\" : #}",
+    "Set-Cookie: s={\"refresh_token\":#}; Path=/",
+    "cookie: {\"sid\":#}",
+    "Bearer @[masked]@",
 ];
 /// What every secret begins and ends with here, so that none is a word and the smallest rest of one is seen.
 const MARK: &str = "Zq9";

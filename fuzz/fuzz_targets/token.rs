@@ -12,6 +12,7 @@ fuzz_target!(|text: &str| {
             issuer: Some("https://id.example"),
             audience: Some("orders"),
             keys: None,
+            profile: None,
             redact,
         };
         let report = inspect(&Secret::new(text), &given);

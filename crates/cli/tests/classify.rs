@@ -67,6 +67,11 @@ fn a_secret_with_a_label_is_never_shown_however_short() {
         "wrong password=zq9",
         "Refresh token rt_Zq9 for mail a@b.example is not known",
         "key AKIAZQ9IOSFODNN7EXAM is not known",
+        "Cookie: s={\"refresh_token\":\"zq9;zq9=zq9; zq9\"}; Path=/",
+        "set-cookie: {\"sid\":\"zq9=a;zq9\"}",
+        "cookie: a=1; \"zq9;zq9",
+        "Bearer zq9[masked]zq9",
+        "X-Api-Key: [masked]zq9",
     ] {
         let body = serde_json::json!({ "error": "invalid_token", "error_description": said });
         let file = home.write("response.txt", &format!("HTTP/1.1 401 No\r\n\r\n{body}"));

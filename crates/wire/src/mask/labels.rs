@@ -236,6 +236,9 @@ fn value(line: &str, end: usize, separators: &str) -> Option<Range<usize>> {
 /// Neither a word of the message, nor masked already, nor a parameter of a challenge (`realm="…"`).
 fn is_credential(line: &str, at: &Range<usize>) -> bool {
     let run = &line[at.clone()];
+    if run.contains(MASKED) {
+        return leaves_a_rest(run);
+    }
     if run.len() > LONGEST_WORD {
         return true;
     }
@@ -245,7 +248,13 @@ fn is_credential(line: &str, at: &Range<usize>) -> bool {
         name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
             && (rest.starts_with('"') || at.start + sign + 1 < at.end && !run.ends_with('='))
     });
-    !is_message(run) && !run.contains(MASKED) && !parameter && !is_label(line, at)
+    !is_message(run) && !parameter && !is_label(line, at)
+}
+
+/// Whether something of a credential stands beside what was masked of it: it was known in part only.
+fn leaves_a_rest(run: &str) -> bool {
+    run.split(MASKED)
+        .any(|rest| rest.contains(char::is_alphanumeric))
 }
 
 /// The label of what follows it, such as `Set-Cookie` in `jwt Set-Cookie: sid=x`: taken for the secret, it would
@@ -263,6 +272,7 @@ fn is_label(line: &str, at: &Range<usize>) -> bool {
 
 fn is_mixed(run: &str) -> bool {
     run.len() > LONGEST_WORD
+        || run.contains(MASKED)
         || run.bytes().any(|b| b.is_ascii_digit() || b == b'=')
         || run.bytes().skip(1).any(|b| b.is_ascii_uppercase())
 }
@@ -276,41 +286,77 @@ fn is_given(run: &str) -> bool {
         && run.bytes().skip(1).any(|b| b.is_ascii_uppercase())
         && run.contains(['_', '-']);
     let mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && !run.contains("//");
-    run.len() > LONGEST_WORD || run.len() > 2 && (prefixed || cases || mixed)
+    let rest = run.contains(MASKED) && leaves_a_rest(run);
+    rest || run.len() > LONGEST_WORD || run.len() > 2 && (prefixed || cases || mixed)
 }
 
 /// The values in a cookie field, up to the end of the line, and what else is labelled between them.
 fn cookies(line: &str, from: usize) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    let mut start = from;
-    for part in line[from..].split(';') {
-        let (begin, end) = (start, start + part.trim_end().len());
-        start += part.len() + 1;
+    for Range { start, end } in cookie_parts(line, from) {
+        let part = &line[start..end];
         let indent = part.len() - part.trim_start().len();
+        let end = start + part.trim_end().len();
         let (name, sign) = match part.find('=') {
-            // No name has a blank: words stand there, and what is before the sign may be the secret.
-            Some(sign) if part[..sign].trim().contains(char::is_whitespace) => ("", indent),
+            // No name has a blank or a quote: something else stands there, and what is before the sign may be the
+            // secret.
+            Some(sign) if !is_cookie_name(part[..sign].trim()) => ("", indent),
             Some(sign) => (part[..sign].trim(), sign + 1),
             None => (part.trim(), indent),
         };
-        let bare = !part.contains('=') && begin != from;
-        let attribute = ATTRIBUTES
-            .iter()
-            .any(|known| name.eq_ignore_ascii_case(known));
-        let at = (begin + sign).min(end)..end;
+        let words = !part.contains('=') && start != from && part.trim().contains(' ');
+        let prose = words && !part.contains(QUOTES);
+        // None is as long; looked into again and again, one would cost the square of its length.
+        let attribute = part.len() <= LONGEST_WORD
+            && ATTRIBUTES
+                .iter()
+                .any(|known| name.eq_ignore_ascii_case(known));
+        let at = (start + sign).min(end)..end;
         let value = &line[at.clone()];
-        if bare || attribute {
+        if prose || attribute {
             let inside = secrets(part);
             found.extend(
                 inside
                     .into_iter()
-                    .map(|at| begin + at.start..begin + at.end),
+                    .map(|at| start + at.start..start + at.end),
             );
-        } else if !is_state(value) && value.trim() != MASKED {
+        } else if !is_state(value) && !value.is_empty() && value.trim() != MASKED {
             found.push(at);
         }
     }
     found
+}
+
+/// What quotes a value, or makes JSON of it.
+const QUOTES: [char; 3] = ['"', '{', '}'];
+
+/// The parts between the semicolons of a cookie field. From its first quotation to its last nothing is parted: a
+/// semicolon there may belong to a value, and where a quotation is cut off nobody can tell which.
+fn cookie_parts(line: &str, from: usize) -> Vec<Range<usize>> {
+    let field = &line[from..];
+    let cut_off = field.matches('"').count() % 2 == 1;
+    let quoted = match (field.find(QUOTES), field.rfind(QUOTES)) {
+        (Some(first), _) if cut_off => from + first..line.len(),
+        (Some(first), Some(last)) => from + first..from + last,
+        _ => from..from,
+    };
+    let mut parts = Vec::new();
+    let mut start = from;
+    for (offset, _) in field.match_indices(';') {
+        let at = from + offset;
+        if !quoted.contains(&at) {
+            parts.push(start..at);
+            start = at + 1;
+        }
+    }
+    parts.push(start..line.len());
+    parts
+}
+
+fn is_cookie_name(name: &str) -> bool {
+    !name.contains(|c: char| {
+        c.is_whitespace() || matches!(c, ':' | ',' | '\\') || QUOTES.contains(&c)
+    })
 }
 
 #[cfg(test)]
@@ -354,6 +400,17 @@ mod tests {
             ),
             ("glpat-short", "[masked]"),
             ("Cookie: sid=ab [masked]cd", "Cookie: sid=[masked]"),
+            (
+                r#"Cookie: a=1; s={"refresh_token":"x;y=z;w"}; Path=/"#,
+                "Cookie: a=[masked]; s=[masked]; Path=/",
+            ),
+            (r#"set-cookie: {"sid":"x=y;z"}"#, "set-cookie: [masked]"),
+            (r#"cookie: a=b; "x;y"#, "cookie: a=[masked]; [masked]"),
+            ("Cookie: a=b; hunter", "Cookie: a=[masked]; [masked]"),
+            ("Bearer ab[masked]cd", "Bearer [masked]"),
+            ("X-Api-Key: [masked]cd.", "X-Api-Key: [masked]."),
+            ("Basic [masked]:ab", "Basic [masked]"),
+            ("password: [masked]cd!", "password: [masked]!"),
             ("cookie: refresh_token: ab 1=", "cookie: [masked]"),
             (
                 "cookie: a=b; password: cd; path=/ Bearer ef",
