@@ -3,6 +3,7 @@
 //! `cargo fuzz` asks for a nightly one because of the sanitizers. The pure crates have no unsafe code, so that
 //! panics, overflows and slowness are what there is to find; LLVM's counters are enough for those.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -198,7 +199,12 @@ fn run_one(
         .arg(corpus)
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-max_len={LONGEST}"))
-        .args(["-timeout=5", "-print_final_stats=1", "-verbosity=1"])
+        .args(["-timeout=5", "-print_final_stats=1"])
+        // Each new input is a line: of use to somebody who watches, not in a log.
+        .arg(format!(
+            "-verbosity={}",
+            u8::from(std::io::stdout().is_terminal())
+        ))
         .arg(format!("-artifact_prefix={}/", findings.display()))
         .status()
         .map_err(|error| format!("{}: {error}", program.display()))?;
