@@ -26,7 +26,7 @@ use tenure_core::Heal;
 
 use crate::app::{App, Setup};
 use crate::args::{Cli, Command, Global};
-use crate::config::discover;
+use crate::config::{discover, rules};
 use crate::error::{CommandError, Outcome};
 use crate::output::Output;
 
@@ -35,8 +35,14 @@ pub fn run(cli: Cli, out: Output) -> Outcome {
     match cli.command {
         Command::Completions { shell } => completions::run(shell, out),
         Command::Man => man::run(out),
-        Command::Classify(args) => classify::run(&args, out),
-        Command::Explain(args) => explain::run(&args, out),
+        Command::Classify(args) => {
+            rules::install_found(&cli.global, out)?;
+            classify::run(&args, out)
+        }
+        Command::Explain(args) => {
+            rules::install_found(&cli.global, out)?;
+            explain::run(&args, out)
+        }
         Command::Docs(args) => docs::run(&args, out),
         command => runtime()?.block_on(run_async(command, &cli.global, out)),
     }

@@ -5,6 +5,7 @@ pub mod issuer;
 pub mod keeper;
 pub mod origin;
 pub mod reader;
+pub mod rules;
 pub mod secret;
 pub mod session;
 pub mod timing;
@@ -40,6 +41,7 @@ struct Sections {
     keeper: KeeperSection,
     sessions: Vec<Spec>,
     issuer: Option<IssuerSection>,
+    rules: Vec<PathBuf>,
 }
 
 /// Reads and checks a configuration file. The paths of stores are relative to `data`.
@@ -49,7 +51,11 @@ pub fn load(path: &Path, data: &Path) -> Outcome<Config> {
         .map_err(|problem| CommandError::new(Exit::NeedsOperator, problem))?;
     let beside = path.parent().unwrap_or(Path::new(""));
     let (profiles, mut problems) = own_profiles(&beside.join("profiles"));
-    match parse(&name, &text, data, beside, &profiles) {
+    let parsed = parse(&name, &text, data, beside, &profiles);
+    if let Ok(sections) = &parsed {
+        problems.extend(rules::install(&sections.rules));
+    }
+    match parsed {
         Ok(sections) if problems.is_empty() => Ok(Config {
             path: path.to_owned(),
             keeper: sections.keeper,
@@ -94,6 +100,7 @@ fn parse(
     let mut keeper = KeeperSection::defaults(data);
     let mut sessions = Vec::new();
     let mut issuer = None;
+    let mut rules = Vec::new();
     if let Some(parsed) = &parsed {
         let root = Table::root(&source, parsed);
         if let Some(table) = root.table("keeper") {
@@ -114,6 +121,7 @@ fn parse(
         issuer = root
             .table("issuer")
             .and_then(|table| issuer::read(table, data, beside));
+        rules = rules::files(&root, beside);
         root.finish(|key| (key == "session").then(|| "did you mean [sessions.NAME]?".to_owned()));
     }
     drop(parsed);
@@ -123,6 +131,7 @@ fn parse(
             keeper,
             sessions,
             issuer,
+            rules,
         })
     } else {
         Err(problems)

@@ -11,6 +11,7 @@ mod canary;
 mod clocks;
 mod json_refresh;
 mod origins;
+mod own_rules;
 mod processes;
 mod surroundings;
 mod unhealable;

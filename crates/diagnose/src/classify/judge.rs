@@ -63,13 +63,18 @@ pub(super) fn of_reading(
 }
 
 fn find(answer: &Answer<'_>, reading: &Reading, local: &Local, profile: Option<&Profile>) -> Found {
-    if is_success(answer, reading) {
+    let matcher = rules::active();
+    let success = is_success(answer, reading);
+    if success && !matcher.has_own() {
         return Found::passing(Class::NotAuth, "success", "shape.success");
     }
-    let matcher = rules::shipped();
     let scan = matcher.scan(reading);
     let scene = scene::of(answer, reading, local);
     let rule = matcher.first(&scan, answer, &scene, profile);
+    // Whoever wrote a rule of their own knows what a success of their server is worth.
+    if success && rule.is_none_or(|rule| rule.rank != Rank::Own) {
+        return Found::passing(Class::NotAuth, "success", "shape.success");
+    }
     let mut found = rule.map_or(
         Found::passing(Class::Unknown, "cannot_be_told", "none"),
         of_rule,
@@ -83,8 +88,9 @@ fn find(answer: &Answer<'_>, reading: &Reading, local: &Local, profile: Option<&
     let weighed = local::weigh(found, local, at_api, answer.status);
     // A page or a redirect to a login form is the word of whatever guards the API, which knows no refresh; a code that
     // names the login session leaves nothing to try.
-    let in_words = rule.is_some_and(|rule| rule.rank == Rank::Text || rule.codes.is_empty())
-        && reading.shape != Shape::Html
+    let in_words = rule.is_some_and(|rule| {
+        rule.rank == Rank::Text || rule.rank != Rank::Own && rule.codes.is_empty()
+    }) && reading.shape != Shape::Html
         && !(300..400).contains(&answer.status);
     if at_api && in_words {
         return local::one_refresh_first(weighed, local);

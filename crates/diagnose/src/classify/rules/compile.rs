@@ -1,6 +1,6 @@
 //! From written rules to one matcher.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aho_corasick::dfa::DFA;
 use aho_corasick::nfa::contiguous::NFA;
@@ -9,10 +9,12 @@ use tenure_core::{Class, Heal, Who};
 
 use super::bits::{Bits, MAX, RULES, RuleSet};
 use super::model::{File, Rank, Written};
+use super::own::{RuleFault, RuleFaults, key_at};
 use super::{Rule, scan};
 use crate::classify::answer::Place;
 use crate::classify::read::words::{lookup, normal};
 use crate::classify::scene;
+use crate::name::nearest;
 
 /// What a rule asks of an answer.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(crate) enum Blame {
 impl Blame {
     fn of(rank: Rank, class: Class) -> Self {
         match rank {
+            // Whoever wrote a rule of their own knows whose token is meant.
+            Rank::Own => Blame::No,
             _ if !renews(class) => Blame::No,
             Rank::Text => Blame::ByWords,
             Rank::First | Rank::Exact => Blame::ByCode,
@@ -81,16 +85,8 @@ pub(crate) struct Matcher {
     /// Rules that ask for no code and no phrase.
     pub open: RuleSet,
     /// Where each rank begins, and the end.
-    pub ranks: [u16; 6],
+    pub ranks: [u16; 7],
     pub roles: scan::Roles,
-}
-
-/// Why rules could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("catalogue/rules/{file}: {why}")]
-pub(crate) struct RuleError {
-    file: String,
-    why: String,
 }
 
 #[derive(Default)]
@@ -103,37 +99,147 @@ struct Builder {
     rules: Vec<Rule>,
 }
 
+/// A rule with where it is written.
+struct Placed<'f> {
+    rank: Rank,
+    file: &'f str,
+    text: &'f str,
+    at: usize,
+    title: String,
+    source: String,
+    rule: Written,
+}
+
 impl Matcher {
-    pub fn compile(files: &[(&str, &str)]) -> Result<Self, RuleError> {
+    /// Compiles the shipped rules and, asked before them, those of a configuration. All that is wrong is told at once.
+    pub fn compile(shipped: &[(&str, &str)], own: &[(&str, &str)]) -> Result<Self, RuleFaults> {
         let mut builder = Builder::default();
+        let mut faults = Vec::new();
         for name in scene::NAMES {
-            builder.name(name).map_err(|why| fail("scene", why))?;
-        }
-        let mut written: Vec<(Rank, &str, String, String, Written)> = Vec::new();
-        for (name, text) in files {
-            let file: File = toml::from_str(text).map_err(|error| fail(name, error.to_string()))?;
-            builder.vocabulary(&file).map_err(|why| fail(name, why))?;
-            for rule in file.rule {
-                let rank = rule.rank.unwrap_or(file.rank);
-                written.push((rank, name, file.title.clone(), file.source.clone(), rule));
+            if let Err(why) = builder.name(name) {
+                faults.push(RuleFault::of("scene", "", 0, why));
             }
         }
-        written.sort_by_key(|(rank, ..)| *rank);
-        for (rank, name, title, source, rule) in written {
-            let id = rule.id.clone();
-            builder
-                .rule(rank, title, source, rule)
-                .map_err(|why| fail(name, format!("rule {id}: {why}")))?;
+        let mut placed = Vec::new();
+        for (name, text) in shipped {
+            match read(name, text, &mut builder, false) {
+                Ok(rules) => placed.extend(rules),
+                Err(fault) => faults.push(fault),
+            }
         }
-        builder.finish().map_err(|why| fail("patterns", why))
+        for (name, text) in own {
+            match read(name, text, &mut builder, true) {
+                Ok(rules) => placed.extend(rules),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        placed.sort_by_key(|placed| placed.rank);
+        let shipped: HashSet<String> = placed
+            .iter()
+            .filter(|placed| placed.rank != Rank::Own)
+            .map(|placed| placed.rule.id.clone())
+            .collect();
+        for one in placed {
+            let id = one.rule.id.clone();
+            let added = if one.rank == Rank::Own && shipped.contains(&id) {
+                Err(under("id")("a shipped rule has this name".to_owned()))
+            } else {
+                builder.rule(one.rank, one.title, one.source, one.rule)
+            };
+            if let Err(wrong) = added {
+                let why = format!("rule {id:?}: {}", wrong.why);
+                faults.push(RuleFault::in_rule(
+                    one.file, one.text, one.at, wrong.key, why,
+                ));
+            }
+        }
+        if !faults.is_empty() {
+            faults.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+            return Err(RuleFaults(faults));
+        }
+        builder
+            .finish()
+            .map_err(|why| RuleFaults(vec![RuleFault::of("patterns", "", 0, why)]))
     }
 }
 
-fn fail(file: &str, why: String) -> RuleError {
-    RuleError {
-        file: file.to_owned(),
-        why,
+impl Matcher {
+    /// Whether there are rules of a configuration.
+    pub fn has_own(&self) -> bool {
+        self.ranks[1] > 0
     }
+}
+
+/// Reads one file: its vocabulary goes to the builder, its rules come back.
+fn read<'f>(
+    name: &'f str,
+    text: &'f str,
+    builder: &mut Builder,
+    own: bool,
+) -> Result<Vec<Placed<'f>>, RuleFault> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        RuleFault::of(name, text, at, error.message().to_owned())
+    })?;
+    let refused = |key: &str, why: String| RuleFault::of(name, text, key_at(text, 0, key), why);
+    if own {
+        let taken = file
+            .words
+            .keys()
+            .chain(file.scenes.keys())
+            .find(|word| builder.names.contains_key(*word));
+        if let Some(taken) = taken {
+            let why = format!("`{taken}` is a word of the shipped rules; give yours another name");
+            return Err(refused(taken, why));
+        }
+    }
+    builder
+        .vocabulary(&file)
+        .map_err(|(key, why)| refused(&key, why))?;
+    let mut rules = Vec::new();
+    for rule in file.rule {
+        let at = rule.span().start;
+        let rule = rule.into_inner();
+        let ranked = rule.rank.or(file.rank);
+        if own && ranked.is_some() {
+            let why =
+                "rules of your own are asked in their order, before all others; leave `rank` out";
+            let from = if rule.rank.is_some() { at } else { 0 };
+            return Err(RuleFault::in_rule(name, text, from, "rank", why.to_owned()));
+        }
+        rules.push(Placed {
+            rank: if own {
+                Rank::Own
+            } else {
+                ranked.unwrap_or(Rank::Exact)
+            },
+            file: name,
+            text,
+            at,
+            title: if file.title.is_empty() && own {
+                name.to_owned()
+            } else {
+                file.title.clone()
+            },
+            source: if file.source.is_empty() && own {
+                name.to_owned()
+            } else {
+                file.source.clone()
+            },
+            rule,
+        });
+    }
+    Ok(rules)
+}
+
+/// What is wrong with a rule, and under which key.
+struct Wrong {
+    key: &'static str,
+    why: String,
+}
+
+fn under(key: &'static str) -> impl Fn(String) -> Wrong {
+    move |why| Wrong { key, why }
 }
 
 impl Builder {
@@ -149,15 +255,19 @@ impl Builder {
         Ok(at)
     }
 
-    fn vocabulary(&mut self, file: &File) -> Result<(), String> {
+    fn vocabulary(&mut self, file: &File) -> Result<(), (String, String)> {
+        let at_key = |key: &str| {
+            let key = key.to_owned();
+            move |why| (key.clone(), why)
+        };
         for (name, phrases) in &file.words {
-            let at = self.name(name)?;
+            let at = self.name(name).map_err(at_key(name))?;
             for phrase in phrases {
-                self.phrase(phrase, Means::Word(at))?;
+                self.phrase(phrase, Means::Word(at)).map_err(at_key(name))?;
             }
         }
         for (name, codes) in &file.scenes {
-            let at = self.name(name)?;
+            let at = self.name(name).map_err(at_key(name))?;
             for code in codes {
                 self.codes
                     .entry(lookup(code))
@@ -201,13 +311,17 @@ impl Builder {
         group: String,
         source: String,
         written: Written,
-    ) -> Result<(), String> {
+    ) -> Result<(), Wrong> {
         let at = u16::try_from(self.rules.len())
             .ok()
             .filter(|at| usize::from(*at) < RULES)
-            .ok_or("too many rules")?;
+            .ok_or_else(|| under("id")("there are too many rules".to_owned()))?;
         if self.rules.iter().any(|rule| rule.id == written.id) {
-            return Err("the name is taken".to_owned());
+            return Err(under("id")("the name is taken".to_owned()));
+        }
+        if rank == Rank::Own && asks_nothing(&written) {
+            let why = "it asks for nothing and would take every answer; give it a status, code, text, header or needs";
+            return Err(under("id")(why.to_owned()));
         }
         for code in &written.code {
             self.codes
@@ -216,7 +330,8 @@ impl Builder {
                 .push(Means::Rule(at));
         }
         for phrase in &written.text {
-            self.phrase(phrase, Means::Rule(at))?;
+            self.phrase(phrase, Means::Rule(at))
+                .map_err(under("text"))?;
         }
         let mut test = self.test(&written)?;
         test.blame = Blame::of(rank, written.class);
@@ -241,16 +356,17 @@ impl Builder {
         Ok(())
     }
 
-    fn test(&self, written: &Written) -> Result<Test, String> {
+    fn test(&self, written: &Written) -> Result<Test, Wrong> {
         let mut needs = Vec::new();
         for need in &written.needs {
-            needs.push(self.set(need.split('|'))?);
+            needs.push(self.set(need.split('|')).map_err(under("needs"))?);
         }
         let status = written
             .status
             .iter()
             .map(|text| range(text))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, _>>()
+            .map_err(under("status"))?;
         let header = written.header.iter().map(|text| {
             let (name, value) = text.split_once(':').unwrap_or((text, ""));
             (
@@ -264,7 +380,8 @@ impl Builder {
                 Some("token") => Some(Place::Token),
                 Some("resource") => Some(Place::Resource),
                 Some(other) => {
-                    return Err(format!("where = {other:?} is neither token nor resource"));
+                    let why = format!("where = {other:?} is neither token nor resource");
+                    return Err(under("where")(why));
                 }
             },
             status,
@@ -272,7 +389,9 @@ impl Builder {
             by_text: !written.text.is_empty(),
             header: header.collect(),
             needs,
-            without: self.set(written.without.iter().map(String::as_str))?,
+            without: self
+                .set(written.without.iter().map(String::as_str))
+                .map_err(under("without"))?,
             profile: written.profile.clone(),
             blame: Blame::No,
         })
@@ -281,10 +400,12 @@ impl Builder {
     fn set<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<Bits, String> {
         let mut bits = Bits::default();
         for name in names {
-            let at = self
-                .names
-                .get(name.trim())
-                .ok_or_else(|| format!("nothing is called {name:?}"))?;
+            let at = self.names.get(name.trim()).ok_or_else(|| {
+                let near = nearest(name.trim(), self.names.keys().map(String::as_str));
+                let hint =
+                    near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+                format!("nothing is called {name:?}{hint}")
+            })?;
             bits.set(*at);
         }
         Ok(bits)
@@ -317,8 +438,9 @@ impl Builder {
                 open.set(rule.index);
             }
         }
-        let mut ranks = [0; 6];
+        let mut ranks = [0; 7];
         for (at, rank) in [
+            Rank::Own,
             Rank::First,
             Rank::Exact,
             Rank::Text,
@@ -345,6 +467,17 @@ impl Builder {
             ranks,
         })
     }
+}
+
+fn asks_nothing(rule: &Written) -> bool {
+    let asked = [
+        &rule.status,
+        &rule.code,
+        &rule.text,
+        &rule.header,
+        &rule.needs,
+    ];
+    asked.iter().all(|list| list.is_empty())
 }
 
 fn range(text: &str) -> Result<(u16, u16), String> {

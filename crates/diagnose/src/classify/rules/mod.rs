@@ -1,18 +1,18 @@
-//! The rules: data under `catalogue/rules`, compiled once into one matcher.
+//! The rules: data under `catalogue/rules` and in the configuration, compiled once into one matcher.
 
 mod bits;
 mod compile;
 mod model;
+mod own;
 mod scan;
 mod source;
-
-use std::sync::LazyLock;
 
 use tenure_core::{Class, Heal, Who};
 
 pub(crate) use bits::Bits;
-pub(crate) use compile::Matcher;
 pub use model::{Example, Rank};
+pub(crate) use own::active;
+pub use own::{RuleFault, RuleFaults, install};
 
 /// A rule, ready to be asked.
 #[derive(Debug)]
@@ -75,35 +75,24 @@ impl Rule {
     }
 }
 
-static SHIPPED: LazyLock<Matcher> = LazyLock::new(|| {
-    Matcher::compile(source::FILES).unwrap_or_else(|error| {
-        // Tests compile the same text, so this cannot be reached in a build that passed them.
-        panic!("{error}")
-    })
-});
-
-/// The matcher of the rules that are shipped.
-pub(crate) fn shipped() -> &'static Matcher {
-    &SHIPPED
-}
-
-/// Compiles the shipped rules now, so that the first verdict does not wait for it (some tens of milliseconds).
+/// Compiles the rules now, so that the first verdict does not wait for it (some tens of milliseconds).
 pub fn prepare() {
-    LazyLock::force(&SHIPPED);
+    active();
 }
 
-/// Every rule that is shipped, in the order in which they are asked.
+/// Every rule there is, in the order in which they are asked.
 pub fn rules() -> &'static [Rule] {
-    &shipped().rules
+    &active().rules
 }
 
 #[cfg(test)]
 mod tests {
+    use super::compile::Matcher;
     use super::*;
 
     #[test]
     fn the_shipped_rules_compile() {
-        if let Err(error) = Matcher::compile(source::FILES) {
+        if let Err(error) = Matcher::compile(source::FILES, &[]) {
             panic!("{error}");
         }
     }
@@ -111,9 +100,96 @@ mod tests {
     #[test]
     fn slips_are_named() {
         let wrong = "title = \"x\"\nsource = \"y\"\n[[rule]]\nid = \"a\"\nclass = \"unknown\"\ncause = \"c\"\nneeds = [\"nonsense\"]\nexample = { status = 401 }\n";
-        let error = Matcher::compile(&[("x.toml", wrong)])
+        let error = Matcher::compile(&[("x.toml", wrong)], &[])
             .map(|_| ())
             .unwrap_err();
         assert!(error.to_string().contains("nonsense"), "{error}");
+    }
+
+    const OWN: &str = r#"
+[words]
+pass = ["pasje*"]
+
+[[rule]]
+id = "till.pass_over"
+status = ["409"]
+needs = ["pass", "expired"]
+class = "access_expired"
+cause = "pass_over"
+example = { status = 409, body = '{"message":"Pasje verlopen"}' }
+"#;
+
+    #[test]
+    fn rules_of_ones_own_are_asked_first() {
+        let own = [("till.toml", OWN)];
+        let matcher =
+            Matcher::compile(source::FILES, &own).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(matcher.rules[0].id, "till.pass_over");
+        assert_eq!(
+            (matcher.rules[0].source.as_str(), matcher.has_own()),
+            ("till.toml", true)
+        );
+        own::examples(&matcher, &own).unwrap_or_else(|faults| panic!("{faults}"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_ones_own_is_told_with_its_place() {
+        for (from, to, said) in [
+            (
+                "needs = [\"pass\"",
+                "needs = [\"passs\"",
+                "till.toml:8:1: rule \"till.pass_over\": nothing is called \"passs\"; did you mean \"pass\"?",
+            ),
+            (
+                "status = [\"409\"]",
+                "status = [\"4o9\"]",
+                "till.toml:7:1: rule \"till.pass_over\": \"4o9\" is no status",
+            ),
+            (
+                "cause =",
+                "casue =",
+                "till.toml:10:1: unknown field `casue`",
+            ),
+            (
+                "\"access_expired\"",
+                "\"acces_expired\"",
+                "till.toml:9:9: unknown variant `acces_expired`",
+            ),
+            (
+                "pass = [",
+                "token = [",
+                "till.toml:3:1: `token` is a word of the shipped rules",
+            ),
+            (
+                "\"till.pass_over\"",
+                "\"okta.invalid_token\"",
+                "till.toml:6:1: rule \"okta.invalid_token\": a shipped rule has this name",
+            ),
+            (
+                "class =",
+                "rank = \"exact\"\nclass =",
+                "till.toml:9:1: rules of your own are asked in their order",
+            ),
+            (
+                "status = [\"409\"]\nneeds = [\"pass\", \"expired\"]\n",
+                "",
+                "till.toml:6:1: rule \"till.pass_over\": it asks for nothing",
+            ),
+            (
+                "status = 409",
+                "status = 410",
+                "till.toml:11:1: rule \"till.pass_over\": it does not recognise its example",
+            ),
+            ("[words]", "[words", "till.toml:2:7: "),
+        ] {
+            let text = OWN.replace(from, to);
+            assert_ne!(text, OWN, "{from}");
+            let own = [("till.toml", text.as_str())];
+            let faults = Matcher::compile(source::FILES, &own)
+                .and_then(|matcher| own::examples(&matcher, &own))
+                .expect_err(said)
+                .to_string();
+            assert!(faults.contains(said), "{faults}\ninstead of {said}");
+        }
     }
 }

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use tenure_core::{Class, Heal, Who};
+use toml::Spanned;
 
 /// When a rule is asked; the earlier rank wins, inside a rank the order of files and lines.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
 pub enum Rank {
+    /// The rules of a configuration: whoever wrote them knows the server, and they are asked before all others.
+    #[serde(skip)]
+    Own,
     /// What passes or is somebody else's word whatever else is said.
     First,
     /// Codes that can mean one thing only.
@@ -26,12 +30,13 @@ pub enum Rank {
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
     /// What the rules are about, for people.
+    #[serde(default)]
     pub title: String,
     /// Where the rules come from, unless a rule says otherwise.
+    #[serde(default)]
     pub source: String,
-    /// Rank of the rules that name none.
-    #[serde(default = "exact")]
-    pub rank: Rank,
+    /// Rank of the rules that name none; exact when left out.
+    pub rank: Option<Rank>,
     /// Words by what they mean.
     #[serde(default)]
     pub words: BTreeMap<String, Vec<String>>,
@@ -39,11 +44,7 @@ pub(crate) struct File {
     #[serde(default)]
     pub scenes: BTreeMap<String, Vec<String>>,
     #[serde(default)]
-    pub rule: Vec<Written>,
-}
-
-fn exact() -> Rank {
-    Rank::Exact
+    pub rule: Vec<Spanned<Written>>,
 }
 
 /// One rule as written.

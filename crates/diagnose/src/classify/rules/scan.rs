@@ -204,7 +204,8 @@ impl Matcher {
                 .map(|at| &self.rules[usize::from(at)])
                 .find(|rule| holds(rule, words))
         };
-        of(Rank::First, &all)
+        of(Rank::Own, &all)
+            .or_else(|| of(Rank::First, &all))
             .or_else(|| of(Rank::Exact, &all))
             .or_else(|| of(Rank::Text, &spoken))
             .or_else(|| of(Rank::Text, &all))
