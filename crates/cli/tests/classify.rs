@@ -124,3 +124,23 @@ fn a_body_packed_with_gzip_is_unpacked() {
         .ok();
     assert!(ran.out.contains("access_expired"), "{}", ran.out);
 }
+
+#[test]
+fn keys_that_are_misspelt_or_not_known_are_told_with_their_line() {
+    let home = Home::new();
+    let lines = "{\"status\":401}\n{\"status\":401,\"local\":{\"token_expired\":true}}\n{\"status\":401,\"local\":{\"token_expired\":true,\"acces_token_sent\":true}}\n{\"status\":401,\"headers\":[{\"name\":\"a\",\"valeu\":\"b\"}]}\n{\"status\":401,\"local\":{\"token_expired\":true}}\n";
+    let ran = home.run_with(&["classify"], lines);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let told = "line 2: key `local.token_expired` is not known and was not heeded";
+    assert_eq!(ran.err.matches("not heeded").count(), 1, "{}", ran.err);
+    assert!(ran.err.contains(told), "{}", ran.err);
+    let out: Vec<&str> = ran.out.lines().collect();
+    for (line, says) in [
+        (3, "did you mean `local.access_token_sent`?"),
+        (4, "key `headers[0]`: not a pair"),
+    ] {
+        let said = out[line - 1];
+        let number = format!("\"line\":{line}");
+        assert!(said.contains(says) && said.contains(&number), "{said}");
+    }
+}

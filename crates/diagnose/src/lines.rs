@@ -60,11 +60,15 @@ const FACTS: &[&str] = &[
     "just_refreshed",
 ];
 
-/// A key that is nearly one that is missing was meant to be that one.
-fn slips(value: &Value, prefix: &str, known: &[&str]) -> Result<(), LineError> {
+/// Headers that verdicts rest on.
+const WEIGHTY: &[&str] = &["www-authenticate", "content-type", "retry-after"];
+
+/// A key that is nearly one that is missing was meant to be that one. What else is not known comes back.
+fn slips(value: &Value, prefix: &str, known: &[&str]) -> Result<Vec<String>, LineError> {
     let Some(fields) = value.as_object() else {
-        return Ok(());
+        return Ok(Vec::new());
     };
+    let mut strange = Vec::new();
     for key in fields.keys().filter(|key| !known.contains(&key.as_str())) {
         let missing = known
             .iter()
@@ -75,6 +79,24 @@ fn slips(value: &Value, prefix: &str, known: &[&str]) -> Result<(), LineError> {
                 &format!("{prefix}{key}"),
                 format!("not known; did you mean `{prefix}{near}`?"),
             ));
+        }
+        strange.push(format!("{prefix}{key}"));
+    }
+    Ok(strange)
+}
+
+/// A header that is nearly a weighty one which is missing was meant to be that one.
+fn header_slips(headers: &HeaderMap) -> Result<(), LineError> {
+    /// More letters than this make another header: `content-size`.
+    const LETTERS: usize = 2;
+    for name in headers.keys().map(HeaderName::as_str) {
+        let meant = WEIGHTY
+            .iter()
+            .filter(|known| !headers.contains_key(**known))
+            .find(|known| (1..=LETTERS).contains(&crate::name::distance(name, known)));
+        if let Some(meant) = meant {
+            let why = format!("not known; did you mean `headers.{meant}`?");
+            return Err(wrong(&format!("headers.{name}"), why));
         }
     }
     Ok(())
@@ -99,6 +121,8 @@ pub struct Line {
     pub provider: Option<&'static Profile>,
     /// A provider that has no profile: it is judged without one, and the verdict says so.
     pub stranger: Option<String>,
+    /// Keys of `local` and `request` that nobody knows, and that were not heeded.
+    pub unheeded: Vec<String>,
 }
 
 impl Line {
@@ -111,16 +135,17 @@ impl Line {
                 "it is a JSON value of another kind".to_owned(),
             ));
         }
-        slips(&value, "", KEYS)?;
-        for (name, known) in [("local.", FACTS), ("request.", &["grant"][..])] {
-            let inner = value.get(name.trim_end_matches('.'));
-            slips(inner.unwrap_or(&Value::Null), name, known)?;
-        }
         Self::of(&value)
     }
 
     /// Reads a line that was parsed before.
     pub fn of(value: &Value) -> Result<Self, LineError> {
+        slips(value, "", KEYS)?;
+        let mut unheeded = Vec::new();
+        for (name, known) in [("local.", FACTS), ("request.", &["grant"][..])] {
+            let inner = value.get(name.trim_end_matches('.'));
+            unheeded.extend(slips(inner.unwrap_or(&Value::Null), name, known)?);
+        }
         let place = match string(value, "where")? {
             Some("token") => Place::Token,
             Some("resource") | None => Place::Resource,
@@ -155,6 +180,7 @@ impl Line {
             local: local(value.get("local"), place, grant)?,
             provider,
             stranger,
+            unheeded,
         })
     }
 
@@ -228,35 +254,65 @@ fn string<'v>(value: &'v Value, key: &str) -> Result<Option<&'v str>, LineError>
     }
 }
 
+/// A map from name to value or list of values, or a list of pairs: `["name", "value"]` or `{"name": …, "value": …}`.
 fn headers(value: Option<&Value>) -> Result<HeaderMap, LineError> {
     let mut headers = HeaderMap::new();
-    let fields = match value {
+    match value {
         None | Some(Value::Null) => return Ok(headers),
-        Some(Value::Object(fields)) => fields,
-        Some(_) => return Err(wrong("headers", "not an object")),
-    };
-    for (name, value) in fields {
-        let key = || format!("headers.{name}");
-        let field = HeaderName::try_from(name.as_str())
-            .map_err(|_| wrong(&key(), "not the name of a header"))?;
-        let values: Vec<&Value> = match value {
-            Value::Array(values) => values.iter().collect(),
-            one => vec![one],
-        };
-        for value in values {
-            let text = match value {
-                Value::String(text) => text.clone(),
-                Value::Number(number) => number.to_string(),
-                _ => return Err(wrong(&key(), "not a string")),
-            };
-            // Line breaks cannot stand in a header; a value that was folded is joined.
-            let text = text.replace(['\r', '\n', '\0'], " ");
-            let value = HeaderValue::from_bytes(text.as_bytes())
-                .map_err(|_| wrong(&key(), "not the value of a header"))?;
-            headers.append(&field, value);
+        Some(Value::Object(fields)) => {
+            for (name, value) in fields {
+                let key = format!("headers.{name}");
+                match value {
+                    Value::Array(values) => values
+                        .iter()
+                        .try_for_each(|value| push(&mut headers, &key, name, value))?,
+                    one => push(&mut headers, &key, name, one)?,
+                }
+            }
         }
+        Some(Value::Array(pairs)) => {
+            for (number, pair) in pairs.iter().enumerate() {
+                let key = format!("headers[{number}]");
+                let (name, value) = header_pair(&key, pair)?;
+                push(&mut headers, &key, name, value)?;
+            }
+        }
+        Some(_) => return Err(wrong("headers", "neither an object nor a list of pairs")),
     }
+    header_slips(&headers)?;
     Ok(headers)
+}
+
+fn header_pair<'v>(key: &str, pair: &'v Value) -> Result<(&'v str, &'v Value), LineError> {
+    const SHAPE: &str = "not a pair: [\"name\", \"value\"] or {\"name\": …, \"value\": …}";
+    let (name, value) = match pair {
+        Value::Array(pair) if pair.len() == 2 => (&pair[0], &pair[1]),
+        Value::Object(fields) => {
+            slips(pair, &format!("{key}."), &["name", "value"])?;
+            match (fields.get("name"), fields.get("value")) {
+                (Some(name), Some(value)) => (name, value),
+                _ => return Err(wrong(key, SHAPE)),
+            }
+        }
+        _ => return Err(wrong(key, SHAPE)),
+    };
+    let name = name.as_str().ok_or_else(|| wrong(key, SHAPE))?;
+    Ok((name, value))
+}
+
+fn push(headers: &mut HeaderMap, key: &str, name: &str, value: &Value) -> Result<(), LineError> {
+    let field = HeaderName::try_from(name).map_err(|_| wrong(key, "not the name of a header"))?;
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return Err(wrong(key, "not a string")),
+    };
+    // Line breaks cannot stand in a header; a value that was folded is joined.
+    let text = text.replace(['\r', '\n', '\0'], " ");
+    let value = HeaderValue::from_bytes(text.as_bytes())
+        .map_err(|_| wrong(key, "not the value of a header"))?;
+    headers.append(field, value);
+    Ok(())
 }
 
 fn body(value: Option<&Value>) -> Result<String, LineError> {

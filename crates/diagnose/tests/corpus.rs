@@ -151,7 +151,23 @@ fn slips_in_lines_are_named() {
         ),
         (r#"{"status":"401"}"#, "key `status`"),
         (r#"{"status":401,"where":"here"}"#, "key `where`"),
-        (r#"{"status":401,"headers":[]}"#, "key `headers`"),
+        (r#"{"status":401,"headers":4}"#, "key `headers`"),
+        (
+            r#"{"status":401,"headers":[["a"]]}"#,
+            "key `headers[0]`: not a pair",
+        ),
+        (
+            r#"{"status":401,"headers":[["a","b"],{"nmae":"a","value":"b"}]}"#,
+            "key `headers[1]`: not a pair",
+        ),
+        (
+            r#"{"status":401,"headers":[["WWW-Authentcate","Bearer"]]}"#,
+            "did you mean `headers.www-authenticate`?",
+        ),
+        (
+            r#"{"status":401,"headers":{"www-autenticate":"Bearer"}}"#,
+            "key `headers.www-autenticate`: not known",
+        ),
         (
             r#"{"status":401,"headers":{"a b":"c"}}"#,
             "key `headers.a b`",
@@ -175,6 +191,14 @@ fn a_header_may_have_many_values_and_a_line_may_say_more() {
     let line = r#"{"status":401,"note":"from the till","state":1,"local":{"shop":4},
         "headers":{"www-authenticate":["Negotiate","Bearer error=\"invalid_token\""]}}"#;
     assert_eq!(classify_line(line).unwrap()["class"], "access_invalid");
+    assert_eq!(Line::parse(line).unwrap().unheeded, ["local.shop"]);
+    for pairs in [
+        r#"[["WWW-Authenticate","Negotiate"],["www-authenticate","Bearer error=\"invalid_token\""],["content-size",4]]"#,
+        r#"[{"name":"www-authenticate","value":"Bearer error=\"invalid_token\""}]"#,
+    ] {
+        let line = format!("{{\"status\":401,\"headers\":{pairs}}}");
+        assert_eq!(classify_line(&line).unwrap()["class"], "access_invalid");
+    }
 }
 
 /// What the keeper makes of the same answers, through the wire crate: nothing that can pass may end a session.

@@ -1,5 +1,6 @@
 //! `tenure classify`.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -8,6 +9,7 @@ use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tenure_diagnose::classify::{Answer, Finding, Grant, Local, Place, judge};
+use tenure_diagnose::lines::Line;
 use tenure_diagnose::{Profile, http_text, lines, profile, profile_names};
 use tenure_http::inflate;
 
@@ -25,7 +27,7 @@ pub fn run(args: &args::Classify, out: Output) -> Outcome {
         return pasted(file, args, out);
     }
     if args.file.as_os_str() == "-" {
-        return every_line(io::stdin().lock());
+        return every_line(io::stdin().lock(), out);
     }
     if args.file.is_dir() {
         return Err(CommandError::usage(
@@ -37,12 +39,13 @@ pub fn run(args: &args::Classify, out: Output) -> Outcome {
         let problem = Problem::new(format!("cannot be read: {error}")).at(args.file.display());
         CommandError::new(Exit::Failed, problem)
     })?;
-    every_line(BufReader::new(file))
+    every_line(BufReader::new(file), out)
 }
 
 /// One line out for each line in, in the same order; a line that cannot be read says why.
-fn every_line(mut input: impl BufRead) -> Outcome {
-    let mut out = BufWriter::new(io::stdout().lock());
+fn every_line(mut input: impl BufRead, out: Output) -> Outcome {
+    let mut verdicts = BufWriter::new(io::stdout().lock());
+    let mut unheeded = Unheeded::default();
     let mut bad = 0_usize;
     let mut text = Vec::new();
     for number in 1_usize.. {
@@ -54,13 +57,19 @@ fn every_line(mut input: impl BufRead) -> Outcome {
         if line.trim().is_empty() {
             continue;
         }
-        let value = lines::classify_line(line.trim()).unwrap_or_else(|error| {
-            bad += 1;
-            json!({ "id": id(&line), "line": number, "error": error.to_string() })
-        });
-        writeln!(out, "{value}")?;
+        let value = match Line::parse(line.trim()) {
+            Ok(line) => {
+                unheeded.note(number, &line, out);
+                lines::shown(&line.id, &line.judge())
+            }
+            Err(error) => {
+                bad += 1;
+                json!({ "id": id(&line), "line": number, "error": error.to_string() })
+            }
+        };
+        writeln!(verdicts, "{value}")?;
     }
-    out.flush()?;
+    verdicts.flush()?;
     match bad {
         0 => Ok(()),
         1 => Err(unreadable(
@@ -69,6 +78,22 @@ fn every_line(mut input: impl BufRead) -> Outcome {
         many => Err(unreadable(&format!(
             "{many} lines could not be read; each says why in its place"
         ))),
+    }
+}
+
+/// Keys that nobody knows, each told once.
+#[derive(Default)]
+struct Unheeded(BTreeSet<String>);
+
+impl Unheeded {
+    fn note(&mut self, number: usize, line: &Line, out: Output) {
+        for key in &line.unheeded {
+            if self.0.insert(key.clone()) {
+                out.warn(format_args!(
+                    "line {number}: key `{key}` is not known and was not heeded"
+                ));
+            }
+        }
     }
 }
 
