@@ -34,6 +34,9 @@ struct AccessClaims<'a> {
     generation: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_time: Option<i64>,
+    /// RFC 9470 §6.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
     /// The key it is bound to (RFC 9449 §6.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Confirmation<'a>>,
@@ -56,6 +59,8 @@ struct IdClaims<'a> {
     exp: i64,
     iat: i64,
     auth_time: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<&'a str>,
     sid: &'a str,
     at_hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +115,7 @@ impl Issuer {
             sid: Some(&sid),
             generation: Some(family.generation),
             auth_time: Some(auth_time),
+            acr: login.acr.as_deref(),
             cnf: jkt.map(|jkt| Confirmation { jkt }),
         };
         let access = sign(&key, ACCESS, &claims)?;
@@ -121,6 +127,7 @@ impl Issuer {
                 exp: now_ms / 1000 + ttl,
                 iat: now_ms / 1000,
                 auth_time,
+                acr: login.acr.as_deref(),
                 sid: &sid,
                 at_hash: at_hash(key.alg(), &access),
                 nonce,
@@ -173,6 +180,7 @@ impl Issuer {
             sid: None,
             generation: None,
             auth_time: None,
+            acr: None,
             cnf: jkt.map(|jkt| Confirmation { jkt }),
         };
         let access = sign(&self.signing_key(), ACCESS, &claims)?;

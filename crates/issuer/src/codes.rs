@@ -8,7 +8,7 @@ use tenure_store::StoreError;
 
 use crate::db::{SqlResult, Tx, values};
 use crate::families::{self, End, Login, Which};
-use crate::issuer::Issuer;
+use crate::issuer::{ACR_PASSWORD, Issuer};
 use crate::refresh_token::FamilyId;
 
 /// What a code stands for.
@@ -160,6 +160,7 @@ fn redeem_in(tx: &mut dyn Tx, ask: &Redeem, now: i64) -> SqlResult<Redeemed> {
         client_id: code.client_id,
         scope: code.scope,
         jkt: ask.jkt.clone().filter(|_| ask.bind),
+        acr: Some(ACR_PASSWORD.to_owned()),
     };
     let family = families::begin(tx, &login, &ask.end.pen, "authorization_code")?;
     tx.execute(

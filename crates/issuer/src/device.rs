@@ -8,7 +8,7 @@ use tenure_store::StoreError;
 use crate::audit::{Pen, Who};
 use crate::db::{Row, SqlResult, Tx, values};
 use crate::families::{self, Login};
-use crate::issuer::Issuer;
+use crate::issuer::{ACR_PASSWORD, Issuer};
 use crate::refresh_token::FamilyId;
 
 /// Consonants without look-alikes (RFC 8628 §6.1): no words arise, and 20^8 codes exist.
@@ -201,6 +201,7 @@ fn poll_in(
                 client_id: device.client_id,
                 scope: device.scope,
                 jkt: jkt.map(str::to_owned),
+                acr: Some(ACR_PASSWORD.to_owned()),
             };
             let family = families::begin(tx, &login, pen, "device_code")?;
             tx.execute(

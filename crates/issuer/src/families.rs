@@ -55,6 +55,8 @@ pub(crate) struct Login {
     pub(crate) scope: String,
     /// The thumbprint of the key its refresh tokens are bound to (RFC 9449 §5).
     pub(crate) jkt: Option<String>,
+    /// How the person proved who they are (`acr`, OpenID Connect Core §2); none where nobody was asked.
+    pub(crate) acr: Option<String>,
 }
 
 /// How a refresh ended.
@@ -105,7 +107,7 @@ pub(crate) struct End {
     pub(crate) until_ms: i64,
 }
 
-const COLUMNS: &str = "generation, born_ms, used_ms, window_from_ms, confirmed, late_at, revoked, user_id, client_id, scope, jkt";
+const COLUMNS: &str = "generation, born_ms, used_ms, window_from_ms, confirmed, late_at, revoked, user_id, client_id, scope, jkt, acr";
 
 /// What [`shown`] reads.
 const SHOWN: &str = "generation, born_ms, used_ms, window_from_ms, confirmed, late_at, revoked, user_id, client_id, scope, jkt, \
@@ -144,8 +146,9 @@ pub(crate) fn found(row: &Row, id: FamilyId) -> SqlResult<Found> {
             client_id: row.get(8)?,
             scope: row.get(9)?,
             jkt: row.get(10)?,
+            acr: row.get(11)?,
         },
-        disabled: row.get(11)?,
+        disabled: row.get(12)?,
     })
 }
 
@@ -205,7 +208,7 @@ pub(crate) fn begin(
     let family = Family::new(now_ms);
     tx.execute(
         "INSERT INTO families (id, user_id, client_id, scope, generation, born_ms, used_ms, window_from_ms, confirmed, jkt, \
-         address, device, last_address) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?5, 0, ?6, ?7, ?8, ?7)",
+         address, device, last_address, acr) VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5, ?5, 0, ?6, ?7, ?8, ?7, ?9)",
         values![
             &login.family.0,
             &login.user_id,
@@ -214,7 +217,8 @@ pub(crate) fn begin(
             now_ms,
             login.jkt.as_ref(),
             who.address.as_ref(),
-            who.device.as_ref()
+            who.device.as_ref(),
+            login.acr.as_ref()
         ],
     )?;
     let act = Act {

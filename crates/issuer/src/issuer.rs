@@ -84,7 +84,13 @@ pub(crate) struct How<'a> {
     pub(crate) who: Who,
     /// By which grant.
     pub(crate) grant: &'static str,
+    /// How the person proved who they are.
+    pub(crate) acr: Option<&'static str>,
 }
+
+/// `acr` of a login with user name and password: all that this issuer asks for. There is no registered name for it
+/// (RFC 6711).
+pub(crate) const ACR_PASSWORD: &str = "urn:tenure:acr:password";
 
 /// The program that has this issuer in it, in the audit log.
 pub(crate) const PROGRAM: &str = "the program itself";
@@ -183,6 +189,7 @@ impl Issuer {
             keys: Keys::default(),
             who: Who::here(PROGRAM),
             grant: "issued",
+            acr: None,
         };
         self.begin(user_id, client_id, scope, how).await
     }
@@ -201,6 +208,7 @@ impl Issuer {
             client_id: client_id.to_owned(),
             scope,
             jkt: how.keys.session.map(str::to_owned),
+            acr: how.acr.map(str::to_owned),
         };
         let (stored, pen, grant) = (login.clone(), self.pen(how.who), how.grant);
         let family = self

@@ -20,6 +20,7 @@ mod error;
 mod families;
 mod issuer;
 mod keys;
+mod lang;
 mod master;
 mod options;
 mod params;

@@ -136,6 +136,7 @@ CREATE INDEX audit_of_user ON audit (user_id) WHERE user_id IS NOT NULL;
 ALTER TABLE families ADD COLUMN address TEXT;
 ALTER TABLE families ADD COLUMN device TEXT;
 ALTER TABLE families ADD COLUMN last_address TEXT;
+ALTER TABLE families ADD COLUMN acr TEXT;
 ",
 ];
 
@@ -261,5 +262,6 @@ CREATE INDEX audit_of_user ON audit (user_id) WHERE user_id IS NOT NULL;
 ALTER TABLE families ADD COLUMN address TEXT;
 ALTER TABLE families ADD COLUMN device TEXT;
 ALTER TABLE families ADD COLUMN last_address TEXT;
+ALTER TABLE families ADD COLUMN acr TEXT;
 ",
 ];

@@ -16,6 +16,8 @@ mod dpop;
 mod flows;
 #[path = "keys.rs"]
 mod keys;
+#[path = "pages.rs"]
+mod pages;
 #[path = "par_and_logout.rs"]
 mod par_and_logout;
 #[path = "revocations.rs"]

@@ -1,15 +1,27 @@
-//! The bearer token in a request (RFC 6750 §2.1, RFC 9110 §11.6.2).
+//! The access token in a request (RFC 6750 §2.1, RFC 9449 §7.1, RFC 9110 §11.6.2).
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Uri};
 
 use crate::refusal::Refusal;
 
-/// The request's bearer token.
+/// How a token is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Bearer,
+    /// With a proof of a key.
+    Dpop,
+}
+
+/// The request's token; `dpop` says whether tokens with a proof are understood.
 ///
 /// An empty header counts as none: some web servers leave one behind when they strip credentials. Another
 /// scheme counts as none too (RFC 6750 §3.1: no error code for "an unsupported authentication method").
-pub(crate) fn bearer<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<&'a str, Refusal> {
+pub(crate) fn presented<'a>(
+    headers: &'a HeaderMap,
+    uri: &Uri,
+    dpop: bool,
+) -> Result<(Scheme, &'a str), Refusal> {
     let mut values = headers
         .get_all(AUTHORIZATION)
         .iter()
@@ -31,9 +43,13 @@ pub(crate) fn bearer<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<&'a str, R
             "The Authorization header does not start with a scheme",
         ));
     }
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let scheme = if scheme.eq_ignore_ascii_case("bearer") {
+        Scheme::Bearer
+    } else if dpop && scheme.eq_ignore_ascii_case("dpop") {
+        Scheme::Dpop
+    } else {
         return Err(Refusal::Missing);
-    }
+    };
     if has_query_token(uri) {
         return Err(Refusal::BadRequest(
             "The request has more than one access token",
@@ -41,16 +57,20 @@ pub(crate) fn bearer<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<&'a str, R
     }
     let token = rest.trim_matches(' ');
     if token.is_empty() {
-        return Err(Refusal::BadRequest(
-            "The Authorization header has no token after Bearer",
-        ));
+        return Err(Refusal::BadRequest(match scheme {
+            Scheme::Bearer => "The Authorization header has no token after Bearer",
+            Scheme::Dpop => "The Authorization header has no token after DPoP",
+        }));
     }
     if !is_token68(token) {
-        return Err(Refusal::BadRequest(
-            "The Authorization header has something else than one token after Bearer",
-        ));
+        return Err(Refusal::BadRequest(match scheme {
+            Scheme::Bearer => {
+                "The Authorization header has something else than one token after Bearer"
+            }
+            Scheme::Dpop => "The Authorization header has something else than one token after DPoP",
+        }));
     }
-    Ok(token)
+    Ok((scheme, token))
 }
 
 /// RFC 6750 §2.3: a second way of sending a token. It is not supported, but together with the header the
@@ -86,7 +106,8 @@ mod tests {
         for value in values {
             headers.append(AUTHORIZATION, value.parse().expect("a header value"));
         }
-        bearer(&headers, &uri.parse().expect("a URI")).map(str::to_owned)
+        let uri = uri.parse().expect("a URI");
+        presented(&headers, &uri, false).map(|(_, token)| token.to_owned())
     }
 
     #[test]

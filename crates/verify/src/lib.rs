@@ -50,6 +50,7 @@
 #![forbid(unsafe_code)]
 
 mod credentials;
+mod dpop;
 pub mod feed;
 mod jwks;
 mod layer;

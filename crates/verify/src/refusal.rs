@@ -25,11 +25,26 @@ pub enum Refusal {
     /// The token is bound to a key (RFC 9449 §7.1): whoever sends it as a bearer token may have stolen it.
     #[error("the access token is bound to a key and was sent without a proof")]
     Bound,
+    /// The DPoP proof is not good; the text says why.
+    #[error("{0}")]
+    Proof(&'static str),
+    /// The token was sent with a proof, and is bound to no key.
+    #[error("the access token is bound to no key and was sent with a proof")]
+    Unbound,
     /// The token is good, but does not allow this.
     #[error("the access token lacks a scope; needed is: {}", required.join(" "))]
     InsufficientScope {
         /// The scopes the route needs.
         required: Vec<String>,
+    },
+    /// The token is good, but the login behind it is too old or not strong enough (RFC 9470 §3): only another login
+    /// heals it.
+    #[error("the login behind the access token is not enough for this")]
+    StepUp {
+        /// The kinds of login that would do; empty when any does.
+        acr_values: Vec<String>,
+        /// How old the login may be, in seconds.
+        max_age_s: Option<u64>,
     },
     /// The issuer's keys cannot be had and none are cached, or what it revoked is not known and must be: nothing can
     /// be said about the token.
@@ -49,8 +64,12 @@ impl Refusal {
         match self {
             Refusal::Missing | Refusal::Unavailable { .. } => None,
             Refusal::BadRequest(_) => Some("invalid_request"),
-            Refusal::Invalid { .. } | Refusal::Revoked | Refusal::Bound => Some("invalid_token"),
+            Refusal::Invalid { .. } | Refusal::Revoked | Refusal::Bound | Refusal::Unbound => {
+                Some("invalid_token")
+            }
+            Refusal::Proof(_) => Some("invalid_dpop_proof"),
             Refusal::InsufficientScope { .. } => Some("insufficient_scope"),
+            Refusal::StepUp { .. } => Some("insufficient_user_authentication"),
         }
     }
 
@@ -58,12 +77,16 @@ impl Refusal {
     pub fn description(&self) -> &'static str {
         match self {
             Refusal::Missing => "The request has no access token",
-            Refusal::BadRequest(text) => text,
+            Refusal::BadRequest(text) | Refusal::Proof(text) => text,
             Refusal::Invalid { reason, .. } => describe(reason),
             Refusal::Revoked => "The access token was revoked",
             Refusal::Bound => "The access token is bound to a key and needs a DPoP proof",
+            Refusal::Unbound => "The access token is bound to no key; send it as a bearer token",
             Refusal::InsufficientScope { .. } => {
                 "The request requires higher privileges than provided by the access token"
+            }
+            Refusal::StepUp { .. } => {
+                "A more recent or a stronger login is needed than the one behind the access token"
             }
             Refusal::Unavailable { .. } => "What is needed to check access tokens is not available",
         }

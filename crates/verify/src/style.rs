@@ -90,6 +90,25 @@ fn rfc6750(refusal: &Refusal, realm: &str) -> Response<Bytes> {
             );
             (challenge, answer(status, &body))
         }
+        (
+            Some(error),
+            Refusal::StepUp {
+                acr_values,
+                max_age_s,
+            },
+        ) => {
+            let description = refusal.description();
+            let body = json!({"error": error, "error_description": description});
+            let mut challenge =
+                format!("{realm}, error=\"{error}\", error_description=\"{description}\"");
+            if !acr_values.is_empty() {
+                challenge += &parameter("acr_values", &scope_list(acr_values));
+            }
+            if let Some(seconds) = max_age_s {
+                challenge += &parameter("max_age", &seconds.to_string());
+            }
+            (challenge, answer(status, &body))
+        }
         (Some(error), _) => {
             let description = refusal.description();
             let body = json!({"error": error, "error_description": description});
@@ -113,6 +132,10 @@ fn empty(status: StatusCode) -> Response<Bytes> {
     response
 }
 
+fn parameter(name: &str, value: &str) -> String {
+    format!(", {name}=\"{value}\"")
+}
+
 /// Scopes for a quoted string; characters that no scope may have (RFC 6749 §3.3) are left out.
 fn scope_list(scopes: &[String]) -> String {
     let allowed = |c: &char| matches!(c, ' ' | '!' | '#'..='[' | ']'..='~');
@@ -124,6 +147,7 @@ fn token_expired_json(refusal: &Refusal) -> Response<Bytes> {
         Refusal::Missing => (StatusCode::UNAUTHORIZED, "token_missing"),
         Refusal::Revoked => (StatusCode::UNAUTHORIZED, "token_revoked"),
         Refusal::InsufficientScope { .. } => (StatusCode::FORBIDDEN, "insufficient_scope"),
+        Refusal::StepUp { .. } => (StatusCode::UNAUTHORIZED, "login_required"),
         other if other.is_expired() => (StatusCode::UNAUTHORIZED, "token_expired"),
         _ => (StatusCode::UNAUTHORIZED, "token_invalid"),
     };

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tenure_jose::{Alg, KeySet, Peek, Reason, Rules};
 use url::Url;
 
+use crate::dpop::Dpop;
 use crate::jwks::JwksCache;
 use crate::layer::VerifyLayer;
 use crate::refusal::Refusal;
@@ -168,6 +169,7 @@ pub struct Builder {
     realm: String,
     resource_metadata: Option<Url>,
     style: Style,
+    dpop: Option<Url>,
     any_size: bool,
 }
 
@@ -218,6 +220,15 @@ impl Builder {
     #[must_use]
     pub fn revocation(mut self, check: impl RevocationCheck + 'static) -> Self {
         self.revocation = Some(Arc::new(check));
+        self
+    }
+
+    /// Accepts tokens that are bound to a key, with a proof of it (DPoP, RFC 9449 §7). `origin` is where callers see the
+    /// API: scheme, host and port, which proofs must name. Proofs are accepted once by this process; several processes
+    /// behind one address do not know of each other's.
+    #[must_use]
+    pub fn dpop(mut self, origin: Url) -> Self {
+        self.dpop = Some(origin);
         self
     }
 
@@ -280,6 +291,7 @@ impl Builder {
             clock: self.clock,
             revocation: self.revocation,
             realm: self.realm,
+            dpop: self.dpop.map(Dpop::new),
             resource_metadata: self.resource_metadata,
             style: self.style,
             any_size: self.any_size,
@@ -305,6 +317,7 @@ struct Settings {
     realm: String,
     resource_metadata: Option<Url>,
     style: Style,
+    dpop: Option<Dpop>,
     any_size: bool,
 }
 
@@ -325,6 +338,7 @@ impl Verifier {
             clock: Arc::new(system_time),
             revocation: None,
             realm: "api".to_owned(),
+            dpop: None,
             resource_metadata: None,
             style: Style::default(),
             any_size: false,
@@ -352,11 +366,20 @@ impl Verifier {
     /// # Errors
     /// The exact [`Refusal`]; never [`Refusal::Missing`] or [`Refusal::InsufficientScope`].
     pub async fn verify(&self, token: &str) -> Result<Verified, Refusal> {
+        self.verify_with(token, None).await
+    }
+
+    /// Verifies a token that came with the proof of a key of this thumbprint (RFC 7638).
+    pub(crate) async fn verify_bound(&self, token: &str, jkt: &str) -> Result<Verified, Refusal> {
+        self.verify_with(token, Some(jkt)).await
+    }
+
+    async fn verify_with(&self, token: &str, jkt: Option<&str>) -> Result<Verified, Refusal> {
         let now_s = (self.0.clock)();
         match &self.0.keys {
-            Keys::Fixed(keys) => self.judge(token, keys, now_s),
-            Keys::Shared(keys) => self.judge(token, &keys(), now_s),
-            Keys::Cache(cache) => self.verify_cached(token, cache, now_s).await,
+            Keys::Fixed(keys) => self.judge(token, keys, now_s, jkt),
+            Keys::Shared(keys) => self.judge(token, &keys(), now_s, jkt),
+            Keys::Cache(cache) => self.verify_cached(token, cache, now_s, jkt).await,
         }
     }
 
@@ -365,13 +388,14 @@ impl Verifier {
         token: &str,
         cache: &Arc<JwksCache>,
         now_s: i64,
+        jkt: Option<&str>,
     ) -> Result<Verified, Refusal> {
         let snapshot = cache.current(now_s).await?;
-        let first = self.judge(token, snapshot.keys(), now_s);
+        let first = self.judge(token, snapshot.keys(), now_s, jkt);
         match &first {
             Err(Refusal::Invalid { reason, .. }) if newer_keys_may_help(reason, token) => {
                 match cache.newer_than(&snapshot, now_s).await {
-                    Some(newer) => self.judge(token, newer.keys(), now_s),
+                    Some(newer) => self.judge(token, newer.keys(), now_s, jkt),
                     None => first,
                 }
             }
@@ -379,7 +403,13 @@ impl Verifier {
         }
     }
 
-    fn judge(&self, token: &str, keys: &KeySet, now_s: i64) -> Result<Verified, Refusal> {
+    fn judge(
+        &self,
+        token: &str,
+        keys: &KeySet,
+        now_s: i64,
+        jkt: Option<&str>,
+    ) -> Result<Verified, Refusal> {
         let settings = &*self.0;
         let rules = Rules {
             issuer: settings.issuer.as_deref(),
@@ -397,13 +427,7 @@ impl Verifier {
         let token = verified.map_err(invalid)?;
         self.check_algorithm(&token).map_err(invalid)?;
         self.check_key(&token).map_err(invalid)?;
-        if token
-            .claims
-            .get("cnf")
-            .is_some_and(|cnf| cnf.get("jkt").is_some())
-        {
-            return Err(Refusal::Bound);
-        }
+        check_binding(&token, jkt)?;
         self.check_revocation(&token)?;
         Ok(Verified::new(token))
     }
@@ -452,12 +476,34 @@ impl Verifier {
         self.0.resource_metadata.as_ref()
     }
 
+    pub(crate) fn dpop(&self) -> Option<&Dpop> {
+        self.0.dpop.as_ref()
+    }
+
+    pub(crate) fn now_s(&self) -> i64 {
+        (self.0.clock)()
+    }
+
     pub(crate) fn realm(&self) -> &str {
         &self.0.realm
     }
 
     pub(crate) fn style(&self) -> Style {
         self.0.style
+    }
+}
+
+/// Only who holds its key may use a bound token, and only a bound token comes with a proof (RFC 9449 §7.1, §7.2).
+fn check_binding(token: &Peek, proven: Option<&str>) -> Result<(), Refusal> {
+    let bound = token.claims.get("cnf").and_then(|cnf| cnf.get("jkt"));
+    match (bound, proven) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(Refusal::Unbound),
+        (Some(bound), Some(proven)) if bound.as_str() == Some(proven) => Ok(()),
+        (Some(_), Some(_)) => Err(Refusal::Proof(
+            "The DPoP proof is made with another key than the access token's",
+        )),
+        (Some(_), None) => Err(Refusal::Bound),
     }
 }
 

@@ -20,7 +20,7 @@ const GROUP_MAX: usize = 256;
 const ROUNDS: u32 = 16;
 
 const READ: &str = "SELECT generation, born_ms, used_ms, window_from_ms, confirmed, late_at, revoked, user_id, \
-    client_id, scope, jkt, coalesce((SELECT disabled FROM users WHERE users.id = families.user_id), 1), id \
+    client_id, scope, jkt, acr, coalesce((SELECT disabled FROM users WHERE users.id = families.user_id), 1), id \
     FROM families WHERE id = ANY($1)";
 
 /// What another process did in between is told by the generation, the late retry and the revocation; that a
@@ -160,7 +160,7 @@ fn refuse(group: Vec<Waiting>, error: &StoreError) -> Result<Vec<Waiting>, ()> {
 fn known(rows: &[::postgres::Row]) -> Result<HashMap<[u8; 16], Found>, StoreError> {
     let read = |row: &::postgres::Row| -> Result<([u8; 16], Found), SqlError> {
         let row = Row::from_postgres(row)?;
-        let id: [u8; 16] = row.get(12)?;
+        let id: [u8; 16] = row.get(13)?;
         Ok((
             id,
             families::found(&row, crate::refresh_token::FamilyId(id))?,

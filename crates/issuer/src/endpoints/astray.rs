@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::pages;
 use crate::issuer::Issuer;
+use crate::lang::Lang;
 
 /// `/`: what this is.
 pub(super) async fn root(State(issuer): State<Arc<Issuer>>, headers: HeaderMap) -> Response {
@@ -20,7 +21,7 @@ pub(super) async fn root(State(issuer): State<Arc<Issuer>>, headers: HeaderMap) 
         issuer.url("/device"),
     );
     if wants_page(&headers) {
-        return pages::message(StatusCode::OK, issuer.id(), &text);
+        return pages::message(Lang::En, StatusCode::OK, issuer.id(), &text);
     }
     let mut response = format!("{}\n{text}\n", issuer.id()).into_response();
     forget(&mut response);
@@ -57,7 +58,7 @@ pub(super) async fn wrong_method(method: Method, uri: Uri, headers: HeaderMap) -
 
 fn told(status: StatusCode, title: &str, detail: &str, headers: &HeaderMap) -> Response {
     if wants_page(headers) {
-        return pages::message(status, title, detail);
+        return pages::message(Lang::En, status, title, detail);
     }
     let body = json!({
         "type": "about:blank",

@@ -14,7 +14,8 @@ use super::pages::{self, Login, Shown};
 use crate::client::{Client, Grant};
 use crate::codes::Code;
 use crate::error::OAuthError;
-use crate::issuer::Issuer;
+use crate::issuer::{ACR_PASSWORD, Issuer};
+use crate::lang::Lang;
 use crate::params::Params;
 use crate::peer::Peer;
 use crate::scope;
@@ -33,6 +34,7 @@ struct Request {
 
 /// Where answers go: the client's redirect URI, with what must come along.
 struct Back {
+    lang: Lang,
     url: Url,
     state: Option<String>,
     issuer: String,
@@ -56,6 +58,7 @@ impl Back {
             // A URL is printable ASCII once parsed; this cannot be.
             Err(_) => {
                 return pages::message(
+                    self.lang,
                     StatusCode::BAD_REQUEST,
                     "This link cannot be followed",
                     "The redirect address is not valid.",
@@ -81,21 +84,24 @@ impl Back {
 /// (RFC 6749 §4.1.2.1).
 type Refusal = Box<Response>;
 
-fn to_person(text: &str) -> Response {
+fn to_person(lang: Lang, text: &str) -> Response {
     pages::message(
+        lang,
         StatusCode::BAD_REQUEST,
         "This login link is not valid",
         text,
     )
 }
 
-fn read(issuer: &Issuer, query: &str) -> Result<Request, Refusal> {
+fn read(issuer: &Issuer, query: &str, lang: Lang) -> Result<Request, Refusal> {
     let (client, redirect_uri, params) =
-        addressee(issuer, query).map_err(|text| Box::new(to_person(&text)))?;
+        addressee(issuer, query).map_err(|text| Box::new(to_person(lang, &text)))?;
     let url = Url::parse(&redirect_uri)
-        .map_err(|_| Box::new(to_person("The address to return to is not valid.")))?;
+        .map_err(|_| Box::new(to_person(lang, "The address to return to is not valid.")))?;
     let state = params.get("state").map(str::to_owned);
+    let lang = lang.or_asked(params.get("ui_locales"));
     let back = Back {
+        lang,
         url,
         state,
         issuer: issuer.id().to_owned(),
@@ -176,6 +182,7 @@ fn check(client: &Client, params: &Params) -> Result<(String, String), (&'static
     if params.get("prompt") == Some("none") {
         return fail("login_required", "A person must log in.");
     }
+    check_step_up(params)?;
     if params.get("code_challenge_method") != Some("S256") {
         return fail(
             "invalid_request",
@@ -195,21 +202,41 @@ fn check(client: &Client, params: &Params) -> Result<(String, String), (&'static
     }
 }
 
+/// What an API asked for (RFC 9470 §4). Every login here is a new one, so any `max_age` is met; of what cannot be met the
+/// client learns now (§5), for with other tokens it would come back again and again.
+fn check_step_up(params: &Params) -> Result<(), (&'static str, String)> {
+    if params
+        .get("max_age")
+        .is_some_and(|age| age.parse::<u64>().is_err())
+    {
+        let text = "max_age must be a number of seconds.";
+        return Err(("invalid_request", text.to_owned()));
+    }
+    match params.get("acr_values") {
+        Some(asked) if !asked.split(' ').any(|acr| acr == ACR_PASSWORD) => Err((
+            "unmet_authentication_requirements",
+            format!("None of the acr_values can be met; this server knows {ACR_PASSWORD}."),
+        )),
+        _ => Ok(()),
+    }
+}
+
 pub(super) async fn show(
     State(issuer): State<Arc<Issuer>>,
+    lang: Lang,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    begin(&issuer, &headers, &query.unwrap_or_default()).await
+    begin(&issuer, lang, &headers, &query.unwrap_or_default()).await
 }
 
-async fn begin(issuer: &Issuer, headers: &HeaderMap, query: &str) -> Response {
+async fn begin(issuer: &Issuer, lang: Lang, headers: &HeaderMap, query: &str) -> Response {
     match unpacked(issuer, query).await {
-        Ok(query) => match read(issuer, &query) {
+        Ok(query) => match read(issuer, &query, lang) {
             Ok(request) => page(issuer, headers, &query, &request, None),
             Err(refusal) => *refusal,
         },
-        Err(text) => to_person(text),
+        Err(text) => to_person(lang, text),
     }
 }
 
@@ -268,12 +295,12 @@ fn page(
         hidden: &[("asked", query)],
         token: &form.token,
         username: request.login_hint.as_deref().unwrap_or_default(),
-        error: error.map(|error| error.description.as_str()),
-        returns_to: Some(place(&request.back.url)),
+        returns_to: Some(place(request.back.lang, &request.back.url)),
     };
     pages::login(
         &login,
         &Shown {
+            lang: request.back.lang,
             form: &form,
             error,
             goes_to: Some(&request.back.url),
@@ -282,9 +309,9 @@ fn page(
 }
 
 /// What a person may compare: the host, or the scheme of an app.
-fn place(url: &Url) -> String {
+fn place(lang: Lang, url: &Url) -> String {
     url.host_str().map_or_else(
-        || format!("{}: (an app on this device)", url.scheme()),
+        || lang.say_with("{}: (an app on this device)", url.scheme()),
         str::to_owned,
     )
 }
@@ -292,6 +319,7 @@ fn place(url: &Url) -> String {
 pub(super) async fn submit(
     State(issuer): State<Arc<Issuer>>,
     peer: Peer,
+    lang: Lang,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -299,6 +327,7 @@ pub(super) async fn submit(
         Ok(params) => params,
         Err(error) => {
             return pages::message(
+                lang,
                 StatusCode::BAD_REQUEST,
                 "This form cannot be read",
                 &error.description,
@@ -309,12 +338,13 @@ pub(super) async fn submit(
         // An authorization request may itself be sent as a form (OpenID Connect Core §3.1.2.1).
         return begin(
             &issuer,
+            lang,
             &headers,
             std::str::from_utf8(&body).unwrap_or_default(),
         )
         .await;
     };
-    let request = match read(&issuer, query) {
+    let request = match read(&issuer, query, lang) {
         Ok(request) => request,
         Err(refusal) => return *refusal,
     };

@@ -14,6 +14,7 @@ use crate::client::Grant;
 use crate::device::{Waiting, normal_user_code};
 use crate::error::OAuthError;
 use crate::issuer::Issuer;
+use crate::lang::Lang;
 use crate::params::Params;
 use crate::peer::Peer;
 use crate::scope;
@@ -73,17 +74,18 @@ async fn begun(
 pub(super) async fn show(
     State(issuer): State<Arc<Issuer>>,
     peer: Peer,
+    lang: Lang,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
     let Some(typed) = params.get("user_code") else {
-        return pages::device(StatusCode::OK, "", None);
+        return pages::device(lang, StatusCode::OK, "", None);
     };
     let code = normal_user_code(typed);
     match find(&issuer, &code, &peer).await {
-        Ok(waiting) => page(&issuer, &headers, &code, &waiting, None),
-        Err(error) => refused(&code, &error),
+        Ok(waiting) => page(&issuer, lang, &headers, &code, &waiting, None),
+        Err(error) => refused(lang, &code, &error),
     }
 }
 
@@ -100,8 +102,8 @@ async fn find(issuer: &Issuer, code: &str, peer: &Peer) -> Result<Waiting, OAuth
     Ok(waiting)
 }
 
-fn refused(code: &str, error: &OAuthError) -> Response {
-    let mut response = pages::device(error.status, code, Some(&error.description));
+fn refused(lang: Lang, code: &str, error: &OAuthError) -> Response {
+    let mut response = pages::device(lang, error.status, code, Some(&error.description));
     if let Some(seconds) = error.retry_after_s {
         response
             .headers_mut()
@@ -112,6 +114,7 @@ fn refused(code: &str, error: &OAuthError) -> Response {
 
 fn page(
     issuer: &Issuer,
+    lang: Lang,
     headers: &HeaderMap,
     code: &str,
     waiting: &Waiting,
@@ -130,12 +133,12 @@ fn page(
         hidden: &[("user_code", code)],
         token: &form.token,
         username: "",
-        error: error.map(|error| error.description.as_str()),
         returns_to: None,
     };
     pages::login(
         &login,
         &Shown {
+            lang,
             form: &form,
             error,
             goes_to: None,
@@ -147,6 +150,7 @@ fn page(
 pub(super) async fn submit(
     State(issuer): State<Arc<Issuer>>,
     peer: Peer,
+    lang: Lang,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -154,6 +158,7 @@ pub(super) async fn submit(
         Ok(params) => params,
         Err(error) => {
             return pages::message(
+                lang,
                 StatusCode::BAD_REQUEST,
                 "This form cannot be read",
                 &error.description,
@@ -163,12 +168,13 @@ pub(super) async fn submit(
     let code = normal_user_code(params.get("user_code").unwrap_or_default());
     let waiting = match find(&issuer, &code, &peer).await {
         Ok(waiting) => waiting,
-        Err(error) => return refused(&code, &error),
+        Err(error) => return refused(lang, &code, &error),
     };
     let token = params.get("token").unwrap_or_default();
     if !pages::is_genuine(&issuer, &headers, &format!("device {code}"), token) {
         return page(
             &issuer,
+            lang,
             &headers,
             &code,
             &waiting,
@@ -177,9 +183,9 @@ pub(super) async fn submit(
     }
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
-        match decide(&server, &params, &code, &waiting, &peer).await {
+        match decide(&server, &params, &code, &waiting, &peer, lang).await {
             Ok(response) => response,
-            Err(error) => page(&server, &headers, &code, &waiting, Some(&error)),
+            Err(error) => page(&server, lang, &headers, &code, &waiting, Some(&error)),
         }
     })
     .await
@@ -191,10 +197,12 @@ async fn decide(
     code: &str,
     waiting: &Waiting,
     peer: &Peer,
+    lang: Lang,
 ) -> Result<Response, OAuthError> {
     if params.get("decision") == Some("deny") {
         issuer.answer_device(code, None).await?;
         return Ok(pages::message(
+            lang,
             StatusCode::OK,
             "Refused",
             "The device gets no access. You can close this page.",
@@ -210,6 +218,7 @@ async fn decide(
         .await?;
     if issuer.answer_device(code, Some(user.user_id)).await? {
         return Ok(pages::message(
+            lang,
             StatusCode::OK,
             "Signed in",
             "The device is signed in. You can close this page.",

@@ -98,6 +98,7 @@ async fn access(issuer: &Issuer, token: &Peek) -> Result<Option<Value>, OAuthErr
         "sid",
         "generation",
         "auth_time",
+        "acr",
         "cnf",
     ] {
         if let Some(value) = token.claims.get(name) {

@@ -17,6 +17,7 @@ use super::{owned, pages};
 use crate::client::Client;
 use crate::families::Which;
 use crate::issuer::Issuer;
+use crate::lang::Lang;
 use crate::params::Params;
 use crate::peer::Peer;
 use crate::refresh_token::FamilyId;
@@ -24,48 +25,62 @@ use crate::refresh_token::FamilyId;
 pub(super) async fn get(
     State(issuer): State<Arc<Issuer>>,
     peer: Peer,
+    lang: Lang,
     RawQuery(query): RawQuery,
 ) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
-    answer(issuer, params, peer).await
+    answer(issuer, params, peer, lang).await
 }
 
 pub(super) async fn post(
     State(issuer): State<Arc<Issuer>>,
     peer: Peer,
+    lang: Lang,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    answer(issuer, Params::from_form(&headers, &body), peer).await
+    answer(issuer, Params::from_form(&headers, &body), peer, lang).await
 }
 
 async fn answer(
     issuer: Arc<Issuer>,
     params: Result<Params, crate::error::OAuthError>,
     peer: Peer,
+    lang: Lang,
 ) -> Response {
     let server = Arc::clone(&issuer);
     owned(&issuer, async move {
+        let asked = params
+            .as_ref()
+            .ok()
+            .and_then(|params| params.get("ui_locales"));
+        let lang = lang.or_asked(asked);
         match params.map_err(|error| error.description) {
-            Ok(params) => match end(&server, &params, &peer).await {
+            Ok(params) => match end(&server, &params, &peer, lang).await {
                 Ok(response) => response,
-                Err(text) => wrong(&text),
+                Err(text) => wrong(lang, &text),
             },
-            Err(text) => wrong(&text),
+            Err(text) => wrong(lang, &text),
         }
     })
     .await
 }
 
-fn wrong(text: &str) -> Response {
+fn wrong(lang: Lang, text: &str) -> Response {
     pages::message(
+        lang,
         StatusCode::BAD_REQUEST,
         "This logout link is not valid",
         text,
     )
 }
 
-async fn end(issuer: &Issuer, params: &Params, peer: &Peer) -> Result<Response, String> {
+async fn end(
+    issuer: &Issuer,
+    params: &Params,
+    peer: &Peer,
+    lang: Lang,
+) -> Result<Response, String> {
     let hint = params
         .get("id_token_hint")
         .ok_or("It does not say which login is meant (`id_token_hint`). Nobody was logged out.")?;
@@ -94,6 +109,7 @@ async fn end(issuer: &Issuer, params: &Params, peer: &Peer) -> Result<Response, 
     Ok(back.map_or_else(
         || {
             pages::message(
+                lang,
                 StatusCode::OK,
                 "You are logged out",
                 "The application can no longer act for you.",

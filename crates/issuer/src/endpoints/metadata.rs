@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::client::Grant;
-use crate::issuer::Issuer;
+use crate::issuer::{ACR_PASSWORD, Issuer};
 use crate::keys::KeyState;
 use crate::scope;
 
@@ -41,6 +41,7 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         "tenure_revocations_endpoint": issuer.url("/revocations"),
         "device_authorization_endpoint": issuer.url("/device_authorization"),
         "scopes_supported": scopes,
+        "ui_locales_supported": ["en", "nl"],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": Grant::ALL.map(Grant::as_str),
@@ -55,7 +56,8 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         "code_challenge_methods_supported": ["S256"],
         "dpop_signing_alg_values_supported": ["ES256", "ES384", "EdDSA", "RS256", "PS256"],
         "authorization_response_iss_parameter_supported": true,
-        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "name", "preferred_username"],
+        "acr_values_supported": [ACR_PASSWORD],
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "nonce", "at_hash", "sid", "name", "preferred_username"],
         "claims_parameter_supported": false,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,

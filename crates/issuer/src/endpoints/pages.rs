@@ -1,5 +1,6 @@
 //! Pages for people: plain HTML without script, readable on a phone, light and dark.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use askama::Template;
@@ -15,6 +16,7 @@ use url::Url;
 
 use crate::error::OAuthError;
 use crate::issuer::Issuer;
+use crate::lang::Lang;
 
 const STYLE: &str = include_str!("../../templates/style.css");
 /// The cookie that binds a form to the browser it was shown in.
@@ -29,6 +31,10 @@ static STYLE_SOURCE: LazyLock<String> =
 #[template(path = "login.html")]
 struct LoginPage<'a> {
     style: &'static str,
+    lang: Lang,
+    title: String,
+    heading: String,
+    error: Option<Cow<'a, str>>,
     login: &'a Login<'a>,
 }
 
@@ -40,7 +46,6 @@ pub(super) struct Login<'a> {
     pub(super) hidden: &'a [(&'static str, &'a str)],
     pub(super) token: &'a str,
     pub(super) username: &'a str,
-    pub(super) error: Option<&'a str>,
     pub(super) returns_to: Option<String>,
 }
 
@@ -49,16 +54,19 @@ pub(super) struct Login<'a> {
 #[template(path = "device.html")]
 struct DevicePage<'a> {
     style: &'static str,
+    lang: Lang,
+    title: String,
     code: &'a str,
-    error: Option<&'a str>,
+    error: Option<Cow<'a, str>>,
 }
 
 #[derive(Template)]
 #[template(path = "message.html")]
 struct MessagePage<'a> {
     style: &'static str,
-    title: &'a str,
-    text: &'a str,
+    lang: Lang,
+    title: Cow<'a, str>,
+    text: Cow<'a, str>,
 }
 
 /// A form's protection against being sent from another site.
@@ -69,6 +77,7 @@ pub(super) struct Form {
 
 /// What goes along with a login page.
 pub(super) struct Shown<'a> {
+    pub(super) lang: Lang,
     pub(super) form: &'a Form,
     pub(super) error: Option<&'a OAuthError>,
     /// Where the form may end up after its redirect.
@@ -126,14 +135,17 @@ pub(super) fn login(login: &Login<'_>, shown: &Shown<'_>) -> Response {
             StatusCode::UNAUTHORIZED => StatusCode::BAD_REQUEST,
             status => status,
         });
-    let mut response = render(
-        status,
-        &LoginPage {
-            style: STYLE,
-            login,
-        },
-        shown.goes_to,
-    );
+    let lang = shown.lang;
+    let heading = lang.say_with("Sign in to {}", login.client);
+    let page = LoginPage {
+        style: STYLE,
+        lang,
+        title: titled(lang, &heading, shown.error.is_some()),
+        heading,
+        error: shown.error.map(|error| lang.say(&error.description)),
+        login,
+    };
+    let mut response = render(status, &page, shown.goes_to);
     let headers = response.headers_mut();
     if let Some(seconds) = shown.error.and_then(|error| error.retry_after_s) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -144,40 +156,52 @@ pub(super) fn login(login: &Login<'_>, shown: &Shown<'_>) -> Response {
     response
 }
 
-pub(super) fn device(status: StatusCode, code: &str, error: Option<&str>) -> Response {
-    render(
-        status,
-        &DevicePage {
-            style: STYLE,
-            code,
-            error,
-        },
-        None,
-    )
+/// What a screen reader says first (WCAG 2.2, technique G199).
+fn titled(lang: Lang, heading: &str, failed: bool) -> String {
+    if failed {
+        lang.say_with("Error: {}", heading)
+    } else {
+        heading.to_owned()
+    }
 }
 
-pub(super) fn message(status: StatusCode, title: &str, text: &str) -> Response {
-    render(
-        status,
-        &MessagePage {
-            style: STYLE,
-            title,
-            text,
-        },
-        None,
-    )
+pub(super) fn device(lang: Lang, status: StatusCode, code: &str, error: Option<&str>) -> Response {
+    let page = DevicePage {
+        style: STYLE,
+        lang,
+        title: titled(lang, &lang.say("Sign in on a device"), error.is_some()),
+        code,
+        error: error.map(|error| lang.say(error)),
+    };
+    render(status, &page, None)
+}
+
+pub(super) fn message(lang: Lang, status: StatusCode, title: &str, text: &str) -> Response {
+    let page = MessagePage {
+        style: STYLE,
+        lang,
+        title: lang.say(title),
+        text: lang.say(text),
+    };
+    render(status, &page, None)
 }
 
 /// `/error-codes/API02009`: what `error_uri` names when no other place is configured.
-pub(super) async fn error_code(Path(code): Path<String>) -> Response {
+pub(super) async fn error_code(lang: Lang, Path(code): Path<String>) -> Response {
     match Code::parse(&code) {
         Some(code) => {
             let text = format!(
                 "`tenure explain {code}` tells what it means, its usual causes and what to do."
             );
-            message(StatusCode::OK, &format!("{code} {}", code.title()), &text)
+            message(
+                lang,
+                StatusCode::OK,
+                &format!("{code} {}", code.title()),
+                &text,
+            )
         }
         None => message(
+            lang,
             StatusCode::NOT_FOUND,
             "No such code",
             "There is no error code of that name.",

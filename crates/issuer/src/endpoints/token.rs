@@ -17,7 +17,7 @@ use crate::codes::{Redeem, Redeemed};
 use crate::device::Polled;
 use crate::error::OAuthError;
 use crate::families::{Ask, Refreshed};
-use crate::issuer::{How, Issuer, Keys, Tokens};
+use crate::issuer::{ACR_PASSWORD, How, Issuer, Keys, Tokens};
 use crate::params::Params;
 use crate::peer::Peer;
 use crate::refresh_token::{self, FamilyId};
@@ -121,6 +121,7 @@ async fn answer(
                 keys,
                 who: who(&client, peer),
                 grant: "password",
+                acr: Some(ACR_PASSWORD),
             };
             Ok(issuer.begin(user.user_id, client.id(), scope, how).await?)
         }
