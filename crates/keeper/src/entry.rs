@@ -102,6 +102,13 @@ impl Entry {
         self.pair = Some(pair);
     }
 
+    /// Whether the session began with a refresh token alone, so that it has no access token yet that could end.
+    pub(crate) fn is_bare(&self) -> bool {
+        let stored = self.row.as_ref().and_then(|(_, pair)| pair.as_ref());
+        let pair = self.pair.as_ref().or(stored);
+        pair.is_some_and(|pair| pair.access.is_empty())
+    }
+
     /// A server that refuses earlier than it says, twice at about the same age, is believed by its deeds.
     pub(crate) fn learn(&mut self, now: Mono) {
         let Some(held) = self.machine.held() else {

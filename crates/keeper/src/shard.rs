@@ -468,8 +468,13 @@ impl Shard {
         if self.starting && matches!(event, Event::Adopted(_)) {
             return;
         }
-        let told = &self.entries[index].shared.logging_out;
-        if event == Event::LoggedOut && told.load(Ordering::Relaxed) {
+        let entry = &self.entries[index];
+        let old = match event {
+            Event::LoggedOut => entry.shared.logging_out.load(Ordering::Relaxed),
+            Event::Expired(..) => entry.is_bare(),
+            _ => false,
+        };
+        if old {
             return;
         }
         if let Event::Refused(..) = &event {

@@ -447,9 +447,7 @@ impl Machine {
 
     fn announce(&mut self, now: Mono, out: &mut Vec<Action>) {
         let Some(held) = &self.held else { return };
-        // What begins with a refresh token alone has no access token yet that could end.
-        let never_was = held.expires == Some(held.issued);
-        if !self.expiry_told && !never_was && held.expires.is_some_and(|end| end <= now) {
+        if !self.expiry_told && held.expires.is_some_and(|end| end <= now) {
             self.expiry_told = true;
             out.push(Action::Emit(Event::Expired(
                 held.generation,
