@@ -5,7 +5,7 @@ mod common;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use common::{Home, Ran};
 
@@ -44,6 +44,30 @@ fn rekey_keeps_every_session() {
     let after = home.run(&["store", "check", "--json"]).ok().json();
     assert_ne!(before["key"]["id"], after["key"]["id"]);
     assert_eq!(token(&home), "canary-8");
+}
+
+#[test]
+fn rekeys_at_once_beside_a_running_up_all_succeed() {
+    let home = home();
+    home.run_with(&["login", "till", "--import", "-"], TOKENS)
+        .ok();
+    let up = home.up(&[]);
+    let rekeys: Vec<_> = (0..5)
+        .map(|_| {
+            let mut command = home.command(&["store", "rekey", "--json"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().expect("it starts")
+        })
+        .collect();
+    for rekey in rekeys {
+        let ran = Ran::from(rekey.wait_with_output().expect("it ends")).ok();
+        assert_eq!(ran.json()["resealed"], serde_json::json!(["till"]));
+    }
+    assert_eq!(up.admin("/readyz").status, 200);
+    home.run(&["store", "check"]).ok();
+    assert_eq!(token(&home), "canary-8");
+    let (code, said) = up.stop("TERM");
+    assert_eq!((code, said.as_str()), (Some(0), ""));
 }
 
 #[test]

@@ -73,6 +73,14 @@ pub enum StoreError {
         /// How long was waited, in milliseconds.
         waited_ms: u64,
     },
+    /// Another rekey holds the store's key for too long.
+    #[error("another rekey of the store {} has not ended within {waited_ms} ms; nothing was changed", path.display())]
+    Rekeying {
+        /// The database.
+        path: PathBuf,
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+    },
     /// The key found does not open this store.
     #[error("the store {} is sealed with key {expected}, but {source_name} holds key {found}; nothing was changed", path.display())]
     WrongKey {
@@ -163,7 +171,10 @@ impl StoreError {
 
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_passing(&self) -> bool {
-        matches!(self, StoreError::Busy { .. } | StoreError::Fault { .. })
+        matches!(
+            self,
+            StoreError::Busy { .. } | StoreError::Rekeying { .. } | StoreError::Fault { .. }
+        )
     }
 
     /// The cause, in snake case, as [`Failure::cause`] has it.
@@ -176,6 +187,7 @@ impl StoreError {
             StoreError::ReadOnly { .. } => "store_read_only",
             StoreError::Full { .. } => "store_full",
             StoreError::Busy { .. } => "store_busy",
+            StoreError::Rekeying { .. } => "store_rekeying",
             StoreError::WrongKey { .. } => "store_wrong_key",
             StoreError::KeyMissing { .. } => "store_key_missing",
             StoreError::Key { .. } => "store_key_unusable",
@@ -227,6 +239,7 @@ impl StoreError {
                     path.display()
                 ));
             }
+            StoreError::Rekeying { .. } => "wait until it has ended, or end it, and try again",
             StoreError::WrongKey { path, .. } => {
                 return Some(format!(
                     "bring back the right key, or set `store_key` to where it is; {}",

@@ -149,6 +149,15 @@ pub(crate) fn successor(file: &Path) -> PathBuf {
     files::beside(file, ".new")
 }
 
+/// The id of the key in a file; `None` where there is none.
+pub(crate) fn id_in(file: &Path) -> Result<Option<KeyId>, StoreError> {
+    let bytes = read_private(file)
+        .map_err(|error| unusable(&Place::File(file.to_owned()), &error))?
+        .map(Zeroizing::new);
+    let key = bytes.and_then(|bytes| parse(&bytes));
+    Ok(key.map(|key| Seal::new(&key).id()))
+}
+
 /// Puts the successor in the key file's place, durably.
 pub(crate) fn install_successor(file: &Path) -> Result<(), StoreError> {
     std::fs::rename(successor(file), file)

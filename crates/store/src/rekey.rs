@@ -4,9 +4,13 @@
 //! transaction seals every row with it, and the new file takes the old one's place. Whoever opens the store
 //! between the last two steps finds the new key beside the old one and completes the third. Running processes
 //! notice the new key id at their next write or read and take the key anew from their source.
+//!
+//! Key files change under a lock: of two rekeys the second waits, and seals anew what the first has sealed.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Transaction, params};
 use serde::Serialize;
@@ -19,6 +23,10 @@ use crate::seal::{KeyId, Ring, Seal};
 use crate::sqlite::open::{internal, key_check, retired_place, write_key};
 use crate::sqlite::{Options, SqliteStore, sessions};
 use crate::vault::{Field, Vault};
+
+/// How long another rekey is waited for; each takes milliseconds.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_LOOK: Duration = Duration::from_millis(10);
 
 /// What a rekey did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,6 +50,43 @@ struct Next {
     move_into: Option<PathBuf>,
 }
 
+/// The right to change the store's key files. The file stays; the system drops the lock with its holder.
+#[derive(Debug)]
+pub(crate) struct RekeyLock {
+    _file: File,
+}
+
+impl RekeyLock {
+    /// Waits for whoever has it.
+    fn wait(database: &Path) -> Result<Self, StoreError> {
+        let start = Instant::now();
+        while start.elapsed() < LOCK_WAIT {
+            if let Some(lock) = Self::try_take(database)? {
+                return Ok(lock);
+            }
+            std::thread::sleep(LOCK_LOOK);
+        }
+        Err(StoreError::Rekeying {
+            path: database.to_owned(),
+            waited_ms: u64::try_from(LOCK_WAIT.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Takes it if nobody has it.
+    pub(crate) fn try_take(database: &Path) -> Result<Option<Self>, StoreError> {
+        let path = files::beside(database, ".rekey");
+        let unusable = |error: &std::io::Error| {
+            StoreError::from_io(&path, "locking the store's key files", error)
+        };
+        let file = files::open_private(&path).map_err(|error| unusable(&error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(unusable(&error)),
+        }
+    }
+}
+
 /// Seals the store anew with a key from `target`. For a file that is new, or holds the present key, a fresh
 /// key is made; every other source must hold the new key already.
 ///
@@ -50,7 +95,9 @@ struct Next {
 pub fn rekey(options: Options, target: &KeySource) -> Result<RekeyReport, StoreError> {
     let faults = options.faults.clone();
     let store = SqliteStore::open(options)?;
-    let old = store.vault();
+    let lock = RekeyLock::wait(store.db().path())?;
+    // The key found at the opening may be one that another rekey has replaced meanwhile.
+    let old = store.unlock_under(&lock)?;
     let next = next_key(&store, target, old.key_id())?;
     faults.point("store.rekey.made")?;
     let (new_id, source) = (next.seal.id(), next.source);

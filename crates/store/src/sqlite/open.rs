@@ -17,6 +17,7 @@ use crate::holder::Holder;
 use crate::incarnation::{self, Incarnation};
 use crate::keys::{self, Found, KeySource, Surroundings, Wanted};
 use crate::record::Suspect;
+use crate::rekey::RekeyLock;
 use crate::seal::{KEY_LEN, KeyId, Ring, Seal, decode_hex, encode_hex, place, random};
 use crate::spare::Spares;
 use crate::vault::Vault;
@@ -122,6 +123,16 @@ impl SqliteStore {
         Arc::clone(&self.vault.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Takes the key anew while nobody else changes it.
+    pub(crate) fn unlock_under(&self, lock: &RekeyLock) -> Result<Arc<Vault>, StoreError> {
+        let current = key_id(&self.db)?;
+        if let (Some(file), Some(current)) = (key_file(&self.db, &self.options), current) {
+            settle(lock, &file, current)?;
+        }
+        let vault = unlock(&self.db, &self.store_id, &self.options)?;
+        Ok(self.set_vault(vault))
+    }
+
     pub(super) fn set_vault(&self, vault: Vault) -> Arc<Vault> {
         let vault = Arc::new(vault);
         *self.vault.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&vault);
@@ -154,9 +165,43 @@ fn store_id(db: &Db) -> Result<String, StoreError> {
     })
 }
 
+/// How often the key is looked for when it is not the store's: a rekey may have come between two looks.
+const LOOKS: usize = 3;
+/// The same while every look finds the store sealed with yet another key.
+const LOOKS_AT_CHANGES: usize = 50;
+
 /// Finds the key and proves that it is the right one.
 pub(crate) fn unlock(db: &Db, store_id: &str, options: &Options) -> Result<Vault, StoreError> {
-    let expected = key_id(db)?;
+    let mut changes = 0;
+    let mut looks = 0;
+    loop {
+        let expected = key_id(db)?;
+        let looked = look(db, store_id, options, expected);
+        if looked.is_ok() {
+            return looked;
+        }
+        if expected != key_id(db)? && changes < LOOKS_AT_CHANGES {
+            (changes, looks) = (changes + 1, 0);
+            continue;
+        }
+        looks += 1;
+        let missed = matches!(
+            looked,
+            Err(StoreError::WrongKey { .. } | StoreError::KeyMissing { .. })
+        );
+        if !missed || key_file(db, options).is_none() || looks == LOOKS {
+            return looked;
+        }
+    }
+}
+
+/// One look: the key that is expected, or the first of a new store.
+fn look(
+    db: &Db,
+    store_id: &str,
+    options: &Options,
+    expected: Option<KeyId>,
+) -> Result<Vault, StoreError> {
     let mut found = find(db, store_id, options, expected)?;
     if expected.is_none() {
         let set = set_first_key(db, store_id, &found.seal)?;
@@ -232,19 +277,37 @@ pub(crate) fn key_check(store_id: &str, seal: &Seal) -> Result<String, crate::Se
     Ok(encode_hex(&sealed))
 }
 
-/// A rekey that was interrupted between the database and the key file is completed.
+/// The file the key is in, where it is in one.
+fn key_file(db: &Db, options: &Options) -> Option<PathBuf> {
+    match &options.key {
+        KeySource::Auto => Some(keys::default_file(db.path())),
+        KeySource::File(path) => Some(path.clone()),
+        _ => None,
+    }
+}
+
+/// A rekey that was interrupted between the database and the key file is completed. One that runs does so itself.
 fn settle_successor(db: &Db, options: &Options, found: &mut Found) -> Result<(), StoreError> {
-    let file = match &options.key {
-        KeySource::Auto => keys::default_file(db.path()),
-        KeySource::File(path) => path.clone(),
-        _ => return Ok(()),
+    let Some(file) = key_file(db, options) else {
+        return Ok(());
     };
     if found.file.as_deref() != Some(&keys::successor(&file)) {
         return Ok(());
     }
-    keys::install_successor(&file)?;
+    let Some(lock) = RekeyLock::try_take(db.path())? else {
+        return Ok(());
+    };
+    settle(&lock, &file, found.seal.id())?;
     found.source = KeySource::File(file.clone()).to_string();
     found.file = Some(file);
+    Ok(())
+}
+
+/// Puts the successor in the key file's place if it holds the store's key.
+fn settle(_lock: &RekeyLock, file: &Path, current: KeyId) -> Result<(), StoreError> {
+    if keys::id_in(&keys::successor(file))? == Some(current) {
+        keys::install_successor(file)?;
+    }
     Ok(())
 }
 

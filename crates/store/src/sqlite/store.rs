@@ -19,18 +19,23 @@ use crate::spare::Spare;
 use crate::store::Store;
 use crate::vault::{Field, Vault};
 
+/// How many rekeys one step may meet before it gives up: one comes seldom, several are somebody's script.
+const REKEYS_MET: usize = 20;
+
 impl SqliteStore {
-    /// Runs a step that seals or opens. If the store was rekeyed meanwhile, the key is taken anew, once.
+    /// Runs a step that seals or opens. If the store was rekeyed meanwhile, the key is taken anew.
     async fn sealed<T, F>(&self, name: &str, step: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: Fn(&Transaction<'_>, &Vault) -> Outcome<T> + Clone + Send + 'static,
     {
-        let first = self.attempt(self.vault(), step.clone()).await?;
-        let result = match first {
-            Err(Refused::KeyChanged) => self.attempt(self.reload().await?, step).await?,
-            other => other,
-        };
+        let mut result = self.attempt(self.vault(), step.clone()).await?;
+        for _ in 0..REKEYS_MET {
+            if !matches!(result, Err(Refused::KeyChanged)) {
+                break;
+            }
+            result = self.attempt(self.reload().await?, step.clone()).await?;
+        }
         result.map_err(|refused| self.error(name, refused))
     }
 

@@ -103,6 +103,57 @@ async fn a_rekey_cut_short_anywhere_leaves_a_store_that_opens() {
 }
 
 #[tokio::test]
+async fn rekeys_at_the_same_moment_all_succeed_and_lose_nothing() {
+    for round in 0..5 {
+        let (bench, running) = with_sessions().await;
+        let (lease, _) = claim(&running, "shop", LONG_MS).await;
+        let rekeys: Vec<_> = (0..6)
+            .map(|_| tokio::spawn(rekeyed(bench.options(), KeySource::Auto)))
+            .collect();
+        // A process that reads and saves meanwhile.
+        let mut generation = 1;
+        while rekeys.iter().any(|rekey| !rekey.is_finished()) {
+            let info = Info::default();
+            let next = pair(generation + 1);
+            let saved = running.commit(&lease, Generation(generation), &next, &info);
+            saved
+                .await
+                .unwrap_or_else(|error| panic!("{round}: {error}"));
+            generation += 1;
+            assert_eq!(load(&running, "shop").await.pair, Some(next));
+        }
+        let mut keys = Vec::new();
+        for rekey in rekeys {
+            let report = rekey.await.unwrap();
+            let report = report.unwrap_or_else(|error| panic!("{round}: {}", error.with_fix()));
+            assert_eq!(report.resealed, ["shop", "till"]);
+            keys.push(report.new_key);
+        }
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 6, "each made a key of its own");
+        drop(running);
+        let report = look(&bench.path());
+        assert!(report.ok, "{report:?}");
+        assert!(!bench.beside(".key.new").exists());
+        let fresh = bench.open();
+        assert_eq!(load(&fresh, "shop").await.pair, Some(pair(generation)));
+        assert_eq!(load(&fresh, "till").await.pair, Some(pair(1)));
+    }
+}
+
+#[tokio::test]
+async fn a_rekey_says_so_when_another_does_not_end() {
+    let (bench, store) = with_sessions().await;
+    let other = fs::File::create(bench.beside(".rekey")).unwrap();
+    other.lock().unwrap();
+    let error = rekeyed(bench.options(), KeySource::Auto).await.unwrap_err();
+    assert!(error.to_string().contains("another rekey"), "{error}");
+    assert!(!bench.beside(".key.new").exists());
+    assert_eq!(load(&store, "shop").await.pair, Some(pair(1)));
+}
+
+#[tokio::test]
 async fn a_rekey_moves_to_another_source() {
     let (bench, store) = with_sessions().await;
     drop(store);
