@@ -88,3 +88,46 @@ fn an_ended_session_is_told_on_stderr() {
     assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{ran:?}");
     assert!(ran.err.contains("fix: run `tenure login shop`"), "{ran:?}");
 }
+
+#[test]
+fn a_path_that_leads_out_of_the_upstream_is_a_wrong_argument() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new());
+    let home = home(&issuer, &issuer.url_of("/api"));
+    for path in ["/../orders", "/orders/../../x", "/..%2forders"] {
+        let ran = home.run(&["request", "shop", "GET", path]);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+        for part in [
+            path,
+            "session shop: ",
+            "leads out of the base path",
+            "fix: write a path and query below the upstream",
+        ] {
+            assert!(ran.err.contains(part), "no {part}: {ran:?}");
+        }
+    }
+    assert_eq!(issuer.hits("/orders"), 0, "nothing was sent");
+}
+
+#[test]
+fn errors_name_their_session_once() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new().access_ttl_s(1));
+    let home = home(&issuer, &issuer.url_of("/api"));
+    issuer.revoke_all_families();
+    common::wait_for("the end of the token", || {
+        let status = home.run(&["status", "--json"]).ok().json();
+        (status["sessions"][0]["access_expires_in"].as_i64()? < 0).then_some(())
+    });
+    for command in [
+        &["token", "shop"][..],
+        &["request", "shop", "GET", "/orders"],
+    ] {
+        let ran = home.run(command);
+        assert_eq!(ran.code, 3, "{ran:?}");
+        let first = ran.err.lines().next().unwrap_or_default();
+        assert_eq!(first.matches("session shop").count(), 1, "{ran:?}");
+    }
+    home.run(&["logout", "shop"]).ok();
+    let ran = home.run(&["token", "shop"]);
+    let first = ran.err.lines().next().unwrap_or_default();
+    assert_eq!(first.matches("session shop").count(), 1, "{ran:?}");
+}

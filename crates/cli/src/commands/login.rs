@@ -117,10 +117,9 @@ fn placed(app: &App, session: &str, mut error: CommandError) -> CommandError {
         }
     }
     for problem in &mut error.problems {
-        problem.place.get_or_insert(format!("session {session}"));
         problem.fix = problem.fix.take().or_else(|| fix.clone());
     }
-    error
+    super::about(session, error)
 }
 
 /// What was asked for, else what the configuration says, else the profile's first.

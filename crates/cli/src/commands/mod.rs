@@ -73,11 +73,13 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         }
         Command::Token(args) => {
             let app = app(out)?;
-            without_issuer(&app, token::run(&app, &args).await)
+            let done = without_issuer(&app, token::run(&app, &args).await);
+            done.map_err(|error| about(&args.session, error))
         }
         Command::Request(args) => {
             let app = app(out)?;
-            without_issuer(&app, request::run(&app, &args).await)
+            let done = without_issuer(&app, request::run(&app, &args).await);
+            done.map_err(|error| about(&args.session, error))
         }
         Command::Status(args) => status::run(&app(out)?, &args).await,
         Command::Doctor(args) => doctor::run(global, &args, out).await,
@@ -111,6 +113,20 @@ fn without_issuer(app: &App, done: Outcome) -> Outcome {
         }
         error
     })
+}
+
+/// A session's failure says which session it is about, once.
+fn about(session: &str, mut error: CommandError) -> CommandError {
+    if error.failure.is_none() {
+        return error;
+    }
+    let named = format!("session {session}");
+    for problem in &mut error.problems {
+        if !problem.what.contains(&named) {
+            problem.place.get_or_insert_with(|| named.clone());
+        }
+    }
+    error
 }
 
 /// What to do about the example's issuer when it does not answer.

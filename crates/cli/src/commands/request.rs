@@ -10,7 +10,7 @@ use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
-use tenure_core::Failure;
+use tenure_core::{Class, Failure, Who};
 use tenure_gateway::{Body, Gateway, Options};
 use url::Url;
 
@@ -36,12 +36,26 @@ pub async fn run(app: &App, args: &args::Request) -> Outcome {
         .map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))?;
     let response = spinner::during("waiting for the answer", gateway.handle(request)).await;
     let done = match response.extensions().get::<Box<Failure>>() {
-        Some(failure) => Err((**failure).clone().into()),
+        Some(failure) => Err(refused(args, (**failure).clone())),
         None if app.out.json => print_json(app, response).await,
         None => print(app, args.include, response).await,
     };
     keeper.shutdown().await;
     done
+}
+
+/// What kept the request from the API. Where the request is wrong in itself, the command line is.
+fn refused(args: &args::Request, failure: Failure) -> CommandError {
+    let exit = match (failure.class, failure.who) {
+        (Class::BadRequest, Who::User) => Exit::Usage,
+        _ => return failure.into(),
+    };
+    let problem = Problem::new(format!("{:?}: {}", args.path, failure.detail))
+        .fix("write a path and query below the upstream, e.g. /orders?page=2");
+    CommandError {
+        failure: Some(Box::new(failure)),
+        ..CommandError::new(exit, problem)
+    }
 }
 
 fn request(args: &args::Request, upstream: Option<&Url>) -> Outcome<Request<Full<Bytes>>> {
