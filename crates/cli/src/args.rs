@@ -113,6 +113,9 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+    /// Print the names of the sessions, for the completion scripts
+    #[command(hide = true)]
+    SessionNames,
 }
 
 /// `tenure explain`.

@@ -8,6 +8,8 @@ use tenure_core::{Failure, Heal};
 use tenure_diagnose::catalogue::Lang;
 use tenure_store::StoreError;
 
+use crate::config::session::SECRET_UNREADABLE;
+
 /// The exit codes of the program (DESIGN §12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -128,6 +130,19 @@ impl CommandError {
             && problem.fix.is_none()
         {
             problem.fix = Some(advice(failure));
+        }
+        self
+    }
+
+    /// Tells of a secret that cannot be read as every command does, when that is what stopped this one.
+    #[must_use]
+    pub fn or_unread(mut self, unread: Option<Problem>) -> Self {
+        let stopped = self
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.root().cause == SECRET_UNREADABLE);
+        if let (true, Some(problem)) = (stopped, unread) {
+            self.problems = vec![problem];
         }
         self
     }

@@ -491,7 +491,7 @@ fn an_unreadable_secret_is_told_when_it_is_needed() {
         ("{ command = [\"/no/such/program\"] }", "/no/such/program"),
         (
             "{ command = [\"/bin/sh\", \"-c\", \"echo canary-4; exit 7\"] }",
-            "/bin/sh ended with exit status: 7",
+            "`/bin/sh` ended with exit status: 7",
         ),
     ] {
         let home = Home::new();

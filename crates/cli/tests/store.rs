@@ -85,7 +85,7 @@ fn an_export_carries_the_sessions_to_another_store() {
         "an export is sealed"
     );
     let again = from.run_with(&["store", "export", name], "correct horse\n");
-    assert_eq!(again.code, 1, "an export is not overwritten: {again:?}");
+    assert_eq!(again.code, 2, "an export is not overwritten: {again:?}");
 
     let to = home();
     let wrong = to.run_with(&["store", "import", name], "wrong\n");
@@ -139,14 +139,14 @@ fn an_export_that_cannot_be_made_says_why_and_leaves_no_file() {
         (
             "correct horse",
             "tenure.toml",
-            1,
+            2,
             "such a file already",
             "does not exist yet",
         ),
         (
             "correct horse",
             "no/export",
-            1,
+            2,
             "its directory does not exist",
             "make the directory",
         ),

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::json;
-use tenure_core::{Class, Failure};
+use tenure_core::Failure;
 use tenure_diagnose::profile::Flow;
+use tenure_keeper::SessionConfig;
 use tenure_keeper::login::browser::Browser;
 use tenure_keeper::login::{self, Import, NewLogin};
-use tenure_keeper::{SETTING, SessionConfig};
 use tokio::sync::oneshot;
 
-use super::{input, settle};
-use crate::app::{App, Setup, http_client};
+use super::{input, refused, settle};
+use crate::app::{App, http_client};
 use crate::args;
 use crate::config::Spec;
 use crate::error::{CommandError, Exit, Outcome, Problem};
@@ -28,7 +28,7 @@ pub async fn run(app: &App, args: &args::Login) -> Outcome {
     let flow = flow(args, spec)?;
     let login = log_in(&config, args, flow, app.out)
         .await
-        .map_err(|error| placed(app, &args.session, error))?;
+        .map_err(|error| refused::placed(app, spec, args, error))?;
     let out = app.out;
     let renewable = login.renewable() || config.client_credentials;
     let keeper = app.open_keeper(vec![config], false).await?;
@@ -81,45 +81,6 @@ async fn log_in(
             Ok(spinner::during("logging in", login).await?)
         }
     }
-}
-
-/// A server's failure says which session it is about, and what to do when no command heals it.
-fn placed(app: &App, session: &str, mut error: CommandError) -> CommandError {
-    let Some(failure) = &error.failure else {
-        return error;
-    };
-    let unreachable = matches!(
-        failure.root().class,
-        Class::Timeout
-            | Class::ConnectionRefused
-            | Class::ConnectionReset
-            | Class::NetworkUnreachable
-    );
-    let fix = match (&app.setup, unreachable) {
-        (Setup::BuiltIn(_), true) => Some(super::ISSUER_IN_UP.to_owned()),
-        (Setup::File(_), true) => Some(format!(
-            "see that the server runs and can be reached from here, then type `tenure login {session}` again"
-        )),
-        (_, false) if error.exit == Exit::TryLater => {
-            Some(format!("type `tenure login {session}` again in a while"))
-        }
-        (_, false) => None,
-    };
-    let setting = failure.evidence.iter().find(|fact| fact.kind == SETTING);
-    if let Some((setting, spec)) = setting.zip(app.spec(session).ok()) {
-        let fix = format!(
-            "set `{}` of [sessions.{session}], or log in another way (`tenure login --help`)",
-            setting.value
-        );
-        for problem in &mut error.problems {
-            problem.place.get_or_insert(spec.origin.to_string());
-            problem.fix = Some(fix.clone());
-        }
-    }
-    for problem in &mut error.problems {
-        problem.fix = problem.fix.take().or_else(|| fix.clone());
-    }
-    super::about(session, error)
 }
 
 /// What was asked for, else what the configuration says, else the profile's first.

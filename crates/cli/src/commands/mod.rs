@@ -14,6 +14,7 @@ mod issuer;
 mod login;
 mod logout;
 mod man;
+mod refused;
 mod request;
 mod settle;
 mod signals;
@@ -84,6 +85,7 @@ async fn run_async(command: Command, global: &Global, out: Output) -> Outcome {
         Command::Status(args) => status::run(&app(out)?, &args).await,
         Command::Doctor(args) => doctor::run(global, &args, out).await,
         Command::Inspect(args) => inspect::run(global, &args, out).await,
+        Command::SessionNames => completions::names(&app(out)?),
         Command::Events(args) => events::run(&app(out)?, &args).await,
         Command::Store(args) => store::run(&app(out)?, &args).await,
         Command::Issuer(args) => issuer::run(&app(out)?, &args).await,

@@ -23,7 +23,7 @@ use crate::output::spinner;
 /// Sends the request and prints the API's answer as it is. An error status makes a failure of the command; what
 /// keeps the request from being answered is an error like that of any other command.
 pub async fn run(app: &App, args: &args::Request) -> Outcome {
-    let config = app.spec(&args.session)?.build_or_block();
+    let (config, unread) = app.spec(&args.session)?.build_or_say();
     let request = request(args, config.upstream.as_ref())?;
     let keeper = app.open_keeper(vec![config], false).await?;
     let mut routes = app.routes();
@@ -36,7 +36,7 @@ pub async fn run(app: &App, args: &args::Request) -> Outcome {
         .map_err(|error| CommandError::new(Exit::NeedsOperator, Problem::new(error.to_string())))?;
     let response = spinner::during("waiting for the answer", gateway.handle(request)).await;
     let done = match response.extensions().get::<Box<Failure>>() {
-        Some(failure) => Err(refused(args, (**failure).clone())),
+        Some(failure) => Err(refused(args, (**failure).clone()).or_unread(unread)),
         None if app.out.json => print_json(app, response).await,
         None => print(app, args.include, response).await,
     };

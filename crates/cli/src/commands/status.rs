@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 use serde::Deserialize;
 use serde_json::json;
+use tenure_core::session::State;
 use tenure_keeper::{Keeper, Status};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -251,6 +252,27 @@ fn lines(statuses: &[Status], paint: Paint, pages: Option<&str>) -> Vec<String> 
             lines.push(format!("  {}", failure::page(failure, paint, pages)));
         }
     }
+    lines.extend(empty(statuses, paint));
+    lines
+}
+
+/// What to type where nobody has logged in yet.
+fn empty(statuses: &[Status], paint: Paint) -> Vec<String> {
+    let waits = |status: &&Status| status.state == State::Empty && status.failure.is_none();
+    let mut lines: Vec<String> = statuses
+        .iter()
+        .filter(waits)
+        .map(|status| {
+            format!(
+                "{}: nobody is logged in; log in with `tenure login {}`",
+                paint.bold(&status.name),
+                status.name
+            )
+        })
+        .collect();
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
     lines
 }
 
@@ -277,17 +299,16 @@ fn row(status: &Status, paint: Paint) -> Vec<String> {
 
 /// Draws every second and at every change, until q, Ctrl-C or the end of stdin.
 async fn watch(view: &mut View<'_>) -> Outcome {
+    // Caught before the terminal is changed, so that it is put back whoever ends this, and whenever.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let keys = RawKeys::start();
     let (quit_tx, mut quit) = mpsc::channel(1);
     if keys.is_some() {
         std::thread::spawn(move || wait_for_q(&quit_tx));
     }
     let mut ticks = tokio::time::interval(REDRAW);
-    let interrupt = tokio::signal::ctrl_c();
-    tokio::pin!(interrupt);
-    // The terminal is put back whoever ends this.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
     loop {
         draw(view.app, &view.look().await?)?;
         let mut changes = view.keeper.as_ref().map(|keeper| keeper.store().changes());
@@ -295,7 +316,7 @@ async fn watch(view: &mut View<'_>) -> Outcome {
             _ = ticks.tick() => {}
             Some(()) = changed(&mut changes) => {}
             Some(()) = quit.recv() => return Ok(()),
-            _ = &mut interrupt => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
             _ = hangup.recv() => return Ok(()),
         }

@@ -301,23 +301,26 @@ fn write_new(path: &Path, bytes: &[u8]) -> Outcome {
     })
 }
 
+/// A wrong file name is a wrong argument; a disk or a directory that takes no file is the operator's.
 fn unwritten(path: &Path, error: &std::io::Error) -> CommandError {
-    let (what, fix) = match error.kind() {
+    let (exit, what, fix) = match error.kind() {
         std::io::ErrorKind::AlreadyExists => (
-            "there is such a file already".to_owned(),
-            "name a file that does not exist yet",
+            Exit::Usage,
+            "there is such a file already, and an export never overwrites one".to_owned(),
+            "name a file that does not exist yet, or remove this one first",
         ),
         std::io::ErrorKind::NotFound => (
+            Exit::Usage,
             "cannot write: its directory does not exist".to_owned(),
             "make the directory first, or name a file in another",
         ),
         _ => (
+            Exit::NeedsOperator,
             format!("cannot write: {error}"),
             "name a file this user can write",
         ),
     };
-    let problem = Problem::new(what).at(path.display()).fix(fix);
-    CommandError::new(Exit::Failed, problem)
+    CommandError::new(exit, Problem::new(what).at(path.display()).fix(fix))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {

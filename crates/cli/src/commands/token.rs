@@ -7,7 +7,7 @@ use tenure_keeper::{Session, Token};
 
 use crate::app::App;
 use crate::args::{self, TokenFormat};
-use crate::error::Outcome;
+use crate::error::{CommandError, Outcome};
 use crate::output::spinner;
 use crate::output::time::span;
 
@@ -16,7 +16,7 @@ const MIN_VALID: Duration = Duration::from_secs(60);
 
 /// Prints a token that lives long enough.
 pub async fn run(app: &App, args: &args::Token) -> Outcome {
-    let config = app.spec(&args.session)?.build_or_block();
+    let (config, unread) = app.spec(&args.session)?.build_or_say();
     let keeper = app.open_keeper(vec![config], false).await?;
     let session = keeper
         .session(&args.session)
@@ -28,7 +28,7 @@ pub async fn run(app: &App, args: &args::Token) -> Outcome {
     .await;
     // What was begun is finished and saved before this process ends.
     keeper.shutdown().await;
-    let token = token?;
+    let token = token.map_err(|failure| CommandError::from(failure).or_unread(unread))?;
     // Nobody asked for the default.
     if let Some(asked) = args.min_valid {
         warn(app, asked, &session, &token);

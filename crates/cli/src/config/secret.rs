@@ -95,7 +95,7 @@ impl SecretSource {
             SecretSource::Env(name) => format!("environment variable {name}"),
             SecretSource::File(path) => format!("file {}", path.display()),
             SecretSource::Command(argv) => {
-                format!("command {}", argv.first().map_or("", String::as_str))
+                format!("command `{}`", argv.first().map_or("", String::as_str))
             }
         }
     }
@@ -115,8 +115,12 @@ impl SecretSource {
     }
 
     fn read_file(path: &Path) -> Result<Secret, Wrong> {
-        let fix = "make the file readable for the user tenure runs as, or name another";
         let fault = |error: std::io::Error| {
+            let fix = if error.kind() == std::io::ErrorKind::NotFound {
+                "make the file and put the secret into it, or name another"
+            } else {
+                "make the file readable for the user tenure runs as, or name another"
+            };
             Wrong::new(format!("cannot read file {}: {error}", path.display()), fix)
         };
         let mut text = String::new();
@@ -139,22 +143,22 @@ impl SecretSource {
             .output()
             .map_err(|error| {
                 Wrong::new(
-                    format!("cannot run {program}: {error}"),
+                    format!("cannot run the command `{program}`: {error}"),
                     "name a program that exists and may be run",
                 )
             })?;
         // What it printed is not repeated: it may be the secret.
         if !output.status.success() {
             return Err(Wrong::new(
-                format!("{program} ended with {}", output.status),
-                "run it by hand to see what it wants",
+                format!("the command `{program}` ended with {}", output.status),
+                "run it by hand, with its arguments, to see what it wants",
             ));
         }
         String::from_utf8(output.stdout)
             .map(Secret::new)
             .map_err(|_| {
                 Wrong::new(
-                    format!("{program} printed something that is not UTF-8"),
+                    format!("the command `{program}` printed something that is not UTF-8"),
                     "let it print the secret as text",
                 )
             })

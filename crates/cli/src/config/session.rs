@@ -78,10 +78,22 @@ impl Spec {
 
     /// The session with its secrets, or without and blocked by the one that cannot be read.
     pub fn build_or_block(&self) -> SessionConfig {
-        self.build().unwrap_or_else(|problem| SessionConfig {
-            blocked: Some(Box::new(unreadable(&problem))),
-            ..self.config.clone()
-        })
+        self.build_or_say().0
+    }
+
+    /// The same, with what is wrong with the secret in the words of a command.
+    pub fn build_or_say(&self) -> (SessionConfig, Option<Problem>) {
+        match self.build() {
+            Ok(config) => (config, None),
+            Err(problem) => {
+                let blocked = Some(Box::new(unreadable(&problem)));
+                let config = SessionConfig {
+                    blocked,
+                    ..self.config.clone()
+                };
+                (config, Some(problem))
+            }
+        }
     }
 
     fn secret(&self, key: &str, source: &Sourced<SecretSource>) -> Result<Secret, Problem> {
@@ -92,6 +104,9 @@ impl Spec {
         })
     }
 }
+
+/// The cause of that failure: nothing was refused, for nothing was sent.
+pub const SECRET_UNREADABLE: &str = "secret_unreadable";
 
 /// What a secret that cannot be read makes of its session. The detail names file, line and key.
 pub fn unreadable(problem: &Problem) -> Failure {
@@ -105,7 +120,7 @@ pub fn unreadable(problem: &Problem) -> Failure {
     Failure::new(
         Code::ClientRejected,
         Class::ClientInvalid,
-        "secret_unreadable",
+        SECRET_UNREADABLE,
         Heal::FixConfig,
         Who::Operator,
         format!("{place}{}{fix}", problem.what),

@@ -3,6 +3,7 @@
 use tenure_core::Failure;
 
 use super::Paint;
+use crate::config::session::SECRET_UNREADABLE;
 
 /// Evidence longer than this that the detail quotes is not told a second time.
 const REPEATED: usize = 16;
@@ -10,8 +11,14 @@ const REPEATED: usize = 16;
 /// Code and title, the code's page where one is served (`pages` is the running status page), the chain of causes,
 /// the evidence: one string a line. The detail is left to the caller.
 pub fn block(failure: &Failure, paint: Paint, pages: Option<&str>) -> Vec<String> {
+    // The title of the code is about the server's answer: here it was not even asked.
+    let here = if failure.cause == SECRET_UNREADABLE {
+        " (not by the server: here they cannot be read)"
+    } else {
+        ""
+    };
     let mut lines = vec![format!(
-        "{} {} {}",
+        "{} {} {}{here}",
         paint.dim("code:"),
         failure.code,
         failure.title

@@ -25,12 +25,12 @@ pub fn relative(seconds: i64) -> String {
     }
 }
 
-/// A wall-clock instant in local time: `2026-03-01 14:05:09`.
+/// A wall-clock instant in local time, with its distance from UTC: `2026-03-01 14:05:09 +01:00`.
 pub fn clock(at: Wall) -> String {
     match jiff::Timestamp::from_millisecond(at.0) {
         Ok(time) => time
             .to_zoned(jiff::tz::TimeZone::system())
-            .strftime("%Y-%m-%d %H:%M:%S")
+            .strftime("%Y-%m-%d %H:%M:%S %:z")
             .to_string(),
         Err(_) => format!("{} ms", at.0),
     }
@@ -60,6 +60,16 @@ mod tests {
                 "1 d",
                 "1 d 1 h"
             ]
+        );
+    }
+
+    #[test]
+    fn an_instant_names_its_zone() {
+        let text = clock(Wall(0));
+        let zone = text.rsplit(' ').next().expect("a word");
+        assert!(
+            zone.len() == 6 && zone.starts_with(['+', '-']) && zone.contains(':'),
+            "{text}"
         );
     }
 

@@ -43,7 +43,13 @@ fn on_terminal(home: &Home, args: &str, ready: &str, end: impl FnOnce(&mut dyn W
     process.wait();
     let read = |name: &str| {
         let text = std::fs::read_to_string(home.path().join(name)).expect(name);
-        assert!(text.contains("icanon"), "{text}");
+        // Each word of it set, none taken back with a hyphen: what is typed is seen.
+        for mode in ["icanon", "echo"] {
+            assert!(
+                text.split([' ', '\n', ';']).any(|word| word == mode),
+                "{text}"
+            );
+        }
         text
     };
     assert_eq!(read("before"), read("after"), "the terminal is as it was");
@@ -90,16 +96,21 @@ fn ctrl_c_at_a_password_leaves_the_terminal_as_it_was() {
 
 #[test]
 fn a_signal_at_a_password_leaves_the_terminal_as_it_was() {
-    let home = Home::new();
-    let shown = on_terminal(
-        &home,
-        "login shop --password --username demo",
-        "Password:",
-        |_| {
-            let pid = std::fs::read_to_string(home.path().join("pid")).expect("a process");
-            let sent = Command::new("kill").args(["-TERM", pid.trim()]).status();
-            assert!(sent.expect("kill").success());
-        },
-    );
-    assert!(shown.contains("code=143"), "{shown:?}");
+    // The end of the terminal (SIGHUP) ends it as `kill` does.
+    for (signal, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
+        let home = Home::new();
+        let shown = on_terminal(
+            &home,
+            "login shop --password --username demo",
+            "Password:",
+            |_| {
+                let pid = std::fs::read_to_string(home.path().join("pid")).expect("a process");
+                let sent = Command::new("kill")
+                    .args([&format!("-{signal}"), pid.trim()])
+                    .status();
+                assert!(sent.expect("kill").success());
+            },
+        );
+        assert!(shown.contains(&format!("code={code}")), "{shown:?}");
+    }
 }

@@ -27,7 +27,7 @@ fn config(patient: &Patient<'_>) -> Check {
     let check = match &config.blocked {
         Some(failure) => Check::fail(CheckId::Config, (**failure).clone()).fix(Fix::new(
             Who::Operator,
-            "Make the secret readable for the user that tenure runs as",
+            "Put the secret where the configuration says it is, readable for the user that tenure runs as",
         )),
         None if patient.keep_cookies && config.endpoints.known().dialect.is_wordpress() => {
             Check::warn(

@@ -2,6 +2,7 @@
 
 use tenure_core::session::State;
 use tenure_core::{Failure, Heal};
+use tenure_keeper::{Session, Status};
 use tenure_store::EventRow;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -11,8 +12,8 @@ use super::{Up, bare, ready_json};
 use crate::app::{App, Setup};
 use crate::builtin::{SESSION, USER};
 use crate::error::Outcome;
-use crate::output::Output;
 use crate::output::time;
+use crate::output::{Output, Paint};
 
 /// Addresses, sessions, and what to try.
 pub fn ready(app: &App, up: &Up) -> Outcome {
@@ -53,34 +54,9 @@ pub fn ready(app: &App, up: &Up) -> Outcome {
         ))?;
     }
     out.line("")?;
-    for session in up.keeper.sessions() {
-        let status = session.status();
-        let detail = match (&status.failure, status.access_expires_in) {
-            // The store remembers it of the last attempt; whether it still is so, the next one shows.
-            (Some(failure), _) if is_tried_again(status.state, failure) => format!(
-                "at the last attempt: {} {}; it is tried again by itself",
-                failure.code,
-                failure.detail.trim_end_matches('.')
-            ),
-            (Some(failure), _) => format!("{} {}", failure.code, failure.detail),
-            (None, Some(left)) if left > 0 => {
-                format!("access token ends in {}", time::span(left.unsigned_abs()))
-            }
-            (None, _) if status.state == State::Empty => {
-                format!("log in with `tenure login {}`", status.name)
-            }
-            (None, _) if status.is_unused() => "no token fetched yet".to_owned(),
-            (None, _) => String::new(),
-        };
-        out.line(
-            format_args!(
-                "session       {}  {}  {detail}",
-                paint.bold(&status.name),
-                paint.state(status.state)
-            )
-            .to_string()
-            .trim_end(),
-        )?;
+    let statuses: Vec<_> = up.keeper.sessions().iter().map(Session::status).collect();
+    for line in rows(&statuses, paint) {
+        out.line(line)?;
     }
     if up.keeper.sessions().is_empty() {
         out.line("no sessions yet: add one with `tenure init URL`")?;
@@ -93,6 +69,49 @@ pub fn ready(app: &App, up: &Up) -> Outcome {
         ))?;
     }
     Ok(())
+}
+
+/// A line for each session, aligned.
+fn rows(statuses: &[Status], paint: Paint) -> Vec<String> {
+    let width = |text: fn(&Status) -> &str| statuses.iter().map(|s| text(s).len()).max();
+    let (name, state) = (
+        width(|status| &status.name).unwrap_or(0),
+        width(|status| status.state.as_str()).unwrap_or(0),
+    );
+    let gap = |wide: usize, text: &str| " ".repeat(wide - text.len() + 2);
+    let row = |status: &Status| {
+        let line = format!(
+            "session       {}{}{}{}{}",
+            paint.bold(&status.name),
+            gap(name, &status.name),
+            paint.state(status.state),
+            gap(state, status.state.as_str()),
+            detail(status)
+        );
+        line.trim_end().to_owned()
+    };
+    statuses.iter().map(row).collect()
+}
+
+/// What there is to say about a session at the start.
+fn detail(status: &Status) -> String {
+    match (&status.failure, status.access_expires_in) {
+        // The store remembers it of the last attempt; whether it still is so, the next one shows.
+        (Some(failure), _) if is_tried_again(status.state, failure) => format!(
+            "at the last attempt: {} {}; it is tried again by itself",
+            failure.code,
+            failure.detail.trim_end_matches('.')
+        ),
+        (Some(failure), _) => format!("{} {}", failure.code, failure.detail),
+        (None, Some(left)) if left > 0 => {
+            format!("access token ends in {}", time::span(left.unsigned_abs()))
+        }
+        (None, _) if status.state == State::Empty => {
+            format!("log in with `tenure login {}`", status.name)
+        }
+        (None, _) if status.is_unused() => "no token fetched yet".to_owned(),
+        (None, _) => String::new(),
+    }
 }
 
 /// Whether the keeper goes on trying in this state.
