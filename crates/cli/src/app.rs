@@ -79,8 +79,15 @@ impl App {
         }
         let names: Vec<&str> = self.specs().iter().map(|spec| spec.name.as_str()).collect();
         let known = match names.as_slice() {
-            [] => format!("{} has none; add one with `tenure init URL`", self.source()),
-            names => format!("{} has: {}", self.source(), names.join(", ")),
+            [] => format!(
+                "there is none in {}; add one with `tenure init URL`",
+                self.source()
+            ),
+            names => format!(
+                "the sessions in {} are: {}",
+                self.source(),
+                names.join(", ")
+            ),
         };
         let fix = match nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`? {known}"),

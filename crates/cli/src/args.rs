@@ -371,7 +371,7 @@ pub struct Events {
     #[arg(short, long)]
     pub follow: bool,
     /// How many of the latest
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = value::count)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = value::count, allow_negative_numbers = true)]
     pub lines: usize,
 }
 

@@ -134,7 +134,7 @@ const CASES: &[Case] = &[
         at: "3:33",
         says: &[
             "unknown key `evn` in [keeper.caller_keys[0]]",
-            "known here: name, env, file, command",
+            "did you mean `env`?",
         ],
     },
     Case {

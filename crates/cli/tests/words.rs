@@ -228,3 +228,46 @@ fn completions_offer_values_and_sessions() {
     assert!(zsh.starts_with("#compdef tenure\n"), "{zsh}");
     assert!(zsh.matches(":_tenure_sessions'").count() >= 7, "{zsh}");
 }
+
+#[test]
+fn slips_are_told_with_what_was_meant() {
+    let home = Home::new();
+    for (args, says, fix) in [
+        (
+            &["classify", "nosuch"][..],
+            "nosuch: cannot read",
+            "name a file this user can read",
+        ),
+        (
+            &["events", "-n", "-3"],
+            "\"-3\" is no number of lines",
+            "for example 20",
+        ),
+        (
+            &["token", "nosuch"],
+            "no session \"nosuch\"",
+            "the sessions in the built-in default are: shop",
+        ),
+    ] {
+        let ran = home.run(args);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        has(&ran, &[says, fix]);
+    }
+    let text = SECRETS.replacen("oauth2", "wcpso", 1);
+    home.write(
+        "tenure.toml",
+        &format!("[keeper.timing]\nexchange_timeout = 15\n{text}"),
+    );
+    let ran = home.run(&["status"]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    has(
+        &ran,
+        &[
+            "tenure.toml:2:20",
+            "fix: write it in quotes, as exchange_timeout = \"15s\"",
+            "no provider is called \"wcpso\"",
+            "did you mean",
+            "wcpos",
+        ],
+    );
+}

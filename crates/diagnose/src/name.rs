@@ -3,10 +3,29 @@
 /// The candidate nearest to `wrong`, when one is near enough to be a slip: at most a third of its letters.
 pub fn nearest<'a>(wrong: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
-        .map(|candidate| (distance(wrong, candidate), candidate))
+        .map(|candidate| {
+            let slips = if is_swapped(wrong, candidate) {
+                1
+            } else {
+                distance(wrong, candidate)
+            };
+            (slips, candidate)
+        })
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, candidate)| distance * 3 <= candidate.chars().count().max(3))
         .map(|(_, candidate)| candidate)
+}
+
+/// Whether two neighbouring letters changed places and nothing else: one slip, though two letters differ.
+fn is_swapped(wrong: &str, candidate: &str) -> bool {
+    let (mut letters, meant): (Vec<char>, Vec<char>) =
+        (wrong.chars().collect(), candidate.chars().collect());
+    let first = letters.iter().zip(&meant).position(|(a, b)| a != b);
+    let Some(at) = first.filter(|at| at + 1 < letters.len()) else {
+        return false;
+    };
+    letters.swap(at, at + 1);
+    letters == meant
 }
 
 /// Levenshtein distance in characters.
@@ -34,6 +53,8 @@ mod tests {
         let known = ["rotation", "retry_unknown", "flows"];
         assert_eq!(nearest("rotatoin", known.into_iter()), Some("rotation"));
         assert_eq!(nearest("flow", known.into_iter()), Some("flows"));
+        assert_eq!(nearest("folws", known.into_iter()), Some("flows"));
+        assert_eq!(nearest("lofws", known.into_iter()), None);
         assert_eq!(nearest("colour", known.into_iter()), None);
         assert_eq!(nearest("x", std::iter::empty()), None);
     }

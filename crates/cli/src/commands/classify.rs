@@ -35,10 +35,8 @@ pub fn run(args: &args::Classify, out: Output) -> Outcome {
             "name one file of JSON Lines; all of a directory: cat DIR/*.jsonl | tenure classify",
         ));
     }
-    let file = File::open(&args.file).map_err(|error| {
-        let problem = Problem::new(format!("cannot be read: {error}")).at(args.file.display());
-        CommandError::new(Exit::Failed, problem)
-    })?;
+    let file = File::open(&args.file)
+        .map_err(|error| input::unreadable(&args.file.display().to_string(), &error))?;
     every_line(BufReader::new(file), out)
 }
 

@@ -137,7 +137,8 @@ pub fn text(path: &Path) -> Outcome<String> {
     })
 }
 
-fn unreadable(name: &str, error: &io::Error) -> CommandError {
+/// A file that cannot be read is a wrong argument.
+pub fn unreadable(name: &str, error: &io::Error) -> CommandError {
     CommandError::new(
         Exit::Usage,
         Problem::new(format!("cannot read: {error}"))

@@ -355,9 +355,27 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
+/// What is easily written without quotes, because it begins with a number: addresses, times, sizes.
+fn example_of(key: &str) -> Option<&'static str> {
+    match key {
+        "listen" => Some("127.0.0.1:7878"),
+        "admin" => Some("127.0.0.1:7879"),
+        "replay_limit" => Some("1MiB"),
+        "access_ttl" => Some("5m"),
+        "refresh_at" => Some("120s"),
+        "exchange_timeout" => Some("15s"),
+        "backoff_min" => Some("1s"),
+        "backoff_max" => Some("60s"),
+        _ => None,
+    }
+}
+
 fn example(key: &str, wanted: &str) -> String {
     match wanted {
-        "a string" => format!("write it in quotes: {key} = \"…\""),
+        "a string" => match example_of(key) {
+            Some(value) => format!("write it in quotes, as {key} = \"{value}\""),
+            None => format!("write it in quotes: {key} = \"…\""),
+        },
         "true or false" => format!("write {key} = true or {key} = false, without quotes"),
         "a list of strings" => format!("write {key} = [\"…\", \"…\"]"),
         _ => format!("write {key} as {wanted}"),

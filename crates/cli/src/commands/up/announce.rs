@@ -49,8 +49,9 @@ pub fn ready(app: &App, up: &Up) -> Outcome {
             password.expose()
         ))?;
     } else if up.example.is_some() {
+        out.line("")?;
         out.line(format_args!(
-            "login         user {USER}; the password was shown at the first start"
+            "login         user {USER}; the password was shown at the first start (`tenure issuer users password {USER}` sets another)"
         ))?;
     }
     out.line("")?;
