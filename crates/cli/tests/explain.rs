@@ -144,6 +144,35 @@ fn a_symptom_is_found_in_another_language_than_the_answer_s() {
 }
 
 #[test]
+fn what_support_staff_types_leads_to_what_fits_and_in_one_language() {
+    let home = Home::new();
+    for (typed, first) in [
+        ("I am logged out every night", "API02016"),
+        ("logged out after password change", "API02014"),
+        ("kan niet afrekenen", "API02002"),
+        ("steeds uitgelogd", "API02002"),
+    ] {
+        let found = home.run(&["--json", "explain", typed]).ok().json();
+        assert_eq!(found["found"][0]["code"], first, "{typed}");
+    }
+    let nl = home
+        .run(&["explain", "AADSTS700082", "--lang", "nl"])
+        .ok()
+        .out;
+    assert!(
+        nl.contains("vernieuwingstoken te lang") && !nl.contains("refresh token idle"),
+        "{nl}"
+    );
+    let page = home
+        .run(&["explain", "API02009", "--all", "--lang", "nl"])
+        .ok()
+        .out;
+    for english in ["refresh token expired", "What the words"] {
+        assert!(!page.contains(english), "{english}: {page}");
+    }
+}
+
+#[test]
 fn the_site_is_written_and_reads_without_a_server() {
     let home = Home::new();
     let dir = home.path().join("site");

@@ -88,9 +88,9 @@ pub fn reason(hit: &Hit, lang: Lang) -> String {
             };
             format!(
                 "{}{at}: {}, {}",
-                error.system,
+                catalogue::system(error.system, lang),
                 error.answer,
-                error.cause.replace('_', " ")
+                catalogue::cause(error.cause, lang)
             )
         }
         Hit::Read(place) => match (*place, en) {

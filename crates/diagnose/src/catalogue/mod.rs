@@ -1,5 +1,6 @@
 //! The pages of the codes, one per code and language (DESIGN §7), and how to find the one that is meant.
 
+mod said;
 mod schema;
 mod search;
 mod symptoms;
@@ -9,6 +10,7 @@ use tenure_core::Code;
 
 use crate::name::distance;
 
+pub use said::{cause, system};
 pub use schema::failure_schema;
 pub use search::{Found, Hit, Meaning, closest_to_unknown, search};
 pub use table::{ServerError, server_errors};

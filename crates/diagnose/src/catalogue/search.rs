@@ -233,12 +233,17 @@ impl Finder {
     /// is no failure of a token.
     fn reading(&mut self, query: &str, is_other: bool, lang: Lang) -> Option<&'static str> {
         let body = serde_json::json!({ "message": query }).to_string();
-        // As an API's message it is met most often.
-        let class = self.read(Place::Resource, 401, &body, 75);
+        // As an API's message it is met most often; what somebody tells of their day is none, and its words are chance.
+        let (api, token) = if symptoms::is_told(query) {
+            (18, 15)
+        } else {
+            (75, 58)
+        };
+        let class = self.read(Place::Resource, 401, &body, api);
         let not_auth = class == Class::NotAuth;
         // A coupon that is over is no subscription that is over, whatever a token endpoint would mean by it.
         if !not_auth && !is_other {
-            self.read(Place::Token, 400, &body, 58);
+            self.read(Place::Token, 400, &body, token);
         }
         not_auth.then(|| general(lang))
     }
@@ -451,6 +456,43 @@ mod tests {
         ("schijf vol", "API02026"),
         ("tablet gestolen", "API02014"),
         ("subscription expired", "API02018"),
+        ("I am logged out every night", "API02016"),
+        ("elke nacht uitgelogd", "API02016"),
+        ("'s nachts uitgelogd", "API02016"),
+        ("I get logged out at midnight", "API02016"),
+        ("logged out after password change", "API02014"),
+        ("uitgelogd na wachtwoordwijziging", "API02014"),
+        ("kan niet afrekenen", "API02002"),
+        ("cannot check out", "API02002"),
+        ("can't take payments at the till", "API02002"),
+        ("steeds uitgelogd", "API02002"),
+        ("we keep getting kicked out", "API02002"),
+        ("logged out after restart", "API02025"),
+        ("uitgelogd na herstart", "API02025"),
+        ("logged out after reboot", "API02025"),
+        ("logged out every two weeks", "API02009"),
+        ("uitgelogd na een maand", "API02009"),
+        ("logged out on all devices", "API02014"),
+        ("ik ben op alle apparaten uitgelogd", "API02014"),
+        ("logged out when I log in on my phone", "API02015"),
+        ("uitgelogd als ik op mijn telefoon inlog", "API02015"),
+        ("login page keeps coming back", "API02023"),
+        ("inlogscherm komt steeds terug", "API02023"),
+        ("orders do not sync", "API02007"),
+        ("bestellingen komen niet binnen", "API02007"),
+        ("voorraad wordt niet bijgewerkt", "API02007"),
+        ("white screen", "API01009"),
+        ("scherm blijft wit", "API01009"),
+        ("employee left the company", "API02014"),
+        ("medewerker uit dienst", "API02014"),
+        ("de kassa doet het niet", "API01008"),
+        ("till does not work", "API01008"),
+        ("the app is slow", "API01001"),
+        ("na de update werkt het niet meer", "API01009"),
+        ("bestelling kan niet worden opgeslagen", "API02005"),
+        ("session lost", "API02016"),
+        ("sinds vanochtend geen verbinding", "API01007"),
+        ("verbinding met server verbroken", "API01003"),
     ];
 
     #[test]

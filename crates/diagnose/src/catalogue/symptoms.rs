@@ -154,6 +154,35 @@ fn pick<'a>(en: &'a str, nl: &'a str, lang: Lang) -> &'a str {
     }
 }
 
+/// Whether somebody tells what happens to them, and does not quote a server, which speaks of tokens.
+pub(super) fn is_told(query: &str) -> bool {
+    const PEOPLE: [&str; 29] = [
+        "i", "im", "we", "me", "my", "us", "our", "every", "each", "keeps", "keep", "after",
+        "when", "ik", "wij", "mij", "mijn", "ons", "onze", "elke", "elk", "iedere", "steeds",
+        "telkens", "na", "als", "night", "nachts", "devices",
+    ];
+    const SERVERS: [&str; 12] = [
+        "token",
+        "tokens",
+        "jwt",
+        "signature",
+        "credentials",
+        "authorization",
+        "oauth",
+        "header",
+        "grant",
+        "claim",
+        "again",
+        "opnieuw",
+    ];
+    let spelt = spelt(query);
+    let says = |list: &[&str]| {
+        let mut words = spelt.split(|letter: char| !letter.is_alphanumeric());
+        words.any(|word| list.contains(&word))
+    };
+    says(&PEOPLE) && !says(&SERVERS)
+}
+
 /// Words that tell something, in lower case and each once; of words that say the same always the same one.
 pub(super) fn words(text: &str) -> Vec<String> {
     split(text, &KNOWN.alike)

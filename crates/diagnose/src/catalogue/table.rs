@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tenure_core::Code;
 
-use super::Lang;
+use super::{Lang, said};
 use crate::classify::{Rule, code_of, rules};
 
 /// More codes or phrases than this are not listed one by one.
@@ -66,9 +66,9 @@ pub(super) fn markdown(code: Code, lang: Lang) -> String {
         let _infallible = writeln!(
             out,
             "| {} | {} | {} |",
-            cell(error.system),
+            cell(said::system(error.system, lang)),
             cell(&error.answer),
-            error.cause.replace('_', " ")
+            cell(&said::cause(error.cause, lang))
         );
     }
     out.truncate(out.trim_end().len());
