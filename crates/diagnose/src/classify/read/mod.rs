@@ -18,7 +18,9 @@ const CODES: usize = 48;
 /// Longest machine code.
 const CODE_MAX: usize = 120;
 /// As much normalised text is matched.
-const TEXT_MAX: usize = 1536;
+const TEXT_MAX: usize = 1344;
+/// Of a page a little less, so that what its headers say has room.
+const PAGE_MAX: usize = TEXT_MAX - 128;
 /// As much of a server's own words is kept to be shown.
 const SAID_MAX: usize = 240;
 /// Headers that are looked at, and how much of each.
@@ -127,12 +129,12 @@ impl Reading {
                 return Shape::Json;
             }
             self.login_form = markup::is_login_form(text);
-            let page = markup::page_text(text, TEXT_MAX - 256);
+            let page = markup::page_text(text, PAGE_MAX);
             self.sentence(&page);
             return Shape::Html;
         }
         if text.starts_with("<br") || text.starts_with("<b>") {
-            self.sentence(&markup::page_text(text, TEXT_MAX - 256));
+            self.sentence(&markup::page_text(text, PAGE_MAX));
             return Shape::Plain;
         }
         if text.starts_with('<') {
