@@ -29,6 +29,8 @@ pub(crate) struct Scan {
     scene: Bits,
     by_code: RuleSet,
     by_text: RuleSet,
+    /// Rules whose phrases the words of the codes have.
+    by_code_words: RuleSet,
 }
 
 /// Words that play a part in reading a sentence.
@@ -46,6 +48,8 @@ pub(crate) struct Roles {
     another: Bits,
     /// The caller's own after all.
     own: Bits,
+    /// That, or what is known without the answer's words.
+    surely_callers: Bits,
 }
 
 impl Roles {
@@ -82,6 +86,13 @@ impl Roles {
             thing: set(&["other_thing"]),
             another: set(&["anothers"]),
             own: set(&["callers_own", "said_token", "token_challenge"]),
+            surely_callers: set(&[
+                "callers_own",
+                "said_token",
+                "token_challenge",
+                "local_expired",
+                "not_sent",
+            ]),
         }
     }
 }
@@ -99,9 +110,10 @@ impl Matcher {
             scene: Bits::default(),
             by_code: RuleSet::default(),
             by_text: RuleSet::default(),
+            by_code_words: RuleSet::default(),
         };
         scan.text = self.words(&reading.text, &mut scan.by_text);
-        scan.codes = self.words(&reading.code_words, &mut scan.by_text);
+        scan.codes = self.words(&reading.code_words, &mut scan.by_code_words);
         for code in &reading.codes {
             for means in self.codes.get(code.plain.as_str()).into_iter().flatten() {
                 match means {
@@ -184,30 +196,33 @@ impl Matcher {
         let spoken = scene.join(&scan.text);
         let all = spoken.join(&scan.codes);
         let blamed = self.blamed(answer, &all);
-        let holds = |rule: &Rule, words: &Bits| {
+        let phrased = scan.by_text.join(&scan.by_code_words);
+        let holds = |rule: &Rule, words: &Bits, phrased: &RuleSet| {
             let test = &rule.test;
             (test.place.is_none() || test.place == Some(answer.place))
                 && (test.status.is_empty() || within(&test.status, answer.status))
                 && (!test.by_code || scan.by_code.has(rule.index))
-                && (!test.by_text || scan.by_text.has(rule.index))
+                && (!test.by_text || phrased.has(rule.index))
                 && !words.meets(&test.without)
                 && test.needs.iter().all(|need| words.meets(need))
                 && by_header(test, answer)
                 && by_profile(test, profile)
                 && blamed(test.blame)
         };
-        let named = scan.by_code.join(&scan.by_text);
-        let of = |rank: Rank, words: &Bits| {
-            named
+        let among = |rank: Rank, words: &Bits, phrased: &RuleSet| {
+            scan.by_code
+                .join(phrased)
                 .join(&self.open)
                 .within(self.range_of(rank))
                 .map(|at| &self.rules[usize::from(at)])
-                .find(|rule| holds(rule, words))
+                .find(|rule| holds(rule, words, phrased))
         };
+        let of = |rank: Rank, words: &Bits| among(rank, words, &phrased);
         of(Rank::Own, &all)
             .or_else(|| of(Rank::First, &all))
             .or_else(|| of(Rank::Exact, &all))
-            .or_else(|| of(Rank::Text, &spoken))
+            // A phrase of a code is judged with the other words of that code.
+            .or_else(|| among(Rank::Text, &spoken, &scan.by_text))
             .or_else(|| of(Rank::Text, &all))
             .or_else(|| of(Rank::Protocol, &all))
             .or_else(|| of(Rank::Shape, &all))
@@ -222,10 +237,11 @@ impl Matcher {
                 Of::Caller => true,
                 Of::Either => !anothers,
                 Of::Thing => all.meets(&self.roles.caller) && !anothers,
+                Of::NoToken => all.meets(&self.roles.surely_callers) && !anothers,
             };
         let thing_named = anothers
             || all.meets(&self.roles.thing)
-            || matches!(answer.status, 404 | 409 | 410 | 423);
+            || matches!(speaks_of(answer.status), Of::NoToken);
         move |blame| match blame {
             Blame::No => true,
             Blame::ByCode => caller_meant || !thing_named,
@@ -285,12 +301,15 @@ enum Of {
     /// Of the thing asked for. A token named there is as often one that the API keeps for somebody: a device's, an
     /// invitation's, a payment's.
     Thing,
+    /// Of what is or is not at an address, or of its state: no server refuses a caller so, whatever it names.
+    NoToken,
 }
 
 fn speaks_of(status: u16) -> Of {
     match status {
         401 | 407 | 419 | 440 | 498 | 499 => Of::Caller,
         403 => Of::Either,
+        404 | 409 | 410 | 423 => Of::NoToken,
         400..500 => Of::Thing,
         _ => Of::Either,
     }
