@@ -137,7 +137,7 @@ fn keys_that_are_misspelt_or_not_known_are_told_with_their_line() {
     let out: Vec<&str> = ran.out.lines().collect();
     for (line, says) in [
         (3, "did you mean `local.access_token_sent`?"),
-        (4, "key `headers[0]`: not a pair"),
+        (4, "did you mean `headers[0].value`?"),
     ] {
         let said = out[line - 1];
         let number = format!("\"line\":{line}");

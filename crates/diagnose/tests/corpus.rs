@@ -166,7 +166,7 @@ fn slips_in_lines_are_named() {
         ),
         (
             r#"{"status":401,"headers":[["a","b"],{"nmae":"a","value":"b"}]}"#,
-            "key `headers[1]`: not a pair",
+            "did you mean `headers[1].name`?",
         ),
         (
             r#"{"status":401,"headers":[["WWW-Authentcate","Bearer"]]}"#,
