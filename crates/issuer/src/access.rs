@@ -200,7 +200,11 @@ impl Issuer {
 
     /// The configured lifetime, shortened (never lengthened) by a stable hash.
     fn access_ttl(&self, name: &str, generation: u64) -> i64 {
-        let ttl = self.options.access_ttl_s;
+        self.shortened(self.options.access_ttl_s, name, generation)
+    }
+
+    /// A lifetime in seconds, shortened so that a fleet does not refresh at one instant.
+    pub(crate) fn shortened(&self, ttl: u64, name: &str, generation: u64) -> i64 {
         let span = ttl.saturating_mul(self.options.access_jitter_percent.min(50)) / 100;
         i64::try_from(ttl - jitter::spread(name, generation, span + 1)).unwrap_or(i64::MAX / 2)
     }

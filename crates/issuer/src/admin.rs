@@ -221,7 +221,7 @@ impl Issuer {
     pub(crate) fn access_gone_ms(&self) -> i64 {
         // A minute more: verifiers may allow for clocks that differ.
         self.now()
-            .saturating_add_unsigned(self.options.access_ttl_s.saturating_mul(1000) + 60_000)
+            .saturating_add_unsigned(self.options.longest_access_s().saturating_mul(1000) + 60_000)
     }
 
     /// Refuses one access token until it expires.

@@ -251,7 +251,7 @@ impl Issuer {
 
     /// After a restart the access tokens revoked before must still be refused.
     async fn recall_revocations(&self) -> Result<(), IssuerError> {
-        let rest_ms = self.options.access_ttl_s.saturating_mul(1000) + 60_000;
+        let rest_ms = self.options.longest_access_s().saturating_mul(1000) + 60_000;
         let since = self.now().saturating_sub_unsigned(rest_ms);
         for (id, revoked_ms) in families::revoked_since(&self.db, since).await? {
             let until = revoked_ms.saturating_add_unsigned(rest_ms);

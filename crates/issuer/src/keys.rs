@@ -15,6 +15,7 @@ use crate::db::{Db, Row, SqlResult, Tx, values};
 use crate::error::IssuerError;
 use crate::options::Options;
 use crate::tend::ITSELF;
+use crate::wordpress::{self, Shared};
 
 /// What a signing key is used for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub(crate) struct Keyring {
     pub(crate) verify: KeySet,
     pub(crate) jwks: JwkSet,
     pub(crate) infos: Vec<KeyInfo>,
+    /// What access tokens of a WordPress dialect are signed with. It is in no key set.
+    pub(crate) wordpress: Option<Shared>,
 }
 
 /// A key as it lies in the database.
@@ -115,7 +118,7 @@ pub(crate) async fn load(
         replace(db, options, &keys.damaged, pen).await?;
         keys = read(db, options).await?;
     }
-    keyring(keys.good)
+    keyring(keys.good, wordpress::load(db, options).await?)
 }
 
 /// What was found.
@@ -251,7 +254,10 @@ fn note(tx: &mut dyn Tx, pen: &Pen, action: &'static str, kid: &str) -> SqlResul
     pen.note(tx, &act)
 }
 
-fn keyring(parsed: Vec<(SigningKey, KeyInfo)>) -> Result<Keyring, IssuerError> {
+fn keyring(
+    parsed: Vec<(SigningKey, KeyInfo)>,
+    wordpress: Option<Shared>,
+) -> Result<Keyring, IssuerError> {
     let published = |info: &KeyInfo| info.state != KeyState::Revoked;
     let jwks = JwkSet {
         keys: parsed
@@ -276,6 +282,7 @@ fn keyring(parsed: Vec<(SigningKey, KeyInfo)>) -> Result<Keyring, IssuerError> {
         verify: KeySet::from_jwks(&jwks),
         jwks,
         infos,
+        wordpress,
     })
 }
 

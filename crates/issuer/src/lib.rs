@@ -37,6 +37,7 @@ mod stats;
 mod tend;
 mod throttle;
 mod users;
+mod wordpress;
 
 pub use admin::Admin;
 pub use audit::{AuditEntry, AuditFilter, Broken, Head, Who};
@@ -51,4 +52,6 @@ pub use password::generate as generate_password;
 pub use peer::{Network, NotANetwork};
 pub use revocations::Revocations;
 pub use stats::{Exchange, Stats};
+pub use tenure_verify::WordpressPlugin;
 pub use users::UserInfo;
+pub use wordpress::WordPress;

@@ -23,6 +23,7 @@ pub(crate) struct Master {
     nonces: Key,
     /// Of the audit log's chain.
     pub(crate) audit: Arc<Key>,
+    pos_refresh: Key,
 }
 
 impl Master {
@@ -34,6 +35,7 @@ impl Master {
             forms: key(b"form tokens"),
             nonces: key(b"dpop nonces"),
             audit: Arc::new(key(b"audit log")),
+            pos_refresh: key(b"wcpos refresh tokens"),
         }
     }
 
@@ -75,6 +77,11 @@ impl Master {
     pub(crate) fn client_secret(&self, client: &str, secret: &str) -> [u8; 32] {
         let key = Zeroizing::new(hmac_sha256(self.clients.as_slice(), client.as_bytes()));
         hmac_sha256(key.as_slice(), secret.as_bytes())
+    }
+
+    /// What signs the refresh tokens of WCPOS's dialect.
+    pub(crate) fn pos_refresh(&self) -> &Key {
+        &self.pos_refresh
     }
 
     /// What makes the nonce of a span of time this issuer's.

@@ -10,6 +10,7 @@ use tenure_store::Seal;
 use url::Url;
 
 use crate::peer::Network;
+use crate::wordpress::WordPress;
 
 /// Milliseconds since the epoch. An argument, so that tests own time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -67,6 +68,8 @@ pub struct Options {
     /// How long a signing key signs before the next one is published and takes over, in seconds; `None`: until
     /// somebody turns it over. Default 90 days.
     pub key_lifetime_s: Option<u64>,
+    /// The WordPress plugin whose dialect is spoken beside OAuth 2.0. Default none.
+    pub wordpress: Option<WordPress>,
     /// Whether DPoP proofs must carry a nonce of this issuer (RFC 9449 §8). Default no.
     pub dpop_nonces: bool,
     /// The scopes that exist, besides `openid`, `profile` and `offline_access`.
@@ -109,6 +112,7 @@ impl Options {
             signing_alg: Alg::Es256,
             jwks_max_age_s: 300,
             key_lifetime_s: Some(90 * 24 * 3_600),
+            wordpress: None,
             dpop_nonces: false,
             scopes: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -117,5 +121,11 @@ impl Options {
             record_exchanges: false,
             clock: system_clock(),
         }
+    }
+
+    /// How long an access token of any kind lives at most, in seconds.
+    pub(crate) fn longest_access_s(&self) -> u64 {
+        let wordpress = self.wordpress.map_or(0, |speaks| speaks.access_ttl_s);
+        self.access_ttl_s.max(wordpress)
     }
 }

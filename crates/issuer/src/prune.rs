@@ -40,7 +40,7 @@ impl Issuer {
 
     /// How long after its expiry a code is still recognised: as long as tokens that came of it may live.
     fn tail_ms(&self) -> u64 {
-        self.options.access_ttl_s.saturating_mul(1000)
+        self.options.longest_access_s().saturating_mul(1000)
     }
 
     async fn prune_by_time(

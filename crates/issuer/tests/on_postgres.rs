@@ -24,3 +24,7 @@ mod par_and_logout;
 mod revocations;
 #[path = "rotation.rs"]
 mod rotation;
+#[path = "wordpress.rs"]
+mod wordpress;
+#[path = "wordpress_sessions.rs"]
+mod wordpress_sessions;

@@ -19,6 +19,8 @@ mod resource;
 mod wordpress;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The member of the issuer's metadata that says where its REST index in WordPress's form is.
+const REST_INDEX: &str = "tenure_wordpress_rest_index";
 
 /// What was found.
 #[derive(Debug)]
@@ -59,6 +61,10 @@ pub async fn probe(http: &Client, url: &Url) -> Result<Found, Failure> {
     };
     let mut tried = Tried::default();
     if let Some((found, metadata)) = authorization_server(net, url, &mut tried).await {
+        let rest_index = metadata.keys.iter().any(|key| key == REST_INDEX);
+        if rest_index && let Some(site) = wordpress::find(net, url, &mut tried).await {
+            return Ok(both(found, site));
+        }
         return Ok(resource::of_server(net, found, &metadata).await);
     }
     if let Some(own) = &tried.own {
@@ -102,6 +108,19 @@ impl Tried {
     }
 }
 
+/// A server of OAuth 2.0 that also speaks the dialect of a WordPress plugin does so because its clients do.
+fn both(server: Found, mut site: Found) -> Found {
+    site.evidence.insert(
+        0,
+        format!(
+            "{} is also a server of OAuth 2.0; for that, write provider = \"{}\" and a client_id",
+            server.title, server.provider
+        ),
+    );
+    site
+}
+
+/// What the metadata describes.
 async fn authorization_server(
     net: Net<'_>,
     url: &Url,

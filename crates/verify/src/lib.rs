@@ -68,3 +68,4 @@ pub use verifier::{
     BuildError, Builder, Claims, Clock, DEFAULT_LEEWAY_S, KeySource, RevocationCheck, Verified,
     Verifier,
 };
+pub use wordpress::{WordpressPlugin, php_jwt};

@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::refusal::Refusal;
-use crate::wordpress;
+use crate::wordpress::{self, Codes, WordpressPlugin};
 
 /// How a refusal looks on the wire.
 ///
@@ -32,9 +32,23 @@ pub enum Style {
     },
     /// WCPOS: one answer for every reason.
     Wcpos,
+    /// The answer of a WordPress plugin with a code for each reason (`jwt_auth_expired_token`,
+    /// `jwt_auth_token_revoked`, `jwt_auth_invalid_signature`, …) where the plugin has one for all; of WCPOS the
+    /// reason is in `data.reason`. Status and shape stay the plugin's.
+    WordpressDistinct(WordpressPlugin),
 }
 
 impl Style {
+    /// How a WordPress plugin answers, with its own codes or with distinct ones.
+    pub fn wordpress(plugin: WordpressPlugin, distinct_codes: bool) -> Self {
+        match plugin {
+            plugin if distinct_codes => Style::WordpressDistinct(plugin),
+            WordpressPlugin::Tmeister => Style::WordpressTmeister,
+            WordpressPlugin::Usefulteam => Style::WordpressUsefulteam,
+            WordpressPlugin::Wcpos => Style::Wcpos,
+        }
+    }
+
     /// The answer to a refused request. `realm` appears in [`Style::Rfc6750`] only.
     pub fn respond(self, refusal: &Refusal, realm: &str) -> Response<Bytes> {
         if let Refusal::Unavailable { retry_after_s } = refusal {
@@ -43,10 +57,15 @@ impl Style {
         match self {
             Style::Rfc6750 => rfc6750(refusal, realm),
             Style::TokenExpiredJson => token_expired_json(refusal),
-            Style::WordpressTmeister => wordpress::tmeister(refusal),
-            Style::WordpressUsefulteam => wordpress::usefulteam(refusal),
+            Style::WordpressTmeister => wordpress::tmeister(refusal, Codes::Plugin),
+            Style::WordpressUsefulteam => wordpress::usefulteam(refusal, Codes::Plugin),
             Style::SimpleJwtLogin { version } => wordpress::simple_jwt_login(refusal, version),
-            Style::Wcpos => wordpress::wcpos(refusal),
+            Style::Wcpos => wordpress::wcpos(refusal, Codes::Plugin),
+            Style::WordpressDistinct(plugin) => match plugin {
+                WordpressPlugin::Tmeister => wordpress::tmeister(refusal, Codes::Distinct),
+                WordpressPlugin::Usefulteam => wordpress::usefulteam(refusal, Codes::Distinct),
+                WordpressPlugin::Wcpos => wordpress::wcpos(refusal, Codes::Distinct),
+            },
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Refusals as WordPress plugins send them, with the plugins' own codes and texts.
+//! Refusals as WordPress plugins send them, with the plugins' own codes and texts; and, for those that have one code
+//! for whatever is wrong with a token, a variant with a code for each reason.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -7,6 +8,24 @@ use tenure_jose::{Malformed, Reason};
 
 use crate::refusal::Refusal;
 use crate::style::answer;
+
+/// A token plugin of WordPress whose dialect Tenure's own issuer can speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WordpressPlugin {
+    /// "JWT Authentication for WP REST API".
+    Tmeister,
+    /// "JWT Auth" 3.x.
+    Usefulteam,
+    /// WCPOS.
+    Wcpos,
+}
+
+/// Whether a refused token is answered with the code the plugin has, or with one that says why.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Codes {
+    Plugin,
+    Distinct,
+}
 
 /// WordPress core's error shape.
 fn core_error(status: StatusCode, code: &str, message: &str) -> Response<Bytes> {
@@ -26,7 +45,11 @@ fn forbidden() -> Response<Bytes> {
 }
 
 /// Code and message that the two `jwt_auth` plugins share; the one ends its own sentences with a full stop.
-fn jwt_auth(refusal: &Refusal, stop: &str) -> (&'static str, String) {
+fn jwt_auth(refusal: &Refusal, stop: &str, codes: Codes) -> (&'static str, String) {
+    let invalid = match codes {
+        Codes::Plugin => "jwt_auth_invalid_token",
+        Codes::Distinct => distinct(refusal),
+    };
     match refusal {
         Refusal::Missing => (
             "jwt_auth_no_auth_header",
@@ -43,24 +66,45 @@ fn jwt_auth(refusal: &Refusal, stop: &str) -> (&'static str, String) {
             "jwt_auth_bad_iss",
             format!("The iss do not match with this server{stop}"),
         ),
-        Refusal::Invalid { reason, now_s } => ("jwt_auth_invalid_token", php_jwt(reason, *now_s)),
-        other => ("jwt_auth_invalid_token", other.description().to_owned()),
+        Refusal::Invalid { reason, now_s } => (invalid, php_jwt(reason, *now_s)),
+        other => (invalid, other.description().to_owned()),
     }
 }
 
-pub(crate) fn tmeister(refusal: &Refusal) -> Response<Bytes> {
+/// One code for each reason; those that other plugins have already keep their names.
+fn distinct(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Revoked => "jwt_auth_token_revoked",
+        Refusal::Invalid { reason, .. } => match reason {
+            Reason::Expired { .. } => "jwt_auth_expired_token",
+            Reason::NotYetValid { .. } | Reason::IssuedInFuture { .. } => {
+                "jwt_auth_token_not_yet_valid"
+            }
+            Reason::BadSignature | Reason::UnknownKey { .. } => "jwt_auth_invalid_signature",
+            Reason::Malformed(_) | Reason::WrongAlgorithm { .. } => "jwt_auth_malformed_token",
+            Reason::WrongType { .. } => "jwt_auth_invalid_token_type",
+            Reason::WrongAudience { .. } => "jwt_auth_bad_aud",
+            Reason::WrongIssuer { .. } | Reason::MissingClaim(_) => "jwt_auth_invalid_token",
+        },
+        _ => "jwt_auth_invalid_token",
+    }
+}
+
+pub(crate) fn tmeister(refusal: &Refusal, codes: Codes) -> Response<Bytes> {
     if matches!(refusal, Refusal::InsufficientScope { .. }) {
         return forbidden();
     }
-    let (code, message) = jwt_auth(refusal, "");
+    let (code, message) = jwt_auth(refusal, "", codes);
     core_error(StatusCode::FORBIDDEN, code, &message)
 }
 
-pub(crate) fn usefulteam(refusal: &Refusal) -> Response<Bytes> {
+pub(crate) fn usefulteam(refusal: &Refusal, codes: Codes) -> Response<Bytes> {
     let (code, message) = match refusal {
         Refusal::InsufficientScope { .. } => return forbidden(),
-        Refusal::Revoked => ("jwt_auth_obsolete_token", "Token is obsolete".to_owned()),
-        other => jwt_auth(other, "."),
+        Refusal::Revoked if codes == Codes::Plugin => {
+            ("jwt_auth_obsolete_token", "Token is obsolete".to_owned())
+        }
+        other => jwt_auth(other, ".", codes),
     };
     let body =
         json!({"success": false, "statusCode": 401, "code": code, "message": message, "data": []});
@@ -116,7 +160,7 @@ fn simple_jwt_login_number(reason: &Reason) -> Option<u16> {
     })
 }
 
-pub(crate) fn wcpos(refusal: &Refusal) -> Response<Bytes> {
+pub(crate) fn wcpos(refusal: &Refusal, codes: Codes) -> Response<Bytes> {
     if matches!(refusal, Refusal::InsufficientScope { .. }) {
         let message = "Sorry, you are not allowed to access POS resources.";
         return core_error(
@@ -125,15 +169,35 @@ pub(crate) fn wcpos(refusal: &Refusal) -> Response<Bytes> {
             message,
         );
     }
-    core_error(
+    let mut data = json!({"status": 401});
+    if let (Codes::Distinct, Some(reason)) = (codes, pos_reason(refusal)) {
+        data["reason"] = reason.into();
+    }
+    answer(
         StatusCode::UNAUTHORIZED,
-        "woocommerce_pos_rest_unauthorized",
-        "Authentication required.",
+        &json!({"code": "woocommerce_pos_rest_unauthorized", "message": "Authentication required.", "data": data}),
     )
 }
 
+/// The inner code, as the plugin itself tells it since wcpos/woocommerce-pos#2052: with three m where the plugin has
+/// them.
+fn pos_reason(refusal: &Refusal) -> Option<&'static str> {
+    Some(match refusal {
+        Refusal::Revoked => "woocommerce_pos_auth_session_revoked",
+        Refusal::Invalid { reason, .. } => match reason {
+            Reason::Expired { .. } => "woocommerce_pos_auth_token_expired",
+            Reason::WrongIssuer { .. } | Reason::MissingClaim("iss") => {
+                "woocommmerce_pos_auth_bad_iss"
+            }
+            Reason::WrongType { .. } => "woocommmerce_pos_auth_invalid_token_type",
+            _ => "woocommmerce_pos_auth_invalid_token",
+        },
+        _ => return None,
+    })
+}
+
 /// The texts of firebase/php-jwt 6.x, which the plugins forward. Reasons it does not know get our own words.
-fn php_jwt(reason: &Reason, now_s: i64) -> String {
+pub fn php_jwt(reason: &Reason, now_s: i64) -> String {
     match reason {
         Reason::Expired { .. } => "Expired token".to_owned(),
         Reason::BadSignature => "Signature verification failed".to_owned(),

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use common::{Api, NOW, TestClock, body, builder, claims, claims_with, header, key, token};
 use serde_json::{Value, json};
 use tenure_jose::{Alg, KeySet, SigningKey};
-use tenure_verify::{BuildError, KeySource, Style, Verifier};
+use tenure_verify::{BuildError, KeySource, Style, Verifier, WordpressPlugin};
 
 /// An API in one style that needs the scope `orders:read`, its key, and the switch that revokes every token.
 struct Setup {
@@ -428,6 +428,66 @@ async fn wcpos_answers_alike_for_every_reason() {
         (status.as_u16(), &json["code"]),
         (403, &json!("woocommerce_pos_rest_forbidden"))
     );
+}
+
+#[tokio::test]
+async fn distinct_codes_say_why_in_the_plugins_shapes() {
+    let cases = [
+        (
+            "missing",
+            "jwt_auth_no_auth_header",
+            "Authorization header not found.",
+        ),
+        ("expired", "jwt_auth_expired_token", "Expired token"),
+        (
+            "signature",
+            "jwt_auth_invalid_signature",
+            "Signature verification failed",
+        ),
+        (
+            "junk",
+            "jwt_auth_malformed_token",
+            "Wrong number of segments",
+        ),
+        (
+            "early",
+            "jwt_auth_token_not_yet_valid",
+            "Cannot handle token prior to 2023-11-14T22:14:20+0000",
+        ),
+        (
+            "revoked",
+            "jwt_auth_token_revoked",
+            "The access token was revoked",
+        ),
+    ];
+    let flat = setup(Style::WordpressDistinct(WordpressPlugin::Tmeister)).await;
+    let envelope = setup(Style::WordpressDistinct(WordpressPlugin::Usefulteam)).await;
+    for (case, code, message) in cases {
+        let (status, _, json) = refused(&flat, case).await;
+        assert_eq!(status.as_u16(), 403, "{case}");
+        assert_eq!(
+            json,
+            json!({"code": code, "message": message, "data": {"status": 403}}),
+            "{case}"
+        );
+        let (status, _, json) = refused(&envelope, case).await;
+        assert_eq!(status.as_u16(), 401, "{case}");
+        let expected = json!({"success": false, "statusCode": 401, "code": code, "message": message, "data": []});
+        assert_eq!(json, expected, "{case}");
+    }
+    let till = setup(Style::wordpress(WordpressPlugin::Wcpos, true)).await;
+    for (case, reason) in [
+        ("missing", Value::Null),
+        ("expired", json!("woocommerce_pos_auth_token_expired")),
+        ("signature", json!("woocommmerce_pos_auth_invalid_token")),
+        ("issuer", json!("woocommmerce_pos_auth_bad_iss")),
+        ("revoked", json!("woocommerce_pos_auth_session_revoked")),
+    ] {
+        let (status, _, json) = refused(&till, case).await;
+        assert_eq!(status.as_u16(), 401, "{case}");
+        assert_eq!(json["code"], "woocommerce_pos_rest_unauthorized", "{case}");
+        assert_eq!(json["data"]["reason"], reason, "{case}");
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["core", "jose", "wire", "diagnose", "http", "store"],
     ),
     ("verify", &["core", "jose", "http"]),
-    ("issuer", &["core", "jose", "store"]),
+    ("issuer", &["core", "jose", "store", "verify"]),
     (
         "gateway",
         &[

@@ -189,6 +189,12 @@ pub enum Keys {
         /// The key's `kid`
         kid: String,
     },
+    /// Print the secret that signs the tokens of a WordPress dialect, for an API that checks them
+    Secret {
+        /// Make another one first; access tokens signed with the one before are refused from then on
+        #[arg(long)]
+        new: bool,
+    },
     /// Lose the key that signs, on purpose: revokes it under traffic, to see that nobody has to log in
     Drill {
         /// Wait until every session in use went on, and count; at most as long as an access token lives

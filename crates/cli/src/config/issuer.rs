@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tenure_issuer::{Network, Options};
+use tenure_issuer::{Network, Options, WordPress};
 use tenure_jose::Alg;
 use tenure_keeper::checks;
 use url::Url;
@@ -13,6 +13,7 @@ use super::origin::Sourced;
 use super::reader::Table;
 use super::secret::SecretSource;
 use super::value::{self, Wrong};
+use super::wordpress;
 use crate::builtin::ISSUER_PORT;
 
 /// How long an access token lives where nothing is said.
@@ -35,6 +36,8 @@ pub struct IssuerSection {
     pub access_ttl: Duration,
     /// What tokens are signed with.
     pub signing_alg: Alg,
+    /// The WordPress plugin whose dialect it speaks, too.
+    pub wordpress: Option<WordPress>,
     /// The key that seals its keys.
     pub key_file: PathBuf,
     /// The proxies whose `X-Forwarded-For` is believed.
@@ -63,6 +66,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
     let access_ttl = table.parsed("access_ttl", lifetime);
     let signing_alg = table.parsed("signing_alg", signing);
     let trusted_proxies = networks(&table);
+    let wordpress = wordpress::read(&table);
     let key_file = table.string("key_file").map(|path| path.value);
     for (key, fix) in [
         (
@@ -88,6 +92,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
         scopes,
         access_ttl: access_ttl.map_or(ACCESS_TTL, |ttl| ttl.value),
         signing_alg: signing_alg.map_or(Alg::Es256, |alg| alg.value),
+        wordpress,
         key_file: data.join(key_file.as_deref().unwrap_or("issuer.key")),
         trusted_proxies,
         insecure,

@@ -10,6 +10,7 @@ pub mod secret;
 pub mod session;
 pub mod timing;
 pub mod value;
+mod wordpress;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

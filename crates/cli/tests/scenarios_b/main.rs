@@ -12,6 +12,7 @@ mod clocks;
 mod json_refresh;
 mod origins;
 mod own_rules;
+mod own_wordpress;
 mod processes;
 mod surroundings;
 mod unhealable;

@@ -71,6 +71,10 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         // RFC 9728 §4.
         body["protected_resources"] = json!([issuer.options.audience]);
     }
+    if issuer.options.wordpress.is_some() {
+        // Whoever speaks a plugin's dialect finds it here, where both are offered.
+        body["tenure_wordpress_rest_index"] = issuer.url("/wp-json/").into();
+    }
     cached(body, DOCUMENT_MAX_AGE_S)
 }
 

@@ -12,6 +12,7 @@ mod revocations;
 mod revoke;
 mod token;
 mod userinfo;
+mod wordpress;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
             get(userinfo::userinfo).post(userinfo::userinfo),
         )
         .route("/error-codes/{code}", get(pages::error_code))
+        .merge(wordpress::router(issuer))
         .fallback(astray::nothing)
         .method_not_allowed_fallback(astray::wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))

@@ -1,6 +1,8 @@
 //! An issuer on a temporary file with a clock that tests turn, and a browser-like client for its router.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod wordpress;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -355,6 +357,19 @@ pub fn postgres_of(dir: &Path) -> String {
         std::fs::write(&note, &url).expect("writable");
         url
     })
+}
+
+/// Something that is done to the database past the issuer.
+pub fn sql(server: &Server, statement: &str) {
+    if on_postgres() {
+        let url = postgres_of(server.dir.path());
+        let name = url.rsplit('/').next().unwrap().to_owned();
+        Postgres::shared().sql(&name, statement).unwrap();
+    } else {
+        let db = rusqlite::Connection::open(server.dir.path().join("issuer.db")).unwrap();
+        db.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+        db.execute_batch(statement).unwrap();
+    }
 }
 
 fn post(path: &str, _pairs: &[(&str, &str)]) -> http::request::Builder {

@@ -1,4 +1,4 @@
-//! `tenure issuer keys list|rotate|promote|revoke|drill`.
+//! `tenure issuer keys list|rotate|promote|revoke|secret|drill`.
 
 use serde_json::{Value, json};
 use tenure_core::Wall;
@@ -11,7 +11,7 @@ use crate::error::{CommandError, Outcome};
 use crate::output::table::Table;
 use crate::output::time;
 
-/// Runs one of the five.
+/// Runs one of the six.
 pub async fn run(app: &App, command: &Keys) -> Outcome {
     let which = which::find(app)?;
     let published_for_s = which.options.jwks_max_age_s;
@@ -22,6 +22,7 @@ pub async fn run(app: &App, command: &Keys) -> Outcome {
         Keys::Rotate => rotate(app, &issuer, published_for_s).await,
         Keys::Promote => promote(app, &issuer).await,
         Keys::Revoke { kid } => revoke(app, &issuer, kid).await,
+        Keys::Secret { new } => secret(app, &issuer, *new).await,
         Keys::Drill { wait } => drill::run(app, &issuer, access_ttl_s, *wait).await,
     }
 }
@@ -117,6 +118,36 @@ async fn revoke(app: &App, issuer: &Issuer, kid: &str) -> Outcome {
         "{kid} is revoked, and with it every token it signed; {} signs. Nobody has to log in again: sessions go on with their next refresh",
         active.kid
     ))
+}
+
+/// Alone on stdout, so that it can be put where an API reads it; told only to who asks for it by this command.
+async fn secret(app: &App, issuer: &Issuer, new: bool) -> Outcome {
+    let none = || {
+        CommandError::usage(
+            "this issuer speaks no WordPress dialect: nothing is signed with a secret that an API could share",
+            "write [issuer.wordpress] with the plugin your clients know (docs/issuer.md); APIs of other clients need no secret, they read /jwks.json",
+        )
+    };
+    if issuer.wordpress_secret().is_none() {
+        return Err(none());
+    }
+    if new {
+        issuer
+            .admin(&who::here())
+            .replace_wordpress_secret()
+            .await?;
+    }
+    let secret = issuer.wordpress_secret().ok_or_else(none)?;
+    if app.out.json {
+        return app
+            .out
+            .json(&json!({ "secret": secret.expose(), "made": new }));
+    }
+    if new {
+        app.out
+            .note("access tokens signed with the secret before are refused from now on: give this one to every API");
+    }
+    app.out.line(secret.expose())
 }
 
 fn in_state(issuer: &Issuer, state: KeyState) -> Option<KeyInfo> {

@@ -28,11 +28,16 @@ pub async fn run(app: &App, args: &Serve) -> Outcome {
     let listener = listen::bind(&at, "the issuer", "--listen").await?;
     let at = listener.local_addr()?;
     let (kind, source) = (kind(&which), which.source.clone());
+    let speaks = which.options.wordpress;
     let issuer = which.open().await?;
     let stop = CancellationToken::new();
     let tended = issuer.tend();
     let server = listen::serve(listener, issuer.router(), stop.clone());
-    ready(app, issuer.id(), at, kind, &source)?;
+    let wordpress = speaks.map(|speaks| Dialect {
+        name: speaks.client_id(),
+        index: format!("{}/wp-json/", issuer.id()),
+    });
+    ready(app, issuer.id(), at, kind, wordpress.as_ref(), &source)?;
     signals.end().await;
     if !app.out.json {
         app.out
@@ -73,7 +78,20 @@ fn kind(which: &Which) -> &'static str {
     }
 }
 
-fn ready(app: &App, id: &str, at: SocketAddr, kind: &str, source: &str) -> Outcome {
+/// The dialect of a WordPress plugin, and where its routes are.
+struct Dialect {
+    name: &'static str,
+    index: String,
+}
+
+fn ready(
+    app: &App,
+    id: &str,
+    at: SocketAddr,
+    kind: &str,
+    wordpress: Option<&Dialect>,
+    source: &str,
+) -> Outcome {
     let discovery = format!("{id}{DISCOVERY}");
     if app.out.json {
         return app.out.json(&json!({
@@ -81,6 +99,7 @@ fn ready(app: &App, id: &str, at: SocketAddr, kind: &str, source: &str) -> Outco
             "listen": format!("http://{at}"),
             "discovery": discovery,
             "database": kind,
+            "wordpress": wordpress.map(|dialect| dialect.index.as_str()),
             "pid": std::process::id(),
         }));
     }
@@ -90,5 +109,9 @@ fn ready(app: &App, id: &str, at: SocketAddr, kind: &str, source: &str) -> Outco
         .line(format_args!("issuer        {}", paint.bold(id)))?;
     app.out.line(format_args!("listens on    http://{at}"))?;
     app.out.line(format_args!("discovery     {discovery}"))?;
+    if let Some(Dialect { name, index }) = wordpress {
+        app.out
+            .line(format_args!("wordpress     {index}  ({name})"))?;
+    }
     app.out.line(format_args!("database      {kind}"))
 }

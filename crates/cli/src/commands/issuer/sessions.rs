@@ -20,13 +20,10 @@ const TIMELINE: usize = 1_000;
 /// Runs one of the three.
 pub async fn run(app: &App, command: &Sessions) -> Outcome {
     let which = which::find(app)?;
-    let rotation = which.options.rotation;
     let issuer = which.open().await?;
     match command {
-        Sessions::List { user, lines } => {
-            list(app, &issuer, &rotation, user.as_deref(), *lines).await
-        }
-        Sessions::Show { sid } => show(app, &issuer, &rotation, sid).await,
+        Sessions::List { user, lines } => list(app, &issuer, user.as_deref(), *lines).await,
+        Sessions::Show { sid } => show(app, &issuer, sid).await,
         Sessions::Revoke(args) => revoke(app, &issuer, args).await,
     }
 }
@@ -77,13 +74,7 @@ impl State {
     }
 }
 
-async fn list(
-    app: &App,
-    issuer: &Issuer,
-    rotation: &family::Options,
-    user: Option<&str>,
-    lines: usize,
-) -> Outcome {
+async fn list(app: &App, issuer: &Issuer, user: Option<&str>, lines: usize) -> Outcome {
     let users = issuer.users().await?;
     if let Some(name) = user
         && !users.iter().any(|user| same(&user.name, name))
@@ -108,12 +99,16 @@ async fn list(
     let now_ms = system_clock()();
     let state = |session: &SessionInfo| {
         let disabled = disabled.contains(&session.user);
-        State::of(&session.family, disabled, rotation, now_ms)
+        let rotation = issuer.rotation_of(&session.client_id);
+        State::of(&session.family, disabled, &rotation, now_ms)
     };
     if app.out.json {
         let sessions: Vec<_> = sessions
             .iter()
-            .map(|session| row_json(session, state(session), rotation))
+            .map(|session| {
+                let rotation = issuer.rotation_of(&session.client_id);
+                row_json(session, state(session), &rotation)
+            })
             .collect();
         return app.out.json(&json!({ "sessions": sessions, "more": more }));
     }
@@ -183,8 +178,9 @@ fn row_json(session: &SessionInfo, state: State, rotation: &family::Options) -> 
     })
 }
 
-async fn show(app: &App, issuer: &Issuer, rotation: &family::Options, sid: &str) -> Outcome {
+async fn show(app: &App, issuer: &Issuer, sid: &str) -> Outcome {
     let session = issuer.session(sid).await?.ok_or_else(|| no_session(sid))?;
+    let rotation = &issuer.rotation_of(&session.client_id);
     let filter = AuditFilter {
         sid: Some(sid.to_owned()),
         ..AuditFilter::default()

@@ -105,6 +105,7 @@ fn configured(app: &App, section: &IssuerSection) -> Outcome<Which> {
     options.scopes.clone_from(&section.scopes);
     options.trusted_proxies.clone_from(&section.trusted_proxies);
     options.signing_alg = section.signing_alg;
+    options.wordpress = section.wordpress;
     options.access_ttl_s = section.access_ttl.as_secs();
     Ok(Which {
         options,
