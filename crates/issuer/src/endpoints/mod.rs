@@ -30,7 +30,6 @@ const LARGEST_BODY: usize = 64 * 1024;
 
 pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
     Router::new()
-        .route("/", get(astray::root))
         .route("/.well-known/openid-configuration", get(metadata::document))
         .route(
             "/.well-known/oauth-authorization-server",

@@ -22,7 +22,7 @@ use tenure_verify::{Refusal, WordpressPlugin};
 
 use self::reply::{bad_json, failed, no_route, refused, rest_json, wp_error};
 use self::request::{BadJson, Rest};
-use super::owned;
+use super::{astray, owned};
 use crate::issuer::Issuer;
 use crate::peer::Peer;
 use crate::wordpress::{Known, Refused, WordPress};
@@ -30,13 +30,13 @@ use crate::wordpress::{Known, Refused, WordPress};
 /// The routes of the dialect that is configured, if one is.
 pub(super) fn router(issuer: &Issuer) -> Router<Arc<Issuer>> {
     let Some(speaks) = issuer.options.wordpress else {
-        return Router::new();
+        return Router::new().route("/", get(astray::root));
     };
     let router = Router::new()
         .route("/wp-json", any(rest))
         .route("/wp-json/", any(rest))
         .route("/wp-json/{*route}", any(rest))
-        .route("/", any(rest))
+        .route("/", get(front).fallback(rest))
         .route("/index.php", any(rest));
     if speaks.plugin == WordpressPlugin::Wcpos {
         router.route("/wcpos-auth", get(page::show).post(page::submit))
@@ -51,6 +51,21 @@ struct Asked {
     speaks: WordPress,
     rest: Rest,
     peer: Peer,
+}
+
+/// `/`: the REST API where permalinks are plain (`/?rest_route=…`), else the page of this server.
+async fn front(
+    State(issuer): State<Arc<Issuer>>,
+    peer: Peer,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if Rest::read(method.clone(), &uri, headers.clone(), &body).is_none() {
+        return astray::root(State(issuer), headers).await;
+    }
+    rest(State(issuer), peer, method, uri, headers, body).await
 }
 
 async fn rest(
