@@ -79,7 +79,7 @@ impl<'a> Admin<'a> {
         self.end(Which::All).await
     }
 
-    /// Publishes a next signing key; [`Issuer::promote_key`] lets it sign. Does nothing when there is one.
+    /// Publishes a next signing key; [`Admin::promote_key`] lets it sign. Does nothing when there is one.
     ///
     /// # Errors
     /// When the key cannot be made or the database fails.
