@@ -1,11 +1,12 @@
 //! Development commands: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask licences`,
-//! `cargo xtask corpus`, `cargo xtask fuzz`.
+//! `cargo xtask corpus`, `cargo xtask fuzz`, `cargo xtask strangers`.
 #![forbid(unsafe_code)]
 
 mod corpus;
 mod fuzz;
 mod licences;
 mod services;
+mod strangers;
 mod test;
 mod tidy;
 
@@ -22,6 +23,7 @@ Usage: cargo xtask COMMAND
   corpus [FILE]   measure the classifier on the corpus of failures; fails below its line
   fuzz [TARGET|all] [SECONDS]
                   feed the readers of foreign texts with hostile ones (default: all, 180 s each)
+  strangers       run foreign clients and verifiers (npm, PyPI) against the issuer
 ";
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ("corpus", []) => corpus::run(&root.join(corpus::SHIPPED)),
         ("corpus", [file]) => corpus::run(Path::new(file)),
         ("fuzz", rest) => fuzz::run(&root, rest),
+        ("strangers", []) => strangers::run(&root),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             ExitCode::SUCCESS

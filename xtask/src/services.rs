@@ -16,11 +16,16 @@ pub fn ensure() -> Result<(), String> {
     if missing.is_empty() {
         return Ok(());
     }
-    let by_hand = format!("apt-get install {}", missing.join(" "));
-    println!("xtask test: installing {}", missing.join(" "));
+    install(&missing)
+}
+
+/// Installs Debian's packages.
+pub fn install(packages: &[&str]) -> Result<(), String> {
+    let by_hand = format!("apt-get install {}", packages.join(" "));
+    println!("xtask: installing {}", packages.join(" "));
     run("apt-get", &["update", "-qq"], &by_hand)?;
     let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
-    args.extend(missing);
+    args.extend(packages);
     run("apt-get", &args, &by_hand)
 }
 

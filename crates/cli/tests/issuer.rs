@@ -442,6 +442,16 @@ fn an_issuer_served_alone_answers_discovery_and_logs_a_program_in() {
     assert_eq!(twice.code, 2, "{twice:?}");
     let slip = home.run(&["issuer", "clients", "add", "other", "--scope", "ordres"]);
     assert_eq!(slip.code, 2, "{slip:?}");
+    let shop = ["clients", "add", "shop", "--public", "--dpop", "--par"];
+    let after = ["--logout-uri", "https://shop.example/bye"];
+    issuer(&home, &[&shop[..], &after].concat());
+    let listed = issuer(&home, &["clients", "list"]);
+    let shop = &listed["clients"][1];
+    assert_eq!(shop["logout_uris"][0], after[1], "{listed}");
+    assert!(
+        shop["dpop"] == true && shop["par"] == true && listed["clients"][0]["par"] == false,
+        "{listed}"
+    );
     issuer(&home, &["clients", "remove", "job"]);
     wait_for("the client to be gone", || {
         (ask(fresh) == 401).then_some(())

@@ -108,6 +108,15 @@ pub struct AddClient {
     /// Where the browser may come back to; may be repeated
     #[arg(long = "redirect-uri", value_name = "URL")]
     pub redirect_uris: Vec<String>,
+    /// Where the browser may go after a logout; may be repeated
+    #[arg(long = "logout-uri", value_name = "URL")]
+    pub logout_uris: Vec<String>,
+    /// Give it only tokens that are bound to a key of its own (DPoP)
+    #[arg(long)]
+    pub dpop: bool,
+    /// Let it log people in only with requests handed in beforehand (PAR)
+    #[arg(long)]
+    pub par: bool,
 }
 
 /// What a client may ask for.

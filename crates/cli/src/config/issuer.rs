@@ -38,6 +38,8 @@ pub struct IssuerSection {
     pub signing_alg: Alg,
     /// The WordPress plugin whose dialect it speaks, too.
     pub wordpress: Option<WordPress>,
+    /// Whether DPoP proofs must carry a nonce from here.
+    pub dpop_nonces: bool,
     /// The key that seals its keys.
     pub key_file: PathBuf,
     /// The proxies whose `X-Forwarded-For` is believed.
@@ -65,6 +67,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
     let scopes = table.strings("scopes").unwrap_or_default();
     let access_ttl = table.parsed("access_ttl", lifetime);
     let signing_alg = table.parsed("signing_alg", signing);
+    let dpop_nonces = table.boolean("dpop_nonces").unwrap_or(false);
     let trusted_proxies = networks(&table);
     let wordpress = wordpress::read(&table);
     let key_file = table.string("key_file").map(|path| path.value);
@@ -93,6 +96,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
         access_ttl: access_ttl.map_or(ACCESS_TTL, |ttl| ttl.value),
         signing_alg: signing_alg.map_or(Alg::Es256, |alg| alg.value),
         wordpress,
+        dpop_nonces,
         key_file: data.join(key_file.as_deref().unwrap_or("issuer.key")),
         trusted_proxies,
         insecure,

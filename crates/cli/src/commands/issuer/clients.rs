@@ -66,6 +66,9 @@ fn list(app: &App, issuer: &Issuer) -> Outcome {
                     "grants": words(client),
                     "scopes": client.scopes,
                     "redirect_uris": client.redirect_uris,
+                    "logout_uris": client.post_logout_redirect_uris,
+                    "dpop": client.dpop_bound,
+                    "par": client.par_required,
                 })
             })
             .collect();
@@ -120,6 +123,11 @@ async fn add(app: &App, issuer: &Issuer, args: &AddClient, scopes: &[String]) ->
     }
     client.scopes.clone_from(&args.scopes);
     client.redirect_uris.clone_from(&args.redirect_uris);
+    client
+        .post_logout_redirect_uris
+        .clone_from(&args.logout_uris);
+    client.dpop_bound = args.dpop;
+    client.par_required = args.par;
     let grants = words(&client);
     issuer.admin(&who::here()).ensure_client(client).await?;
     if app.out.json {

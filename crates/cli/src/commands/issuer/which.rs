@@ -106,6 +106,7 @@ fn configured(app: &App, section: &IssuerSection) -> Outcome<Which> {
     options.trusted_proxies.clone_from(&section.trusted_proxies);
     options.signing_alg = section.signing_alg;
     options.wordpress = section.wordpress;
+    options.dpop_nonces = section.dpop_nonces;
     options.access_ttl_s = section.access_ttl.as_secs();
     Ok(Which {
         options,
