@@ -63,7 +63,7 @@ export class World {
       step: this.step,
       place,
       status: answer.status,
-      error: body?.error ?? challenge?.[1] ?? '',
+      error: body?.error ?? challenge?.[1] ?? (body?.active === false ? 'inactive' : ''),
       headers: HEADERS.filter((name) => answer.headers.has(name)).map((name) => header(name, answer.headers.get(name))),
       fields: body && typeof body === 'object' ? Object.keys(body).sort() : [],
     });

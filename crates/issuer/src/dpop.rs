@@ -13,6 +13,8 @@ use crate::issuer::Issuer;
 const WINDOW_S: i64 = 60;
 /// A nonce is made of the number of a span of this many seconds; it is good in that span and the next.
 const NONCE_SPAN_S: i64 = 180;
+/// What proofs may be signed with, as the metadata lists it.
+pub(crate) const PROOF_ALGS: [&str; 5] = ["ES256", "ES384", "EdDSA", "RS256", "PS256"];
 /// Longer names are nobody's.
 const LONGEST_JTI: usize = 256;
 

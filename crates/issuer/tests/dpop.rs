@@ -150,6 +150,10 @@ async fn tokens_of_a_public_client_are_bound_to_its_key_and_stolen_ones_open_not
     ] {
         let refused = userinfo(&server, scheme, &access, proof.as_deref()).await;
         assert_error(&refused, 401, "invalid_token", "API02003", "access_invalid");
+        let challenge = refused.header(header::WWW_AUTHENTICATE);
+        assert!(challenge.starts_with(scheme), "{scheme}: {challenge}");
+        let algs = "algs=\"ES256 ES384 EdDSA RS256 PS256\"";
+        assert_eq!(challenge.contains(algs), scheme == "DPoP", "{challenge}");
     }
     let without_ath = owner.proof("GET", "/userinfo", |_| {});
     let refused = userinfo(&server, "DPoP", &access, Some(&without_ath)).await;

@@ -225,6 +225,8 @@ async fn other_faults_go_back_to_the_client() {
         (&[("code_challenge_method", "plain")][..], "invalid_request"),
         (&[("scope", "orders admin")][..], "invalid_scope"),
         (&[("prompt", "none")][..], "login_required"),
+        (&[("prompt", "none login")], "invalid_request"),
+        (&[("prompt", "magic")], "invalid_request"),
         (&[("request", "x.y.z")][..], "request_not_supported"),
         (&[("client_id", "tenure")][..], "unauthorized_client"),
     ] {

@@ -14,11 +14,22 @@ pub(super) struct Tools {
 impl Tools {
     /// Every script, in the order to run them; each takes the set-up as its last argument.
     pub(super) fn scripts(&self) -> Vec<Command> {
-        let mut node = Command::new("node");
-        node.arg(self.place.join("node/run.mjs"));
+        let node = self.node("run.mjs");
         let mut python = Command::new(self.place.join("venv/bin/python"));
         python.arg("-B").arg(self.place.join("python/run.py"));
         vec![node, python]
+    }
+
+    /// Compares the issuer's answers with another server's.
+    pub(super) fn comparison(&self) -> Command {
+        self.node("compare.mjs")
+    }
+
+    fn node(&self, script: &str) -> Command {
+        let mut node = Command::new("node");
+        node.arg("--no-warnings")
+            .arg(self.place.join("node").join(script));
+        node
     }
 }
 
@@ -33,6 +44,8 @@ pub(super) fn all(from: &Path, place: &Path) -> Result<Tools, String> {
         }
         copy(&from.join(dir), &to).map_err(problem)?;
     }
+    let explained = "differences.md";
+    std::fs::copy(from.join(explained), place.join(explained)).map_err(problem)?;
     node(from, place)?;
     python(from, place)?;
     Ok(Tools {

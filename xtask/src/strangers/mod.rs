@@ -51,9 +51,13 @@ fn strangers(root: &Path) -> Result<Report, String> {
     let place = target(root).join("strangers");
     let tools = install::all(&root.join("strangers"), &place)?;
     let mut report = Report::default();
-    for setting in &SETTINGS {
+    for (index, setting) in SETTINGS.iter().enumerate() {
         let issuer = Issuer::start(&program, setting)?;
-        for mut script in tools.scripts() {
+        let mut scripts = tools.scripts();
+        if index == 0 {
+            scripts.push(tools.comparison());
+        }
+        for mut script in scripts {
             script.arg(issuer.setup());
             let told = run_script(script)?;
             report.add(setting, told);

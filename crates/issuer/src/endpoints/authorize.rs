@@ -179,9 +179,7 @@ fn check(client: &Client, params: &Params) -> Result<(String, String), (&'static
             "Request objects are not supported.",
         );
     }
-    if params.get("prompt") == Some("none") {
-        return fail("login_required", "A person must log in.");
-    }
+    check_prompt(params)?;
     check_step_up(params)?;
     if params.get("code_challenge_method") != Some("S256") {
         return fail(
@@ -199,6 +197,20 @@ fn check(client: &Client, params: &Params) -> Result<(String, String), (&'static
     match client.allowed_scope(params.get("scope")) {
         Ok(scope) => Ok((scope, challenge.to_owned())),
         Err(error) => Err(("invalid_scope", error.description)),
+    }
+}
+
+/// OpenID Connect Core §3.1.2.1: `none` stands alone. Every login here is asked for and agreed to, whatever else it says.
+fn check_prompt(params: &Params) -> Result<(), (&'static str, String)> {
+    let prompt = params.get("prompt").unwrap_or_default();
+    let known = |word| matches!(word, "login" | "consent" | "select_account");
+    if prompt == "none" {
+        Err(("login_required", "A person must log in.".to_owned()))
+    } else if scope::words(prompt).all(known) {
+        Ok(())
+    } else {
+        let text = "prompt must be none, or of login, consent and select_account.";
+        Err(("invalid_request", text.to_owned()))
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::client::Grant;
+use crate::dpop::PROOF_ALGS;
 use crate::issuer::{ACR_PASSWORD, Issuer};
 use crate::keys::KeyState;
 use crate::scope;
@@ -54,7 +55,7 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         "introspection_endpoint_auth_methods_supported": confidential,
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "code_challenge_methods_supported": ["S256"],
-        "dpop_signing_alg_values_supported": ["ES256", "ES384", "EdDSA", "RS256", "PS256"],
+        "dpop_signing_alg_values_supported": PROOF_ALGS,
         "authorization_response_iss_parameter_supported": true,
         "acr_values_supported": [ACR_PASSWORD],
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "nonce", "at_hash", "sid", "name", "preferred_username"],

@@ -10,6 +10,7 @@ use tenure_core::{Class, Code, Heal};
 use tenure_jose::{Peek, Reason};
 
 use crate::access::Refused;
+use crate::dpop::PROOF_ALGS;
 use crate::error::OAuthError;
 use crate::families;
 use crate::issuer::Issuer;
@@ -29,19 +30,25 @@ pub(super) async fn userinfo(
                 .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
-        Err(error) => refusal(&issuer, &error),
+        Err(error) => {
+            let by_proof = matches!(presented(&headers), Some((Scheme::Dpop, _)));
+            refusal(&issuer, &error, by_proof)
+        }
     }
 }
 
-/// RFC 6750 §3: the error also stands in the challenge; a request without a token gets a bare one.
-fn refusal(issuer: &Issuer, error: &OAuthError) -> Response {
+/// RFC 6750 §3: the error also stands in the challenge; a request without a token gets a bare one. RFC 9449 §7.1: in the
+/// scheme that was used.
+fn refusal(issuer: &Issuer, error: &OAuthError, by_proof: bool) -> Response {
     let mut response = error.response(&issuer.pages);
     let challenge = match (error.class, error.status.is_server_error()) {
         (_, true) => return response,
         (Class::AccessMissing, _) => "Bearer realm=\"tenure\"".to_owned(),
-        _ if error.error.contains("dpop") => format!(
-            "DPoP error=\"{}\", error_description=\"{}\", algs=\"ES256 EdDSA RS256\"",
-            error.error, error.description
+        _ if by_proof => format!(
+            "DPoP error=\"{}\", error_description=\"{}\", algs=\"{}\"",
+            error.error,
+            error.description,
+            PROOF_ALGS.join(" ")
         ),
         _ => format!(
             "Bearer realm=\"tenure\", error=\"{}\", error_description=\"{}\"",
