@@ -14,15 +14,23 @@ pub(super) struct Tools {
 impl Tools {
     /// Every script, in the order to run them; each takes the set-up as its last argument.
     pub(super) fn scripts(&self) -> Vec<Command> {
-        let node = self.node("run.mjs");
-        let mut python = Command::new(self.place.join("venv/bin/python"));
-        python.arg("-B").arg(self.place.join("python/run.py"));
-        vec![node, python]
+        vec![self.node("run.mjs"), self.python("run.py")]
     }
 
     /// Compares the issuer's answers with another server's.
     pub(super) fn comparison(&self) -> Command {
         self.node("compare.mjs")
+    }
+
+    /// Makes up requests from the description of the endpoints, which is its second argument.
+    pub(super) fn fuzzer(&self) -> Command {
+        self.python("fuzz.py")
+    }
+
+    fn python(&self, script: &str) -> Command {
+        let mut python = Command::new(self.place.join("venv/bin/python"));
+        python.arg("-B").arg(self.place.join("python").join(script));
+        python
     }
 
     fn node(&self, script: &str) -> Command {

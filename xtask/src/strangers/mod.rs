@@ -56,9 +56,12 @@ fn strangers(root: &Path) -> Result<Report, String> {
         let mut scripts = tools.scripts();
         if index == 0 {
             scripts.push(tools.comparison());
+            scripts.push(tools.fuzzer());
         }
         for mut script in scripts {
-            script.arg(issuer.setup());
+            script
+                .arg(issuer.setup())
+                .arg(root.join("docs/issuer-openapi.json"));
             let told = run_script(script)?;
             report.add(setting, told);
         }
