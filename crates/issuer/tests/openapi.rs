@@ -13,10 +13,12 @@ use support::Server;
 const DOCUMENT: &str = include_str!("../../../docs/issuer-openapi.json");
 const ROUTES: &str = include_str!("../src/endpoints/mod.rs");
 
-/// The paths that the router is built with.
+/// The paths that the router is built with, and the front page's. The dialect of a WordPress plugin is described by the
+/// plugin.
 fn routes() -> BTreeSet<&'static str> {
     let calls = ROUTES.split(".route(").skip(1);
-    calls.map(|call| call.split('"').nth(1).unwrap()).collect()
+    let paths = calls.map(|call| call.split('"').nth(1).unwrap());
+    paths.chain(["/"]).collect()
 }
 
 #[tokio::test]
