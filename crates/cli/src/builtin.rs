@@ -26,6 +26,8 @@ pub const USER: &str = "demo";
 pub const SCOPE: &str = "orders";
 /// Usual port of issuer and sample API.
 pub const ISSUER_PORT: u16 = 7880;
+/// Where the administrators' API of an issuer listens where only a host is named.
+pub const ISSUER_ADMIN_PORT: u16 = 7881;
 /// Where the sample API is below the issuer's address.
 pub const API_PATH: &str = "/api";
 /// Remembers between starts where the issuer was: tokens and the session name its address.

@@ -90,9 +90,9 @@ impl Issuer {
         let now_ms = self.now();
         let sid = login.family.sid();
         let ends_s = family
-            .ends_ms(&self.options.rotation)
+            .ends_ms(&self.rotation())
             .map(|ends| (ends - now_ms) / 1000);
-        let absolute = self.options.rotation.absolute_ms;
+        let absolute = self.rotation().absolute_ms;
         let session_s =
             absolute.map(|ms| (family.born_ms.saturating_add_unsigned(ms) - now_ms) / 1000);
         let ttl = self
@@ -200,7 +200,7 @@ impl Issuer {
 
     /// The configured lifetime, shortened (never lengthened) by a stable hash.
     fn access_ttl(&self, name: &str, generation: u64) -> i64 {
-        self.shortened(self.options.access_ttl_s, name, generation)
+        self.shortened(self.in_force().access_s, name, generation)
     }
 
     /// A lifetime in seconds, shortened so that a fleet does not refresh at one instant.

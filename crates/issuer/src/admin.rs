@@ -7,7 +7,7 @@ use tenure_core::family::Subtype;
 use crate::audit::{self, Act, AuditEntry, AuditFilter, Broken, Head, Pen, Who};
 use crate::changes::Change;
 use crate::error::IssuerError;
-use crate::families::{self, End, SessionInfo, SessionsSince, Which};
+use crate::families::{self, End, SessionsSince, Which};
 use crate::issuer::Issuer;
 use crate::keys::{self, KeyInfo};
 use crate::refresh_token::FamilyId;
@@ -122,25 +122,6 @@ impl<'a> Admin<'a> {
 }
 
 impl Issuer {
-    /// The sessions, newest login first, at most `limit`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn sessions(&self, limit: usize) -> Result<Vec<SessionInfo>, IssuerError> {
-        Ok(families::list(&self.db, limit).await?)
-    }
-
-    /// One session.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn session(&self, sid: &str) -> Result<Option<SessionInfo>, IssuerError> {
-        match FamilyId::parse(sid) {
-            Some(id) => Ok(families::show(&self.db, id).await?),
-            None => Ok(None),
-        }
-    }
-
     /// The newest entries of the audit log that pass, newest first, at most `limit`.
     ///
     /// # Errors
@@ -183,7 +164,7 @@ impl Issuer {
     /// # Errors
     /// When the database fails.
     pub async fn sessions_since(&self, since_ms: i64) -> Result<SessionsSince, IssuerError> {
-        let idle = self.options.rotation.idle_ms;
+        let idle = self.rotation().idle_ms;
         let idle_from = idle.map_or(i64::MIN, |ms| self.now().saturating_sub_unsigned(ms));
         Ok(families::since(&self.db, since_ms, idle_from).await?)
     }
@@ -221,7 +202,7 @@ impl Issuer {
     pub(crate) fn access_gone_ms(&self) -> i64 {
         // A minute more: verifiers may allow for clocks that differ.
         self.now()
-            .saturating_add_unsigned(self.options.longest_access_s().saturating_mul(1000) + 60_000)
+            .saturating_add_unsigned(self.longest_access_s().saturating_mul(1000) + 60_000)
     }
 
     /// Refuses one access token until it expires.

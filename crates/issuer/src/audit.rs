@@ -4,6 +4,7 @@
 //! derived from the sealed master key: whoever can write the database and has no seal cannot make, change, move or
 //! take out an entry unseen. Entries taken off the end are seen by whoever noted a [`Head`] elsewhere.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
@@ -71,6 +72,29 @@ pub struct Head {
     pub seq: u64,
     /// Its MAC.
     pub mac: [u8; 32],
+}
+
+/// A text is no [`Head`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is written SEQ:MAC, as the check of the log shows it")]
+pub struct NotAHead;
+
+impl FromStr for Head {
+    type Err = NotAHead;
+
+    fn from_str(text: &str) -> Result<Self, NotAHead> {
+        let (seq, digits) = text.split_once(':').ok_or(NotAHead)?;
+        let seq = seq.parse().map_err(|_| NotAHead)?;
+        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(NotAHead);
+        }
+        let mut mac = [0; 32];
+        for (at, byte) in mac.iter_mut().enumerate() {
+            let pair = &digits[2 * at..2 * at + 2];
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| NotAHead)?;
+        }
+        Ok(Self { seq, mac })
+    }
 }
 
 /// Where a chain breaks.

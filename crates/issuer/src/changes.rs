@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Keys,
     /// Clients are to be read again.
     Clients,
+    /// Lifetimes are to be read again.
+    Lifetimes,
 }
 
 impl Kind {
@@ -34,6 +36,7 @@ impl Kind {
             Kind::Key => "key",
             Kind::Keys => "keys",
             Kind::Clients => "clients",
+            Kind::Lifetimes => "lifetimes",
         }
     }
 
@@ -44,6 +47,7 @@ impl Kind {
             Kind::Key,
             Kind::Keys,
             Kind::Clients,
+            Kind::Lifetimes,
         ]
         .into_iter()
         .find(|kind| kind.as_str() == text)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tenure_core::Secret;
-use tenure_jose::{JwkSet, KeySet};
+use tenure_jose::{JwkSet, KeySet, b64url, random};
 use url::Url;
 
 use crate::error::{IssuerError, OAuthError};
@@ -50,6 +50,11 @@ impl Grant {
     }
 }
 
+/// A secret for a client, made of 256 bits of chance.
+pub fn fresh_secret() -> Secret {
+    Secret::new(b64url(random::<32>()))
+}
+
 /// A client as it is registered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClientRegistration {
@@ -71,6 +76,10 @@ pub struct ClientRegistration {
     /// Whether every token it gets must be bound to a key (`dpop_bound_access_tokens`, RFC 9449 §5.2).
     #[serde(default)]
     pub dpop_bound: bool,
+    /// Whether each refresh yields a new refresh token (RFC 9700 §4.14). Without, one token lives as long as the session,
+    /// and a copy of it is noticed by nobody: for clients that cannot store what they get.
+    #[serde(default = "yes")]
+    pub rotate: bool,
     /// Whether authorization requests must be handed in beforehand (RFC 9126 §6).
     #[serde(default)]
     pub par_required: bool,
@@ -97,6 +106,7 @@ impl ClientRegistration {
                 Grant::DeviceCode,
             ],
             dpop_bound: false,
+            rotate: true,
             par_required: false,
             post_logout_redirect_uris: Vec::new(),
             scopes: Vec::new(),
@@ -148,6 +158,10 @@ impl ClientRegistration {
         }
         Ok(())
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A client as it is held in memory.

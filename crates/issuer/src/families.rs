@@ -31,6 +31,8 @@ pub struct SessionInfo {
     pub device: Option<String>,
     /// The address of its last refresh.
     pub last_address: Option<String>,
+    /// Whether its user is disabled, or gone.
+    pub disabled: bool,
 }
 
 /// What became of sessions since an instant.
@@ -112,7 +114,7 @@ const COLUMNS: &str = "generation, born_ms, used_ms, window_from_ms, confirmed, 
 /// What [`shown`] reads.
 const SHOWN: &str = "generation, born_ms, used_ms, window_from_ms, confirmed, late_at, revoked, user_id, client_id, scope, jkt, \
      families.id, coalesce((SELECT name FROM users WHERE users.id = user_id), user_id), revoked_ms, address, device, \
-     last_address";
+     last_address, coalesce((SELECT disabled FROM users WHERE users.id = user_id), 1)";
 
 /// A family as it was read, with its login.
 pub(crate) struct Found {
@@ -500,13 +502,32 @@ pub(crate) async fn since(
     .await
 }
 
-/// All sessions, newest login first, at most `limit`.
-pub(crate) async fn list(db: &Db, limit: usize) -> Result<Vec<SessionInfo>, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+/// The sessions of a user, of a client, or all; newest login first, at most `limit`.
+pub(crate) async fn list(
+    db: &Db,
+    user_id: Option<String>,
+    client_id: Option<String>,
+    limit: usize,
+) -> Result<Vec<SessionInfo>, StoreError> {
     db.read(move |tx| {
-        let sql =
-            format!("SELECT {SHOWN} FROM families ORDER BY born_ms DESC, families.id LIMIT ?1");
-        tx.query(&sql, values![limit])?.iter().map(shown).collect()
+        let mut sql = format!("SELECT {SHOWN} FROM families");
+        let mut values = Vec::new();
+        let mut also = |text: &str, value: Value| {
+            values.push(value);
+            sql.push_str(&text.replace('#', &format!("?{}", values.len())));
+        };
+        let mut word = " WHERE";
+        for (column, wanted) in [("user_id", &user_id), ("client_id", &client_id)] {
+            if let Some(wanted) = wanted {
+                also(&format!("{word} {column} = #"), wanted.into());
+                word = " AND";
+            }
+        }
+        also(
+            " ORDER BY born_ms DESC, families.id LIMIT #",
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        );
+        tx.query(&sql, &values)?.iter().map(shown).collect()
     })
     .await
 }
@@ -533,5 +554,6 @@ fn shown(row: &Row) -> SqlResult<SessionInfo> {
         address: row.get(14)?,
         device: row.get(15)?,
         last_address: row.get(16)?,
+        disabled: row.get(17)?,
     })
 }

@@ -14,6 +14,7 @@ use crate::endpoints;
 use crate::error::IssuerError;
 use crate::families::{self, Login};
 use crate::keys::{self, Keyring};
+use crate::lifetimes;
 use crate::master::Master;
 use crate::options::Options;
 use crate::password::Passwords;
@@ -35,6 +36,7 @@ pub struct Issuer {
     pub(crate) master: Master,
     pub(crate) keyring: RwLock<Arc<Keyring>>,
     pub(crate) clients: RwLock<Registry>,
+    pub(crate) lifetimes: lifetimes::Held,
     pub(crate) passwords: Passwords,
     pub(crate) throttle: Throttle,
     pub(crate) refusals: Refusals,
@@ -117,12 +119,14 @@ impl Issuer {
         let master = Master::open(&db, &options.seal).await?;
         let keyring = keys::load(&db, &options, &master.audit).await?;
         let registry = clients::load(&db).await?;
+        let in_force = lifetimes::load(&db, &options).await?;
         let issuer = Self {
             id,
             pages,
             master,
             keyring: RwLock::new(Arc::new(keyring)),
             clients: RwLock::new(registry),
+            lifetimes: RwLock::new(in_force),
             passwords: Passwords::default(),
             throttle: Throttle::default(),
             refusals: Refusals::default(),
@@ -233,6 +237,12 @@ impl Issuer {
         format!("{}{path}", self.id)
     }
 
+    /// Whether a client may have the scope.
+    pub(crate) fn knows_scope(&self, scope: &str) -> bool {
+        let own = self.options.scopes.iter().any(|known| known == scope);
+        own || crate::scope::BUILT_IN.contains(&scope)
+    }
+
     pub(crate) fn is_https(&self) -> bool {
         self.options.issuer_url.scheme() == "https"
     }
@@ -251,7 +261,7 @@ impl Issuer {
 
     /// After a restart the access tokens revoked before must still be refused.
     async fn recall_revocations(&self) -> Result<(), IssuerError> {
-        let rest_ms = self.options.longest_access_s().saturating_mul(1000) + 60_000;
+        let rest_ms = self.longest_access_s().saturating_mul(1000) + 60_000;
         let since = self.now().saturating_sub_unsigned(rest_ms);
         for (id, revoked_ms) in families::revoked_since(&self.db, since).await? {
             let until = revoked_ms.saturating_add_unsigned(rest_ms);

@@ -428,8 +428,12 @@ pub(crate) async fn revoke(
 }
 
 /// Takes retiring keys out once no token they signed can be alive and no verifier can need them.
-pub(crate) async fn drop_retired(db: &Db, options: &Options) -> Result<usize, IssuerError> {
-    let rest_ms = (options.access_ttl_s + options.jwks_max_age_s).saturating_mul(1000);
+pub(crate) async fn drop_retired(
+    db: &Db,
+    options: &Options,
+    longest_access_s: u64,
+) -> Result<usize, IssuerError> {
+    let rest_ms = (longest_access_s + options.jwks_max_age_s).saturating_mul(1000);
     let now = (options.clock)();
     let before = now.saturating_sub_unsigned(rest_ms);
     let dropped = db

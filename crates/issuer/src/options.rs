@@ -122,10 +122,4 @@ impl Options {
             clock: system_clock(),
         }
     }
-
-    /// How long an access token of any kind lives at most, in seconds.
-    pub(crate) fn longest_access_s(&self) -> u64 {
-        let wordpress = self.wordpress.map_or(0, |speaks| speaks.access_ttl_s);
-        self.access_ttl_s.max(wordpress)
-    }
 }

@@ -19,7 +19,7 @@ impl Issuer {
     pub async fn prune(&self) -> Result<usize, IssuerError> {
         let now = self.now();
         self.revocations.forget_before(now);
-        let mut gone = keys::drop_retired(&self.db, &self.options).await?;
+        let mut gone = keys::drop_retired(&self.db, &self.options, self.longest_access_s()).await?;
         if gone > 0 {
             self.reload_keys().await?;
         }
@@ -29,6 +29,7 @@ impl Issuer {
             ("changes", "until_ms"),
             ("seen", "expires_ms"),
             ("pushed", "expires_ms"),
+            ("admin_tokens", "expires_ms"),
         ] {
             gone += self
                 .prune_by_time(table, column, now.saturating_sub_unsigned(self.tail_ms()))
@@ -40,7 +41,7 @@ impl Issuer {
 
     /// How long after its expiry a code is still recognised: as long as tokens that came of it may live.
     fn tail_ms(&self) -> u64 {
-        self.options.longest_access_s().saturating_mul(1000)
+        self.longest_access_s().saturating_mul(1000)
     }
 
     async fn prune_by_time(
@@ -69,7 +70,7 @@ impl Issuer {
 
     /// Walks the families by id: an index on their last use would cost a page write at every refresh.
     async fn prune_families(&self, now: i64) -> Result<usize, IssuerError> {
-        let rotation = self.options.rotation;
+        let rotation = self.rotation();
         let limit = |ms: Option<u64>| {
             ms.map_or(i64::MIN, |ms| {
                 now.saturating_sub_unsigned(ms.saturating_add(KEEP_DEAD_MS))

@@ -143,7 +143,7 @@ impl Set {
                 session.before_s = session.before_s.max(new.before_s);
                 session.until_ms = session.until_ms.max(new.until_ms);
             }
-            Kind::Keys | Kind::Clients => {}
+            Kind::Keys | Kind::Clients | Kind::Lifetimes => {}
         }
     }
 }

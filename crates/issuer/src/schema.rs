@@ -138,6 +138,28 @@ ALTER TABLE families ADD COLUMN device TEXT;
 ALTER TABLE families ADD COLUMN last_address TEXT;
 ALTER TABLE families ADD COLUMN acr TEXT;
 ",
+    "
+CREATE TABLE settings (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE administrators (
+    name        TEXT PRIMARY KEY COLLATE NOCASE,
+    password    TEXT NOT NULL,
+    one_time_ms INTEGER,
+    created_ms  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE admin_tokens (
+    hash          BLOB PRIMARY KEY,
+    administrator TEXT NOT NULL,
+    label         TEXT,
+    created_ms    INTEGER NOT NULL,
+    expires_ms    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX admin_tokens_expiry ON admin_tokens (expires_ms);
+",
 ];
 
 /// The same for PostgreSQL; statements end with a semicolon. A family's row leaves room in its page, so that a
@@ -263,5 +285,28 @@ ALTER TABLE families ADD COLUMN address TEXT;
 ALTER TABLE families ADD COLUMN device TEXT;
 ALTER TABLE families ADD COLUMN last_address TEXT;
 ALTER TABLE families ADD COLUMN acr TEXT;
+",
+    "
+CREATE TABLE settings (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+CREATE TABLE administrators (
+    name        TEXT PRIMARY KEY,
+    password    TEXT NOT NULL,
+    one_time_ms BIGINT,
+    created_ms  BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX administrators_folded ON administrators (lower(name));
+
+CREATE TABLE admin_tokens (
+    hash          BYTEA PRIMARY KEY,
+    administrator TEXT NOT NULL,
+    label         TEXT,
+    created_ms    BIGINT NOT NULL,
+    expires_ms    BIGINT NOT NULL
+);
+CREATE INDEX admin_tokens_expiry ON admin_tokens (expires_ms);
 ",
 ];

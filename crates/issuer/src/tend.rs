@@ -100,7 +100,7 @@ impl Issuer {
         self.tending.changed.notify_one();
     }
 
-    /// Takes in what other processes changed: revocations, signing keys, clients.
+    /// Takes in what other processes changed: revocations, signing keys, clients, lifetimes.
     ///
     /// # Errors
     /// When the database fails; what was read by then is known.
@@ -128,6 +128,9 @@ impl Issuer {
             if has(Kind::Clients) {
                 let registry = clients::load(&self.db).await?;
                 *self.clients.write().unwrap_or_else(PoisonError::into_inner) = registry;
+            }
+            if has(Kind::Lifetimes) {
+                self.reload_lifetimes().await?;
             }
             // Last, so that what could not be read again is tried again.
             self.revocations.follow(&new);

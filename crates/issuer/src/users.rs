@@ -54,31 +54,14 @@ impl Issuer {
 }
 
 impl Admin<'_> {
-    /// Makes the user unless there is one of that name. Returns the generated password when it had to make one.
+    /// Makes a user; returns whether it did: there may be one of that name.
     ///
     /// # Errors
-    /// When the password cannot be hashed or the database fails.
-    pub async fn ensure_user(
-        &self,
-        name: &str,
-        password: Option<Secret>,
-    ) -> Result<Option<Secret>, IssuerError> {
-        if name.is_empty() || name.len() > LONGEST_NAME {
-            let why = format!("must have 1 to {LONGEST_NAME} bytes");
-            return Err(IssuerError::Setting {
-                name: "user name",
-                why,
-            });
-        }
-        if self.issuer().user_id(name).await?.is_some() {
-            return Ok(None);
-        }
-        if let Some(password) = &password {
-            check_password(password)?;
-        }
-        let made = password.is_none();
-        let chosen = password.unwrap_or_else(password::generate);
-        let hash = self.issuer().passwords.hash(&chosen).await?;
+    /// When nobody can have the name or the password, or the database fails.
+    pub async fn add_user(&self, name: &str, password: &Secret) -> Result<bool, IssuerError> {
+        check_name(name)?;
+        check_password(password)?;
+        let hash = self.issuer().passwords.hash(password).await?;
         let (id, name, pen) = (b64url(random::<12>()), name.to_owned(), self.pen());
         let inserted = self
             .issuer()
@@ -94,7 +77,26 @@ impl Admin<'_> {
                 Ok(inserted)
             })
             .await?;
-        Ok((made && inserted == 1).then_some(chosen))
+        Ok(inserted == 1)
+    }
+
+    /// Makes the user unless there is one of that name. Returns the generated password when it had to make one.
+    ///
+    /// # Errors
+    /// When the password cannot be hashed or the database fails.
+    pub async fn ensure_user(
+        &self,
+        name: &str,
+        password: Option<Secret>,
+    ) -> Result<Option<Secret>, IssuerError> {
+        check_name(name)?;
+        if self.issuer().user_id(name).await?.is_some() {
+            return Ok(None);
+        }
+        let made = password.is_none();
+        let chosen = password.unwrap_or_else(password::generate);
+        let added = self.add_user(name, &chosen).await?;
+        Ok((made && added).then_some(chosen))
     }
 
     /// Sets a new password and ends every session of the user; returns how many were alive.
@@ -314,6 +316,16 @@ fn note(tx: &mut dyn Tx, pen: &Pen, action: &'static str, user: &str) -> SqlResu
         ..Act::new(action)
     };
     pen.note(tx, &act)
+}
+
+fn check_name(name: &str) -> Result<(), IssuerError> {
+    if (1..=LONGEST_NAME).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(IssuerError::Setting {
+        name: "user name",
+        why: format!("must have 1 to {LONGEST_NAME} bytes"),
+    })
 }
 
 /// A password that [`Issuer::log_in`] would refuse unread locks its user out.

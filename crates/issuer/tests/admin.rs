@@ -6,7 +6,7 @@ mod support;
 use http::{StatusCode, header};
 use support::{HOUR, PASSWORD, SECOND, Server, assert_error};
 use tenure_core::Secret;
-use tenure_issuer::{Issuer, IssuerError, KeyState};
+use tenure_issuer::{Issuer, IssuerError, KeyState, SessionFilter};
 
 #[tokio::test]
 async fn revoking_a_refresh_token_ends_the_session_at_once() {
@@ -153,12 +153,16 @@ async fn introspection_tells_clients_that_prove_themselves() {
 async fn an_administrator_ends_sessions() {
     let server = Server::start().await;
     let (one, two) = (server.login("openid").await, server.login("openid").await);
-    let sessions = server.issuer.sessions(10).await.unwrap();
+    let sessions = server
+        .issuer
+        .sessions(SessionFilter::default(), 10)
+        .await
+        .unwrap();
     assert_eq!(
         (
             sessions.len(),
-            sessions[0].user.as_str(),
-            sessions[0].client_id.as_str()
+            sessions[0].info.user.as_str(),
+            sessions[0].info.client_id.as_str()
         ),
         (2, "ada", "tenure")
     );

@@ -94,13 +94,13 @@ async fn a_session_has_a_timeline_that_tells_a_theft_from_a_false_alarm() {
         })
     );
     let session = server.issuer.session(&sid).await.unwrap().unwrap();
-    assert_eq!(session.address.as_deref(), Some("127.0.0.1"));
+    assert_eq!(session.info.address.as_deref(), Some("127.0.0.1"));
     assert_eq!(
-        session.last_address.as_deref(),
+        session.info.last_address.as_deref(),
         Some("192.0.2.1"),
         "the owner's, not the thief's"
     );
-    assert_eq!(session.ended_ms, Some(used + 60 * SECOND));
+    assert_eq!(session.info.ended_ms, Some(used + 60 * SECOND));
     assert_eq!(
         verify(&server, None).await.unwrap().seq,
         all(&server).await.last().unwrap().seq

@@ -6,6 +6,8 @@
 
 #[path = "admin.rs"]
 mod admin;
+#[path = "admin_api.rs"]
+mod admin_api;
 #[path = "audit.rs"]
 mod audit;
 #[path = "devices_and_clients.rs"]
@@ -16,6 +18,8 @@ mod dpop;
 mod flows;
 #[path = "keys.rs"]
 mod keys;
+#[path = "lifetimes.rs"]
+mod lifetimes;
 #[path = "pages.rs"]
 mod pages;
 #[path = "par_and_logout.rs"]

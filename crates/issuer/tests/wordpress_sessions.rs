@@ -75,8 +75,12 @@ async fn many_who_replace_one_cookie_at_once_get_one_successor() {
         successors.insert(one.await.unwrap());
     }
     assert_eq!(successors.len(), 1);
-    let sessions = server.issuer.sessions(9).await.unwrap();
-    assert_eq!(sessions[0].family.generation, 2);
+    let sessions = server
+        .issuer
+        .sessions(tenure_issuer::SessionFilter::default(), 9)
+        .await
+        .unwrap();
+    assert_eq!(sessions[0].info.family.generation, 2);
 }
 
 #[tokio::test]
@@ -220,9 +224,16 @@ async fn administrators_end_sessions_of_every_dialect() {
     let server = speaking(WordpressPlugin::Usefulteam).await;
     let begun = login("ada", PASSWORD).issuer(&server).await;
     let (token, cookie) = (begun.token(), begun.cookie());
-    let listed = server.issuer.sessions(9).await.unwrap();
+    let listed = server
+        .issuer
+        .sessions(tenure_issuer::SessionFilter::default(), 9)
+        .await
+        .unwrap();
     assert_eq!(
-        (listed[0].user.as_str(), listed[0].client_id.as_str()),
+        (
+            listed[0].info.user.as_str(),
+            listed[0].info.client_id.as_str()
+        ),
         ("ada", "wordpress-usefulteam")
     );
     server

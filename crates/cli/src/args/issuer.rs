@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
-use tenure_issuer::{Grant, Head};
+use tenure_issuer::{Ends, Grant, Head};
 
-use crate::builtin::ISSUER_PORT;
+use crate::builtin::{ISSUER_ADMIN_PORT, ISSUER_PORT};
 use crate::config::value;
 
 /// `tenure issuer`.
@@ -28,6 +28,12 @@ pub enum Issuer {
     /// See what was done, by whom and from where
     #[command(subcommand)]
     Audit(Audit),
+    /// See and decide how long tokens and sessions live
+    #[command(subcommand)]
+    Lifetimes(Lifetimes),
+    /// Look after those who may use the administrators' API
+    #[command(subcommand)]
+    Administrators(Administrators),
 }
 
 /// `tenure issuer serve`.
@@ -36,6 +42,71 @@ pub struct Serve {
     /// Address to listen on; port 0 takes a free one [default: `listen` of [issuer]]
     #[arg(long, value_name = "ADDR", value_parser = |text: &str| value::address(text, ISSUER_PORT))]
     pub listen: Option<SocketAddr>,
+    /// Serve the administrators' API there [default: `admin_listen` of [issuer]; not served where that is missing]
+    #[arg(long, value_name = "ADDR", value_parser = |text: &str| value::address(text, ISSUER_ADMIN_PORT))]
+    pub admin_listen: Option<SocketAddr>,
+}
+
+/// `tenure issuer lifetimes`.
+#[derive(Debug, Subcommand)]
+pub enum Lifetimes {
+    /// Show those in force
+    Show,
+    /// Decide one or more, for every process of this issuer; what is configured counts for the rest
+    Set(SetLifetimes),
+    /// Let what is configured count again
+    Reset,
+}
+
+/// `tenure issuer lifetimes set`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("some").required(true).multiple(true).args(["access", "idle", "session", "window"]))]
+pub struct SetLifetimes {
+    /// How long an access token lives: 1s to 1d
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub access: Option<u64>,
+    /// When a session ends that nobody uses, or `never`
+    #[arg(long, value_name = "TIME", value_parser = ends)]
+    pub idle: Option<Ends>,
+    /// When a session ends whatever its use, or `never`
+    #[arg(long, value_name = "TIME", value_parser = ends)]
+    pub session: Option<Ends>,
+    /// How long after a rotation the token before still gets the same successor: 0s to 1h
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub window: Option<u64>,
+}
+
+/// `tenure issuer administrators`.
+#[derive(Debug, Subcommand)]
+pub enum Administrators {
+    /// Show the administrators
+    List,
+    /// Make an administrator; a one-time secret is shown once
+    Add {
+        /// The administrator's name
+        name: String,
+    },
+    /// Make another one-time secret; logins and tokens of the administrator end
+    Reset {
+        /// The administrator's name
+        name: String,
+    },
+    /// Remove an administrator
+    Remove {
+        /// The administrator's name
+        name: String,
+    },
+    /// Make a token for a program, and show it once; another of the same label ends
+    Token {
+        /// The administrator it acts for
+        name: String,
+        /// What it is for
+        #[arg(long = "for", value_name = "LABEL")]
+        label: String,
+        /// How long it lives, at most a year
+        #[arg(long, value_name = "TIME", default_value = "90d", value_parser = seconds)]
+        expires: u64,
+    },
 }
 
 /// `tenure issuer users`.
@@ -117,6 +188,9 @@ pub struct AddClient {
     /// Let it log people in only with requests handed in beforehand (PAR)
     #[arg(long)]
     pub par: bool,
+    /// Let it keep one refresh token, for a program that cannot store new ones; a copy of it is noticed by nobody
+    #[arg(long)]
+    pub no_rotation: bool,
 }
 
 /// What a client may ask for.
@@ -154,6 +228,9 @@ pub enum Sessions {
         /// Only of this user
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
+        /// Only made with this client
+        #[arg(long, value_name = "ID")]
+        client: Option<String>,
         /// How many at most
         #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = value::count)]
         lines: usize,
@@ -222,7 +299,7 @@ pub enum Audit {
     /// Check that no entry was changed or taken out
     Verify {
         /// What an earlier `verify` showed as head: also check that nothing was taken off the end since
-        #[arg(long, value_name = "SEQ:MAC", value_parser = head)]
+        #[arg(long, value_name = "SEQ:MAC", value_parser = str::parse::<Head>)]
         head: Option<Head>,
     },
 }
@@ -244,43 +321,22 @@ pub struct Entries {
     pub lines: usize,
 }
 
-/// Reads the head of an audit log as `verify` shows it.
-fn head(text: &str) -> Result<Head, String> {
-    let wrong = || "it is written SEQ:MAC, as `tenure issuer audit verify` shows it".to_owned();
-    let (seq, mac) = text.split_once(':').ok_or_else(wrong)?;
-    let seq = seq.parse().map_err(|_| wrong())?;
-    let digits = mac.as_bytes();
-    if digits.len() != 64 || !mac.is_ascii() {
-        return Err(wrong());
+/// `30d`, or `never`.
+fn ends(text: &str) -> Result<Ends, String> {
+    if text == "never" {
+        return Ok(Ends::Never);
     }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
-    }
-    Ok(Head { seq, mac: bytes })
+    seconds(text).map(Ends::AfterS)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_is_read_as_it_is_shown() {
-        let mac = [0xab; 32];
-        assert_eq!(
-            head(&format!("7:{}", "ab".repeat(32))),
-            Ok(Head { seq: 7, mac })
-        );
-        for wrong in [
-            "",
-            "7",
-            "7:ab",
-            "x:ab",
-            "7:ää",
-            &format!("7:{}", "g".repeat(64)),
-        ] {
-            assert!(head(wrong).is_err(), "{wrong}");
-        }
+/// Whole seconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let duration =
+        value::duration(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.fix))?;
+    if duration.subsec_nanos() == 0 {
+        return Ok(duration.as_secs());
     }
+    Err(format!(
+        "{text:?} has a part of a second; write whole seconds"
+    ))
 }

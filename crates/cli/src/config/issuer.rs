@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tenure_core::family;
 use tenure_issuer::{Network, Options, WordPress};
 use tenure_jose::Alg;
 use tenure_keeper::checks;
@@ -14,7 +15,7 @@ use super::reader::Table;
 use super::secret::SecretSource;
 use super::value::{self, Wrong};
 use super::wordpress;
-use crate::builtin::ISSUER_PORT;
+use crate::builtin::{ISSUER_ADMIN_PORT, ISSUER_PORT};
 
 /// How long an access token lives where nothing is said.
 const ACCESS_TTL: Duration = Duration::from_mins(5);
@@ -26,6 +27,8 @@ pub struct IssuerSection {
     pub url: Sourced<Url>,
     /// Where it listens.
     pub listen: Sourced<SocketAddr>,
+    /// Where the administrators' API listens, if it is served.
+    pub admin_listen: Option<Sourced<SocketAddr>>,
     /// Where its state is.
     pub database: Database,
     /// The API its access tokens are for.
@@ -34,6 +37,12 @@ pub struct IssuerSection {
     pub scopes: Vec<String>,
     /// How long an access token lives.
     pub access_ttl: Duration,
+    /// When a session ends that nobody uses; `None`: never.
+    pub idle_lifetime: Option<Duration>,
+    /// When a session ends whatever its use; `None`: never.
+    pub session_lifetime: Option<Duration>,
+    /// How long the token before still gets the same successor.
+    pub rotation_window: Duration,
     /// What tokens are signed with.
     pub signing_alg: Alg,
     /// The WordPress plugin whose dialect it speaks, too.
@@ -62,10 +71,17 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
     let insecure = table.boolean("insecure").unwrap_or(false);
     let url = table.parsed("url", |text| identifier(text, insecure));
     let listen = table.parsed("listen", |text| value::address(text, ISSUER_PORT));
+    let admin_listen = table.parsed("admin_listen", |text| {
+        value::address(text, ISSUER_ADMIN_PORT)
+    });
     let database = database(&table, data, beside);
     let audience = table.parsed("audience", audience);
     let scopes = table.strings("scopes").unwrap_or_default();
     let access_ttl = table.parsed("access_ttl", lifetime);
+    let rotation = family::Options::default();
+    let idle_lifetime = table.parsed("idle_lifetime", end);
+    let session_lifetime = table.parsed("session_lifetime", end);
+    let rotation_window = table.parsed("rotation_window", window);
     let signing_alg = table.parsed("signing_alg", signing);
     let dpop_nonces = table.boolean("dpop_nonces").unwrap_or(false);
     let trusted_proxies = networks(&table);
@@ -90,10 +106,21 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
     Some(IssuerSection {
         url: url?,
         listen: listen.unwrap_or_else(|| Sourced::default(local)),
+        admin_listen,
         database: database?,
         audience: audience?.value,
         scopes,
         access_ttl: access_ttl.map_or(ACCESS_TTL, |ttl| ttl.value),
+        idle_lifetime: idle_lifetime
+            .map_or(rotation.idle_ms.map(Duration::from_millis), |end| end.value),
+        session_lifetime: session_lifetime
+            .map_or(rotation.absolute_ms.map(Duration::from_millis), |end| {
+                end.value
+            }),
+        rotation_window: rotation_window
+            .map_or(Duration::from_millis(rotation.window_ms), |window| {
+                window.value
+            }),
         signing_alg: signing_alg.map_or(Alg::Es256, |alg| alg.value),
         wordpress,
         dpop_nonces,
@@ -178,6 +205,25 @@ fn lifetime(text: &str) -> Result<Duration, Wrong> {
     Err(Wrong::new(
         format!("{text:?} cannot be the lifetime of an access token"),
         "write whole seconds, at most a day, for example \"5m\"",
+    ))
+}
+
+/// Of a session, or that it has none.
+fn end(text: &str) -> Result<Option<Duration>, Wrong> {
+    if text == "never" {
+        return Ok(None);
+    }
+    value::positive_duration(text).map(Some)
+}
+
+fn window(text: &str) -> Result<Duration, Wrong> {
+    let window = value::duration(text)?;
+    if window <= Duration::from_hours(1) {
+        return Ok(window);
+    }
+    Err(Wrong::new(
+        format!("{text:?} is too long: for as long a copied refresh token goes unseen"),
+        "write at most an hour, for example \"30s\"",
     ))
 }
 

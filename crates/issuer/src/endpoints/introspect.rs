@@ -127,7 +127,7 @@ async fn refresh(
         generation,
         matches: login.client_id == client.id(),
     };
-    let decision = family::decide(&state, presented, issuer.now(), &issuer.options.rotation);
+    let decision = family::decide(&state, presented, issuer.now(), &issuer.rotation());
     let good = matches!(decision, Decision::Rotate(_) | Decision::SameSuccessor(_)) && !disabled;
     Ok(good.then(|| {
         json!({
@@ -140,7 +140,7 @@ async fn refresh(
             "sid": id.sid(),
             "generation": generation,
             "iat": state.born_ms / 1000,
-            "exp": state.ends_ms(&issuer.options.rotation).map(|ms| ms / 1000),
+            "exp": state.ends_ms(&issuer.rotation()).map(|ms| ms / 1000),
         })
     }))
 }

@@ -158,7 +158,7 @@ async fn refresh(
         jkt: keys.access.map(str::to_owned),
         now_ms: issuer.now(),
         until_ms: issuer.access_gone_ms(),
-        options: issuer.options.rotation,
+        options: issuer.rotation_of(client.id()),
         pen: issuer.pen(who(client, peer)),
     };
     match issuer.db.refresh(ask).await? {

@@ -51,10 +51,16 @@ fn who(speaks: &WordPress, peer: &Peer) -> Who {
 impl Issuer {
     /// The lifetimes of sessions that are listed under this client: those of a dialect have their own.
     pub fn rotation_of(&self, client_id: &str) -> family::Options {
-        let rotation = self.options.rotation;
+        let rotation = self.rotation();
         match &self.options.wordpress {
             Some(speaks) if speaks.client_id() == client_id => speaks.kept(rotation),
-            _ => rotation,
+            _ => family::Options {
+                rotate: rotation.rotate
+                    && self
+                        .client(client_id)
+                        .is_none_or(|client| client.registration.rotate),
+                ..rotation
+            },
         }
     }
 
@@ -93,7 +99,7 @@ impl Issuer {
         peer: &Peer,
     ) -> Result<(Login, Family), Ended> {
         self.counters.count(|stats| stats.looked_up += 1);
-        let rotation = self.options.rotation;
+        let rotation = self.rotation();
         let options = match renew {
             Renew::Rotate => family::Options {
                 rotate: true,

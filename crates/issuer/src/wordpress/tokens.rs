@@ -54,7 +54,7 @@ impl Issuer {
         let now_s = self.now() / 1000;
         let sid = login.family.sid();
         let jti = random::<16>();
-        let ends_ms = family.ends_ms(&speaks.kept(self.options.rotation));
+        let ends_ms = family.ends_ms(&speaks.kept(self.rotation()));
         let left_s = ends_ms.map_or(i64::MAX, |ends| ends / 1000 - now_s);
         // The name is the token's own: a fleet that logs in at one instant must not renew at one.
         let ttl = self

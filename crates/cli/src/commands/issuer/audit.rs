@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tenure_core::Wall;
-use tenure_issuer::{AuditEntry, AuditFilter, Head, Issuer};
+use tenure_issuer::{AuditEntry, AuditFilter, Head, Issuer, json};
 
 use super::which;
 use crate::app::App;
@@ -33,7 +33,7 @@ async fn list(app: &App, issuer: &Issuer, asked: &Entries) -> Outcome {
     entries.truncate(asked.lines);
     entries.reverse();
     if app.out.json {
-        let entries: Vec<_> = entries.iter().map(entry_json).collect();
+        let entries: Vec<_> = entries.iter().map(json::entry).collect();
         return app.out.json(&json!({ "entries": entries, "more": more }));
     }
     if entries.is_empty() {
@@ -49,24 +49,6 @@ async fn list(app: &App, issuer: &Issuer, asked: &Entries) -> Outcome {
         ));
     }
     Ok(())
-}
-
-/// An entry as a program reads it.
-pub fn entry_json(entry: &AuditEntry) -> Value {
-    json!({
-        "seq": entry.seq,
-        "at_ms": entry.at_ms,
-        "by": entry.who.by,
-        "address": entry.who.address,
-        "device": entry.who.device,
-        "action": entry.action,
-        "user": entry.user,
-        "user_id": entry.user_id,
-        "sid": entry.sid,
-        "client": entry.client,
-        "detail": entry.detail,
-        "mac": hex(&entry.mac),
-    })
 }
 
 /// An entry as a person reads it.
@@ -128,7 +110,7 @@ async fn export(app: &App, issuer: &Issuer) -> Outcome {
         };
         seq = last.seq;
         for entry in &entries {
-            app.out.line(entry_json(entry))?;
+            app.out.line(json::entry(entry))?;
         }
     }
 }
@@ -137,7 +119,7 @@ async fn verify(app: &App, issuer: &Issuer, noted: Option<Head>) -> Outcome {
     let checked = spinner::during("following the chain", issuer.verify_audit(noted)).await?;
     match checked {
         Ok(head) => {
-            let head_text = format!("{}:{}", head.seq, hex(&head.mac));
+            let head_text = json::head(&head);
             if app.out.json {
                 return app
                     .out
@@ -158,13 +140,4 @@ async fn verify(app: &App, issuer: &Issuer, noted: Option<Head>) -> Outcome {
             Err(CommandError::new(Exit::NeedsOperator, problem))
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

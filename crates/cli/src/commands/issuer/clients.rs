@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tenure_core::Secret;
-use tenure_issuer::{ClientInfo, ClientRegistration, Grant, Issuer};
+use tenure_issuer::{ClientRegistration, Grant, Issuer, fresh_secret, json};
 
 use super::{sessions_ended, which, who};
 use crate::app::App;
@@ -12,8 +12,6 @@ use crate::output::table::Table;
 
 /// Scopes that every issuer knows.
 const BUILT_IN: [&str; 3] = ["openid", "profile", "offline_access"];
-/// Bytes of chance in a client's secret.
-const SECRET_LEN: usize = 32;
 
 /// Runs one of the four.
 pub async fn run(app: &App, command: &Clients) -> Outcome {
@@ -28,50 +26,10 @@ pub async fn run(app: &App, command: &Clients) -> Outcome {
     }
 }
 
-/// The short word for a grant.
-fn word(grant: Grant) -> &'static str {
-    match grant {
-        Grant::AuthorizationCode => "code",
-        Grant::RefreshToken => "refresh",
-        Grant::ClientCredentials => "client-credentials",
-        Grant::DeviceCode => "device",
-        Grant::Password => "password",
-    }
-}
-
-fn words(client: &ClientRegistration) -> Vec<&'static str> {
-    client.grants.iter().copied().map(word).collect()
-}
-
-/// How a client proves who it is.
-fn proof(info: &ClientInfo) -> &'static str {
-    match (info.has_secret, info.registration.keys.is_some()) {
-        (true, _) => "secret",
-        (false, true) => "keys",
-        (false, false) => "public",
-    }
-}
-
 fn list(app: &App, issuer: &Issuer) -> Outcome {
     let clients = issuer.client_infos();
     if app.out.json {
-        let clients: Vec<_> = clients
-            .iter()
-            .map(|info| {
-                let client = &info.registration;
-                json!({
-                    "id": client.id,
-                    "name": client.name,
-                    "proof": proof(info),
-                    "grants": words(client),
-                    "scopes": client.scopes,
-                    "redirect_uris": client.redirect_uris,
-                    "logout_uris": client.post_logout_redirect_uris,
-                    "dpop": client.dpop_bound,
-                    "par": client.par_required,
-                })
-            })
-            .collect();
+        let clients: Vec<_> = clients.iter().map(json::client).collect();
         return app.out.json(&json!({ "clients": clients }));
     }
     if clients.is_empty() {
@@ -89,8 +47,8 @@ fn list(app: &App, issuer: &Issuer) -> Outcome {
         let client = &info.registration;
         table.row(vec![
             paint.bold(&client.id),
-            proof(info).to_owned(),
-            words(client).join(" "),
+            json::proof(info).to_owned(),
+            json::grants(client).join(" "),
             joined(&client.scopes),
             joined(&client.redirect_uris),
         ]);
@@ -128,7 +86,8 @@ async fn add(app: &App, issuer: &Issuer, args: &AddClient, scopes: &[String]) ->
         .clone_from(&args.logout_uris);
     client.dpop_bound = args.dpop;
     client.par_required = args.par;
-    let grants = words(&client);
+    client.rotate = !args.no_rotation;
+    let grants = json::grants(&client);
     issuer.admin(&who::here()).ensure_client(client).await?;
     if app.out.json {
         let secret = made.as_ref().map(Secret::expose);
@@ -189,10 +148,6 @@ async fn remove(app: &App, issuer: &Issuer, id: &str) -> Outcome {
     }
     app.out
         .line(format_args!("{id} is removed; {}", sessions_ended(ended)))
-}
-
-fn fresh_secret() -> Secret {
-    Secret::new(tenure_jose::b64url(tenure_jose::random::<SECRET_LEN>()))
 }
 
 fn show(app: &App, secret: &Secret) -> Outcome {

@@ -1,8 +1,8 @@
 //! `tenure issuer keys list|rotate|promote|revoke|secret|drill`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tenure_core::Wall;
-use tenure_issuer::{Issuer, KeyInfo, KeyState, system_clock};
+use tenure_issuer::{Issuer, KeyInfo, KeyState, json, system_clock};
 
 use super::{drill, which, who};
 use crate::app::App;
@@ -15,7 +15,6 @@ use crate::output::time;
 pub async fn run(app: &App, command: &Keys) -> Outcome {
     let which = which::find(app)?;
     let published_for_s = which.options.jwks_max_age_s;
-    let access_ttl_s = which.options.access_ttl_s;
     let issuer = which.open().await?;
     match command {
         Keys::List => list(app, &issuer),
@@ -23,24 +22,14 @@ pub async fn run(app: &App, command: &Keys) -> Outcome {
         Keys::Promote => promote(app, &issuer).await,
         Keys::Revoke { kid } => revoke(app, &issuer, kid).await,
         Keys::Secret { new } => secret(app, &issuer, *new).await,
-        Keys::Drill { wait } => drill::run(app, &issuer, access_ttl_s, *wait).await,
+        Keys::Drill { wait } => drill::run(app, &issuer, issuer.lifetimes().access_s, *wait).await,
     }
-}
-
-fn row_json(key: &KeyInfo) -> Value {
-    json!({
-        "kid": key.kid,
-        "alg": key.alg.as_str(),
-        "state": key.state.as_str(),
-        "created_at": key.created_ms / 1000,
-        "changed_at": key.changed_ms / 1000,
-    })
 }
 
 fn list(app: &App, issuer: &Issuer) -> Outcome {
     let keys = issuer.key_infos();
     if app.out.json {
-        let keys: Vec<_> = keys.iter().map(row_json).collect();
+        let keys: Vec<_> = keys.iter().map(json::key).collect();
         return app.out.json(&json!({ "keys": keys }));
     }
     let paint = app.out.out;
@@ -74,7 +63,7 @@ async fn rotate(app: &App, issuer: &Issuer, published_for_s: u64) -> Outcome {
     let wait_s = published_for_s.saturating_sub(age_s);
     if app.out.json {
         return app.out.json(&json!({
-            "key": row_json(&next),
+            "key": json::key(&next),
             "made": before.is_none(),
             "may_sign_in": wait_s,
         }));
@@ -98,7 +87,7 @@ async fn promote(app: &App, issuer: &Issuer) -> Outcome {
     issuer.admin(&who::here()).promote_key().await?;
     let active = need(issuer, KeyState::Active)?;
     if app.out.json {
-        return app.out.json(&json!({ "key": row_json(&active) }));
+        return app.out.json(&json!({ "key": json::key(&active) }));
     }
     app.out.line(format_args!(
         "{} signs from now on; the key before it stays published until its last token has expired",
@@ -112,7 +101,7 @@ async fn revoke(app: &App, issuer: &Issuer, kid: &str) -> Outcome {
     if app.out.json {
         return app
             .out
-            .json(&json!({ "revoked": kid, "key": row_json(&active) }));
+            .json(&json!({ "revoked": kid, "key": json::key(&active) }));
     }
     app.out.line(format_args!(
         "{kid} is revoked, and with it every token it signed; {} signs. Nobody has to log in again: sessions go on with their next refresh",

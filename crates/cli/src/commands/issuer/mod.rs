@@ -1,10 +1,12 @@
-//! `tenure issuer serve|users|clients|sessions|keys|audit`.
+//! `tenure issuer serve|users|clients|sessions|keys|audit|lifetimes|administrators`.
 
+mod administrators;
 pub mod audit;
 mod clients;
 mod drill;
 pub mod key;
 mod keys;
+mod lifetimes;
 mod serve;
 mod sessions;
 mod users;
@@ -24,6 +26,8 @@ pub async fn run(app: &App, command: &Issuer) -> Outcome {
         Issuer::Sessions(command) => sessions::run(app, command).await,
         Issuer::Keys(command) => keys::run(app, command).await,
         Issuer::Audit(command) => audit::run(app, command).await,
+        Issuer::Lifetimes(command) => lifetimes::run(app, command).await,
+        Issuer::Administrators(command) => administrators::run(app, command).await,
     }
 }
 

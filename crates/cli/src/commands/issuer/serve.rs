@@ -1,10 +1,14 @@
 //! `tenure issuer serve`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde_json::json;
-use tenure_issuer::Database;
+use tenure_core::Secret;
+use tenure_issuer::{Database, Issuer};
 use tenure_keeper::checks;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::which::{self, Which};
@@ -27,17 +31,29 @@ pub async fn run(app: &App, args: &Serve) -> Outcome {
     check_reach(&at, &which)?;
     let listener = listen::bind(&at, "the issuer", "--listen").await?;
     let at = listener.local_addr()?;
+    let door = Door::bind(&which, args).await?;
     let (kind, source) = (kind(&which), which.source.clone());
     let speaks = which.options.wordpress;
     let issuer = which.open().await?;
     let stop = CancellationToken::new();
     let tended = issuer.tend();
     let server = listen::serve(listener, issuer.router(), stop.clone());
+    let door = match door {
+        Some(door) => Some(door.open(&issuer, &stop).await?),
+        None => None,
+    };
     let wordpress = speaks.map(|speaks| Dialect {
         name: speaks.client_id(),
         index: format!("{}/wp-json/", issuer.id()),
     });
-    ready(app, issuer.id(), at, kind, wordpress.as_ref(), &source)?;
+    let told = Told {
+        id: issuer.id(),
+        at,
+        kind,
+        wordpress,
+        admin: door.as_ref(),
+    };
+    ready(app, &told, &source)?;
     signals.end().await;
     if !app.out.json {
         app.out
@@ -48,6 +64,9 @@ pub async fn run(app: &App, args: &Serve) -> Outcome {
     let both = async {
         // One that panicked has ended, too.
         let _ended = (server.await, tended.await);
+        if let Some(door) = door {
+            let _ended = door.server.await;
+        }
     };
     tokio::select! {
         () = both => Ok(()),
@@ -84,14 +103,72 @@ struct Dialect {
     index: String,
 }
 
-fn ready(
-    app: &App,
-    id: &str,
+/// The administrators' API.
+struct Door {
+    listener: TcpListener,
     at: SocketAddr,
-    kind: &str,
-    wordpress: Option<&Dialect>,
-    source: &str,
-) -> Outcome {
+}
+
+/// The same, served.
+struct Open {
+    at: SocketAddr,
+    /// The first administrator, made just now.
+    first: Option<(&'static str, Secret)>,
+    server: JoinHandle<()>,
+}
+
+impl Door {
+    async fn bind(which: &Which, args: &Serve) -> Outcome<Option<Self>> {
+        let configured = which.admin_listen.clone();
+        let at = match (configured, args.admin_listen) {
+            (Some(configured), flag) => configured.or_flag(flag, "--admin-listen"),
+            (None, Some(flag)) => Sourced::default(flag).or_flag(Some(flag), "--admin-listen"),
+            (None, None) => return Ok(None),
+        };
+        if !at.value.ip().is_loopback() && !which.insecure {
+            return Err(CommandError::usage(
+                format!(
+                    "the administrators' API would listen on {} ({}), which other machines can reach, and it speaks plain http",
+                    at.value, at.origin
+                ),
+                "listen on 127.0.0.1; reach it from elsewhere through an SSH tunnel or a proxy that ends TLS",
+            ));
+        }
+        let listener = listen::bind(&at, "the administrators' API", "--admin-listen").await?;
+        let at = listener.local_addr()?;
+        Ok(Some(Self { listener, at }))
+    }
+
+    async fn open(self, issuer: &Arc<Issuer>, stop: &CancellationToken) -> Outcome<Open> {
+        let first = issuer.first_administrator().await?;
+        let server = listen::serve(self.listener, issuer.admin_router(), stop.clone());
+        Ok(Open {
+            at: self.at,
+            first,
+            server,
+        })
+    }
+}
+
+/// What is told at the start.
+struct Told<'a> {
+    id: &'a str,
+    at: SocketAddr,
+    kind: &'a str,
+    wordpress: Option<Dialect>,
+    admin: Option<&'a Open>,
+}
+
+fn ready(app: &App, told: &Told<'_>, source: &str) -> Outcome {
+    let Told {
+        id,
+        at,
+        kind,
+        wordpress,
+        admin,
+    } = told;
+    let wordpress = wordpress.as_ref();
+    let first = admin.and_then(|open| open.first.as_ref());
     let discovery = format!("{id}{DISCOVERY}");
     if app.out.json {
         return app.out.json(&json!({
@@ -100,6 +177,11 @@ fn ready(
             "discovery": discovery,
             "database": kind,
             "wordpress": wordpress.map(|dialect| dialect.index.as_str()),
+            "admin": admin.map(|open| format!("http://{}", open.at)),
+            "first_administrator": first.map(|(name, secret)| json!({
+                "name": name,
+                "one_time_secret": secret.expose(),
+            })),
             "pid": std::process::id(),
         }));
     }
@@ -113,5 +195,18 @@ fn ready(
         app.out
             .line(format_args!("wordpress     {index}  ({name})"))?;
     }
-    app.out.line(format_args!("database      {kind}"))
+    app.out.line(format_args!("database      {kind}"))?;
+    let Some(open) = admin else { return Ok(()) };
+    app.out.line(format_args!(
+        "admin API     http://{}/admin/v1/  (described at /admin/v1/openapi.json)",
+        open.at
+    ))?;
+    let Some((name, secret)) = first else {
+        return Ok(());
+    };
+    app.out.line(format_args!(
+        "administrator {}, one-time secret  {}  (shown this once; the first login chooses another)",
+        paint.bold(name),
+        secret.expose()
+    ))
 }

@@ -1,11 +1,10 @@
 //! `tenure issuer sessions list|show|revoke`.
 
-use std::collections::BTreeSet;
-
 use serde_json::json;
-use tenure_core::family;
-use tenure_core::{Wall, family::Family};
-use tenure_issuer::{AuditFilter, Issuer, SessionInfo, system_clock};
+use tenure_core::Wall;
+use tenure_issuer::{
+    AuditFilter, Issuer, Session, SessionFilter, SessionState, json, system_clock,
+};
 
 use super::{audit, sessions_ended, which, who};
 use crate::app::App;
@@ -22,94 +21,35 @@ pub async fn run(app: &App, command: &Sessions) -> Outcome {
     let which = which::find(app)?;
     let issuer = which.open().await?;
     match command {
-        Sessions::List { user, lines } => list(app, &issuer, user.as_deref(), *lines).await,
+        Sessions::List {
+            user,
+            client,
+            lines,
+        } => {
+            let filter = SessionFilter {
+                user: user.clone(),
+                client: client.clone(),
+            };
+            list(app, &issuer, filter, *lines).await
+        }
         Sessions::Show { sid } => show(app, &issuer, sid).await,
         Sessions::Revoke(args) => revoke(app, &issuer, args).await,
     }
 }
 
-/// Whether a session goes on, and why not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Alive,
-    /// Its user is disabled; it goes on when the account is enabled again.
-    Waiting,
-    Expired(&'static str),
-    Ended(&'static str),
-}
-
-impl State {
-    fn of(family: &Family, disabled: bool, rotation: &family::Options, now_ms: i64) -> Self {
-        if let Some(subtype) = family.revoked {
-            return Self::Ended(subtype.as_str());
-        }
-        let absolute = family::Options {
-            idle_ms: None,
-            ..*rotation
-        };
-        let past = |options| family.ends_ms(options).is_some_and(|end| end < now_ms);
-        match (past(&absolute), past(rotation), disabled) {
-            (true, _, _) => Self::Expired("absolute"),
-            (_, true, _) => Self::Expired("idle"),
-            (_, _, true) => Self::Waiting,
-            _ => Self::Alive,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Alive => "alive",
-            Self::Waiting => "waiting",
-            Self::Expired(_) => "expired",
-            Self::Ended(_) => "ended",
-        }
-    }
-
-    fn reason(self) -> Option<&'static str> {
-        match self {
-            Self::Alive => None,
-            Self::Waiting => Some("account_disabled"),
-            Self::Expired(reason) | Self::Ended(reason) => Some(reason),
-        }
-    }
-}
-
-async fn list(app: &App, issuer: &Issuer, user: Option<&str>, lines: usize) -> Outcome {
-    let users = issuer.users().await?;
-    if let Some(name) = user
-        && !users.iter().any(|user| same(&user.name, name))
+async fn list(app: &App, issuer: &Issuer, filter: SessionFilter, lines: usize) -> Outcome {
+    if let Some(client) = &filter.client
+        && !issuer.clients().contains(client)
     {
-        return Err(no_user(name));
+        return Err(no_client(client));
     }
-    let disabled: BTreeSet<_> = users
-        .into_iter()
-        .filter(|user| user.disabled)
-        .map(|user| user.name)
-        .collect();
     // One more, to know whether there are more.
-    let limit = if user.is_some() {
-        usize::MAX
-    } else {
-        lines.saturating_add(1)
-    };
-    let mut sessions = issuer.sessions(limit).await?;
-    sessions.retain(|session| user.is_none_or(|name| same(&session.user, name)));
+    let mut sessions = issuer.sessions(filter, lines.saturating_add(1)).await?;
     let more = sessions.len() > lines;
-    sessions.truncate(lines);
     let now_ms = system_clock()();
-    let state = |session: &SessionInfo| {
-        let disabled = disabled.contains(&session.user);
-        let rotation = issuer.rotation_of(&session.client_id);
-        State::of(&session.family, disabled, &rotation, now_ms)
-    };
+    sessions.truncate(lines);
     if app.out.json {
-        let sessions: Vec<_> = sessions
-            .iter()
-            .map(|session| {
-                let rotation = issuer.rotation_of(&session.client_id);
-                row_json(session, state(session), &rotation)
-            })
-            .collect();
+        let sessions: Vec<_> = sessions.iter().map(json::session).collect();
         return app.out.json(&json!({ "sessions": sessions, "more": more }));
     }
     if sessions.is_empty() {
@@ -123,11 +63,11 @@ async fn list(app: &App, issuer: &Issuer, user: Option<&str>, lines: usize) -> O
         paint,
     );
     for session in &sessions {
-        let state = state(session);
+        let (state, session) = (session.state, &session.info);
         let color = match state {
-            State::Alive => anstyle::AnsiColor::Green,
-            State::Waiting | State::Expired(_) => anstyle::AnsiColor::Yellow,
-            State::Ended(_) => anstyle::AnsiColor::Red,
+            SessionState::Alive => anstyle::AnsiColor::Green,
+            SessionState::Waiting | SessionState::Expired(_) => anstyle::AnsiColor::Yellow,
+            SessionState::Ended(_) => anstyle::AnsiColor::Red,
         };
         let reason = state
             .reason()
@@ -158,47 +98,21 @@ async fn list(app: &App, issuer: &Issuer, user: Option<&str>, lines: usize) -> O
     Ok(())
 }
 
-fn row_json(session: &SessionInfo, state: State, rotation: &family::Options) -> serde_json::Value {
-    let family = &session.family;
-    json!({
-        "sid": session.sid,
-        "user": session.user,
-        "client": session.client_id,
-        "scope": session.scope,
-        "generation": family.generation,
-        "began_at": family.born_ms / 1000,
-        "used_at": family.used_ms / 1000,
-        "ends_at": family.ends_ms(rotation).map(|end| end / 1000),
-        "ended_at": session.ended_ms.map(|end| end / 1000),
-        "address": session.address,
-        "device": session.device,
-        "last_address": session.last_address,
-        "state": state.word(),
-        "reason": state.reason(),
-    })
-}
-
 async fn show(app: &App, issuer: &Issuer, sid: &str) -> Outcome {
     let session = issuer.session(sid).await?.ok_or_else(|| no_session(sid))?;
-    let rotation = &issuer.rotation_of(&session.client_id);
     let filter = AuditFilter {
         sid: Some(sid.to_owned()),
         ..AuditFilter::default()
     };
     let mut entries = issuer.audit(filter, TIMELINE).await?;
     entries.reverse();
-    let users = issuer.users().await?;
-    let disabled = users
-        .iter()
-        .any(|user| user.disabled && user.name == session.user);
     let now_ms = system_clock()();
-    let state = State::of(&session.family, disabled, rotation, now_ms);
     if app.out.json {
-        let mut shown = row_json(&session, state, rotation);
-        shown["timeline"] = entries.iter().map(audit::entry_json).collect();
+        let mut shown = json::session(&session);
+        shown["timeline"] = entries.iter().map(json::entry).collect();
         return app.out.json(&shown);
     }
-    for (name, value) in described(&session, state, rotation, now_ms) {
+    for (name, value) in described(&session, now_ms) {
         app.out.line(format_args!("{name:<10}{value}"))?;
     }
     if entries.is_empty() {
@@ -211,12 +125,8 @@ async fn show(app: &App, issuer: &Issuer, sid: &str) -> Outcome {
     Ok(())
 }
 
-fn described(
-    session: &SessionInfo,
-    state: State,
-    rotation: &family::Options,
-    now_ms: i64,
-) -> Vec<(&'static str, String)> {
+fn described(session: &Session, now_ms: i64) -> Vec<(&'static str, String)> {
+    let (state, ends_ms, session) = (session.state, session.ends_ms, &session.info);
     let family = &session.family;
     let unknown = || "unknown".to_owned();
     let began_from = session.address.clone().unwrap_or_else(unknown);
@@ -227,7 +137,7 @@ fn described(
     let when = |ms| time::clock(Wall(ms));
     let end = match session.ended_ms {
         Some(ended) => when(ended),
-        None => match family.ends_ms(rotation) {
+        None => match ends_ms {
             Some(ends) => format!("{}, unless it is used", when(ends)),
             None => "-".to_owned(),
         },
@@ -263,14 +173,10 @@ fn no_session(sid: &str) -> CommandError {
     )
 }
 
-fn same(one: &str, other: &str) -> bool {
-    one.to_lowercase() == other.to_lowercase()
-}
-
-fn no_user(name: &str) -> CommandError {
+fn no_client(client: &str) -> CommandError {
     CommandError::usage(
-        format!("there is no user {name:?}"),
-        "`tenure issuer users list` shows those that exist",
+        format!("there is no client {client:?}"),
+        "`tenure issuer clients list` shows those that exist",
     )
 }
 
@@ -301,33 +207,7 @@ async fn one(issuer: &Issuer, sid: &str) -> Outcome<usize> {
 async fn of_client(issuer: &Issuer, client: &str) -> Outcome<usize> {
     let ended = issuer.admin(&who::here()).revoke_client(client).await?;
     if ended == 0 && !issuer.clients().iter().any(|id| id == client) {
-        return Err(CommandError::usage(
-            format!("there is no client {client:?}"),
-            "`tenure issuer clients list` shows those that exist",
-        ));
+        return Err(no_client(client));
     }
     Ok(ended)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tenure_core::family::Subtype;
-
-    #[test]
-    fn a_session_is_what_stands_first_in_its_way() {
-        let rotation = family::Options {
-            idle_ms: Some(10),
-            absolute_ms: Some(100),
-            ..family::Options::default()
-        };
-        let family = Family::new(1_000);
-        let at = |family: &Family, disabled, now| State::of(family, disabled, &rotation, now);
-        assert_eq!(at(&family, false, 1_005), State::Alive);
-        assert_eq!(at(&family, true, 1_005), State::Waiting);
-        assert_eq!(at(&family, true, 1_050), State::Expired("idle"));
-        assert_eq!(at(&family, false, 1_200), State::Expired("absolute"));
-        let dead = family.revoke(Subtype::Administrator);
-        assert_eq!(at(&dead, true, 1_200), State::Ended("administrator"));
-    }
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use serde_json::json;
 use tenure_core::{Secret, Wall};
-use tenure_issuer::{Issuer, generate_password};
+use tenure_issuer::{Issuer, generate_password, json};
 
 use super::{sessions_ended, which, who};
 use crate::app::App;
@@ -29,12 +29,7 @@ pub async fn run(app: &App, command: &Users) -> Outcome {
 async fn list(app: &App, issuer: &Issuer) -> Outcome {
     let users = issuer.users().await?;
     if app.out.json {
-        let users: Vec<_> = users
-            .iter()
-            .map(|user| {
-                json!({ "name": user.name, "disabled": user.disabled, "created_at": user.created_ms / 1000 })
-            })
-            .collect();
+        let users: Vec<_> = users.iter().map(json::user).collect();
         return app.out.json(&json!({ "users": users }));
     }
     if users.is_empty() {

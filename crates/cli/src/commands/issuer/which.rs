@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenure_issuer::{Database, Issuer, IssuerError, Options};
 use url::Url;
@@ -20,6 +21,8 @@ pub struct Which {
     pub options: Options,
     /// Where it is to listen.
     pub listen: Sourced<SocketAddr>,
+    /// Where the administrators' API is to listen, if it is served.
+    pub admin_listen: Option<Sourced<SocketAddr>>,
     /// Whether plain http to other machines is allowed.
     pub insecure: bool,
     /// Where it is configured, for people.
@@ -67,6 +70,7 @@ fn of_example(app: &App, built_in: &BuiltIn) -> Outcome<Which> {
             Ipv4Addr::LOCALHOST,
             built_in.issuer_port(),
         ))),
+        admin_listen: None,
         insecure: false,
         source: app.source(),
         fresh_key: None,
@@ -108,9 +112,14 @@ fn configured(app: &App, section: &IssuerSection) -> Outcome<Which> {
     options.wordpress = section.wordpress;
     options.dpop_nonces = section.dpop_nonces;
     options.access_ttl_s = section.access_ttl.as_secs();
+    let ms = |life: Duration| u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+    options.rotation.idle_ms = section.idle_lifetime.map(ms);
+    options.rotation.absolute_ms = section.session_lifetime.map(ms);
+    options.rotation.window_ms = ms(section.rotation_window);
     Ok(Which {
         options,
         listen: section.listen.clone(),
+        admin_listen: section.admin_listen.clone(),
         insecure: section.insecure,
         source: app.source(),
         fresh_key: key.made.then(|| section.key_file.clone()),

@@ -152,7 +152,7 @@ fn with_cookie(asked: &Asked, mut response: Response, login: &Login, family: &Fa
     }
     let number = user_number(&login.user_id);
     let value = make_cookie(&issuer.master, number, login.family, family.generation);
-    let ends_ms = family.ends_ms(&issuer.options.rotation);
+    let ends_ms = family.ends_ms(&issuer.rotation());
     let lasts = ends_ms.map_or(String::new(), |ends| {
         format!("; Max-Age={}", ((ends - issuer.now()) / 1000).max(0))
     });
