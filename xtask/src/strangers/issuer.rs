@@ -54,9 +54,10 @@ impl Issuer {
             setting.alg, setting.nonces
         );
         home.write("tenure.toml", &config)?;
-        let setup = set_up(&home, &url, setting)?;
+        let mut setup = set_up(&home, &url, setting)?;
+        let (process, ready) = serve(&home)?;
+        setup["admin"]["url"] = ready["admin"].clone();
         home.write("setup.json", &setup.to_string())?;
-        let process = serve(&home)?;
         Ok(Self { home, process })
     }
 
@@ -76,6 +77,8 @@ fn set_up(home: &Home, url: &str, setting: &Setting) -> Result<Value, String> {
         let made = home.run(&args)?;
         Ok::<_, String>(json!({ "id": id, "secret": made["secret"] }))
     };
+    home.run(&["administrators", "add", "fuzzer"])?;
+    let token = home.run(&["administrators", "token", "fuzzer", "--for", "fuzz"])?;
     let grants = GRANTS.map(|grant| ["--grant", grant]).concat();
     Ok(json!({
         "issuer": url,
@@ -87,6 +90,7 @@ fn set_up(home: &Home, url: &str, setting: &Setting) -> Result<Value, String> {
         "logoutUri": LOGOUT,
         "logoutEndsSession": true,
         "oauthMetadata": true,
+        "admin": { "token": token["token"] },
         "person": { "name": PERSON, "password": added["password"] },
         "clients": {
             "web": client("web", &grants)?,
@@ -97,9 +101,10 @@ fn set_up(home: &Home, url: &str, setting: &Setting) -> Result<Value, String> {
     }))
 }
 
-fn serve(home: &Home) -> Result<Child, String> {
+/// The process, and what it says once it listens.
+fn serve(home: &Home) -> Result<(Child, Value), String> {
     let mut process = home
-        .command(&["serve"])
+        .command(&["serve", "--admin-listen", "127.0.0.1:0"])
         // The scripts do what it warns of.
         .env("TENURE_LOG", "error")
         .stdout(Stdio::piped())
@@ -112,8 +117,9 @@ fn serve(home: &Home) -> Result<Child, String> {
             .read_line(&mut ready)
             .map_err(|error| format!("the issuer could not be heard: {error}"))?;
     }
-    if serde_json::from_str::<Value>(&ready).is_ok_and(|said| said["discovery"].is_string()) {
-        return Ok(process);
+    let said: Value = serde_json::from_str(&ready).unwrap_or_default();
+    if said["discovery"].is_string() {
+        return Ok((process, said));
     }
     drop(process.kill());
     let status = process.wait().map_err(|error| error.to_string())?;

@@ -61,7 +61,8 @@ fn strangers(root: &Path) -> Result<Report, String> {
         for mut script in scripts {
             script
                 .arg(issuer.setup())
-                .arg(root.join("docs/issuer-openapi.json"));
+                .arg(root.join("docs/issuer-openapi.json"))
+                .arg(root.join("docs/issuer-admin-openapi.json"));
             let told = run_script(script)?;
             report.add(setting, told);
         }
