@@ -34,6 +34,8 @@ mod keyset;
 mod primitives;
 mod token;
 mod verify;
+#[cfg(test)]
+mod wycheproof;
 
 pub use alg::Alg;
 pub use dpop::{Proof, ProofError, proof};

@@ -1,6 +1,9 @@
-//! The examples of RFC 7515 appendix A.
+//! The examples of RFC 7515 appendix A (RFC 7519 §3.1 is its first), RFC 7638 and RFC 8037; that of RFC 9449 stands with the
+//! proofs.
 
-use tenure_jose::{JwkSet, KeySet, Reason, Rules, from_b64url, verify, verify_signature};
+use tenure_jose::{
+    Jwk, JwkSet, KeySet, Reason, Rules, from_b64url, thumbprint, verify, verify_signature,
+};
 
 const CLAIMS: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 const EXP: i64 = 1_300_819_380;
@@ -86,4 +89,22 @@ fn a_5_unsecured_is_refused() {
         matches!(&refused, Reason::WrongAlgorithm { found, .. } if found == "none"),
         "{refused}"
     );
+}
+
+/// RFC 7638 §3.1, and RFC 8037 appendix A.3.
+#[test]
+fn thumbprints_of_rfc_7638_and_8037() {
+    for (key, expected) in [
+        (
+            r#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}"#,
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+        ),
+        (
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+        ),
+    ] {
+        let key: Jwk = serde_json::from_str(key).expect("a key");
+        assert_eq!(thumbprint(&key), expected);
+    }
 }

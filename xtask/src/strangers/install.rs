@@ -14,7 +14,8 @@ pub(super) struct Tools {
 impl Tools {
     /// Every script, in the order to run them; each takes the set-up as its last argument.
     pub(super) fn scripts(&self) -> Vec<Command> {
-        vec![self.node("run.mjs"), self.python("run.py")]
+        let rust = Command::new(self.place.join("rust/debug/strangers"));
+        vec![self.node("run.mjs"), self.python("run.py"), rust]
     }
 
     /// Compares the issuer's answers with another server's.
@@ -56,6 +57,7 @@ pub(super) fn all(from: &Path, place: &Path) -> Result<Tools, String> {
     std::fs::copy(from.join(explained), place.join(explained)).map_err(problem)?;
     node(from, place)?;
     python(from, place)?;
+    rust(from, place)?;
     Ok(Tools {
         place: place.to_owned(),
     })
@@ -111,6 +113,16 @@ fn python(from: &Path, place: &Path) -> Result<(), String> {
             .arg(place.join("requirements.txt"));
         succeed(pip)
     })
+}
+
+/// Built by the project's own toolchain, in a workspace of its own; cargo knows what is built already.
+fn rust(from: &Path, place: &Path) -> Result<(), String> {
+    let mut cargo = Command::new(crate::cargo());
+    cargo
+        .current_dir(from.join("rust"))
+        .args(["build", "--locked", "--quiet", "--target-dir"])
+        .arg(place.join("rust"));
+    succeed(cargo)
 }
 
 /// Installs what `pins` say, unless exactly that was installed before: the copies are written last.
