@@ -244,13 +244,15 @@ fn at_token(found: Found, local: &Local) -> Found {
     found
 }
 
-/// A token got a moment ago, good by every clock, that is called expired: the server is not of one mind.
+/// A token got a moment ago that no clock knows to be over, and that is called expired: the server is not of one mind.
+/// The fruit of a refresh is young whatever is known of its times: another refresh would bring no better one (I13).
 fn just_made(local: &Local) -> bool {
-    let young = local.just_refreshed
-        || local
-            .token_age_s
-            .is_some_and(|age| (0..=120).contains(&age));
-    young && local.token_expired == Some(false) && local.clock_is_off().is_none()
+    let young = local.just_refreshed && local.token_expired != Some(true)
+        || local.token_expired == Some(false)
+            && local
+                .token_age_s
+                .is_some_and(|age| (0..=120).contains(&age));
+    young && local.clock_is_off().is_none()
 }
 
 /// "Not yet valid" and "expired" are clock skew once an offset explains them.

@@ -130,7 +130,7 @@ impl Reading {
             }
             self.login_form = markup::is_login_form(text);
             let page = markup::page_text(text, PAGE_MAX);
-            self.sentence(&page);
+            self.page(&page);
             return Shape::Html;
         }
         if text.starts_with("<br") || text.starts_with("<b>") {
@@ -264,6 +264,18 @@ impl Reading {
     }
 
     fn sentence(&mut self, text: &str) {
+        self.codes_in(text, true);
+        self.words(text);
+    }
+
+    /// What a page says. A protocol's code on one is a word there: no server answers a client with a page in its
+    /// protocol's name (RFC 6749 §5.2). Numbered codes are printed on pages for people to look up.
+    fn page(&mut self, text: &str) {
+        self.codes_in(text, false);
+        self.words(text);
+    }
+
+    fn words(&mut self, text: &str) {
         if self.said.len() < SAID_MAX && !self.said.contains(text) {
             if !self.said.is_empty() {
                 self.said.push(' ');
@@ -271,7 +283,6 @@ impl Reading {
             let room = SAID_MAX.saturating_sub(self.said.len());
             self.said.push_str(&text[..text.floor_char_boundary(room)]);
         }
-        self.codes_in(text);
         if text.contains("://") {
             for word in text.split_whitespace().filter(|word| !word.contains("://")) {
                 words::push_normal(&mut self.text, word, TEXT_MAX);
@@ -283,7 +294,7 @@ impl Reading {
     }
 
     /// `AADSTS50173`, `E0000011`, `invalid_grant`: codes that travel inside sentences.
-    fn codes_in(&mut self, text: &str) {
+    fn codes_in(&mut self, text: &str, spelled_too: bool) {
         // Looked at whole, not up to the first: that runs many bytes at a time.
         if text.bytes().fold(0, |found, b| {
             found | u8::from(b == b'_') | u8::from(b.is_ascii_digit())
@@ -303,8 +314,9 @@ impl Reading {
                 && word[letters..]
                     .bytes()
                     .all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'C'));
-            let spelled =
-                word.contains('_') && word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+            let spelled = spelled_too
+                && word.contains('_')
+                && word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
             if numbered || spelled {
                 self.push_code(words::plain(word), word, "text");
             }

@@ -3,6 +3,7 @@
 mod bits;
 mod compile;
 mod model;
+mod negation;
 mod own;
 mod scan;
 mod source;

@@ -7,6 +7,7 @@ use aho_corasick::automaton::Automaton;
 
 use super::bits::{Bits, RuleSet};
 use super::compile::{Blame, Matcher, Means, Pattern, Test};
+use super::negation::denied;
 use super::{Rank, Rule};
 use crate::classify::answer::{Answer, Place};
 use crate::classify::read::Reading;
@@ -39,7 +40,11 @@ pub(crate) struct Roles {
     or: Option<u8>,
     either: Option<u8>,
     oauth_error: Option<u8>,
+    /// A cause is named and said not to be so.
+    cause_denied: Option<u8>,
     causes: Bits,
+    /// Causes that sentences deny.
+    deniable: Bits,
     /// Signs that the caller's own token is meant.
     caller: Bits,
     /// Things that are none of the caller's tokens.
@@ -48,6 +53,10 @@ pub(crate) struct Roles {
     another: Bits,
     /// The caller's own after all.
     own: Bits,
+    /// A session with somebody or something that is not the server, whoever's it is called.
+    shared: Bits,
+    /// With the server after all.
+    with_server: Bits,
     /// That, or what is known without the answer's words.
     surely_callers: Bits,
 }
@@ -65,6 +74,8 @@ impl Roles {
             or: names.get("or").copied(),
             either: names.get("either").copied(),
             oauth_error: names.get("oauth_error").copied(),
+            cause_denied: names.get("cause_denied").copied(),
+            deniable: set(&["expired", "revoked", "used", "disabled"]),
             causes: set(&[
                 "expired",
                 "invalid",
@@ -86,6 +97,8 @@ impl Roles {
             thing: set(&["other_thing"]),
             another: set(&["anothers"]),
             own: set(&["callers_own", "said_token", "token_challenge"]),
+            shared: set(&["shared_session"]),
+            with_server: set(&["with_server", "said_token", "token_challenge"]),
             surely_callers: set(&[
                 "callers_own",
                 "said_token",
@@ -136,6 +149,11 @@ impl Matcher {
             for means in &pattern.means {
                 match *means {
                     Means::Rule(at) => rules.set(at),
+                    Means::Word(at) if self.roles.deniable.has(at) && denied(text, start, end) => {
+                        if let Some(denied) = self.roles.cause_denied {
+                            found.set(denied);
+                        }
+                    }
                     Means::Word(at) => {
                         found.set(at);
                         if (self.roles.or == Some(at) || self.roles.causes.has(at))
@@ -231,7 +249,8 @@ impl Matcher {
     /// Which rules may say that the caller's token is refused: where a thing may be meant, words need a sign that it is
     /// not, and known codes need one beside the name of a thing.
     fn blamed(&self, answer: &Answer<'_>, all: &Bits) -> impl Fn(Blame) -> bool + use<> {
-        let anothers = all.meets(&self.roles.another) && !all.meets(&self.roles.own);
+        let shared = all.meets(&self.roles.shared) && !all.meets(&self.roles.with_server);
+        let anothers = shared || all.meets(&self.roles.another) && !all.meets(&self.roles.own);
         let caller_meant = answer.place == Place::Token
             || match speaks_of(answer.status) {
                 Of::Caller => true,
