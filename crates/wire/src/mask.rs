@@ -4,7 +4,9 @@
 //! secret (`"refresh_token":"…"`, `password=…`, `Cookie: …`), and what looks like a token.
 
 mod labels;
+mod shapes;
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use tenure_core::Secret;
@@ -21,12 +23,20 @@ const RANDOM_FROM: usize = 20;
 /// Masks JWTs, values named as secrets and long random-looking strings. Error codes, addresses, UUIDs and
 /// prose stay readable.
 pub fn mask(text: &str) -> String {
-    let text = labels::mask_labelled(text);
+    let mut text = Cow::Borrowed(text);
+    if text.contains('@') {
+        text = Cow::Owned(shapes::mask_addressed(&text));
+    }
+    text = Cow::Owned(labels::mask_labelled(&text));
     // Values stand after `=` or in a JSON string: most texts have neither.
     if text.contains(['=', '"']) {
-        return mask_looks(&mask_named(&text));
+        text = Cow::Owned(mask_named(&text));
     }
-    mask_looks(&text)
+    let text = mask_looks(&text);
+    if text.contains("[masked]\n") || text.contains("[masked]\r\n") {
+        return shapes::mask_continued(&text);
+    }
+    text
 }
 
 /// Secrets that were sent and might be echoed.
@@ -189,9 +199,17 @@ fn is_secret_name(name: &str) -> bool {
         "secretkey",
         "privatekey",
         "authorization",
+        "passphrase",
+        "passcode",
+        "sessionid",
+        "sessid",
     ]
     .iter()
     .any(|ending| name.ends_with(ending))
+        // The cookies of WordPress, whose names end with a hash.
+        || ["wordpresslogged", "wordpresssec"]
+            .iter()
+            .any(|beginning| name.starts_with(beginning))
 }
 
 /// The value's range after a name that ends at `end`: a JSON string after `":`, or what follows `=`.
@@ -365,6 +383,50 @@ mod tests {
             "access_token=[masked]&scope=repo&client-secret=[masked]"
         );
         assert_eq!(mask(r#"{"token":null}"#), r#"{"token":null}"#);
+    }
+
+    #[test]
+    fn secrets_of_several_words_and_in_brackets() {
+        for (said, shown) in [
+            (
+                r#"{"password":"correct horse battery"}"#,
+                r#"{"password":"[masked]"}"#,
+            ),
+            (
+                "password: correct horse battery\nretry",
+                "password: [masked]\nretry",
+            ),
+            ("passphrase: alpha b", "passphrase: [masked]"),
+            ("session_id: a1 b2", "session_id: [masked]"),
+            (
+                "client_secret Xq7Lp2 invalid",
+                "client_secret [masked] invalid",
+            ),
+            (
+                "Refresh token (rt9x8y7) expired",
+                "Refresh token ([masked]) expired",
+            ),
+            (
+                "The token \"a b\" is invalid",
+                "The token \"[masked]\" is invalid",
+            ),
+            ("PIN 1234 is wrong", "PIN [masked] is wrong"),
+            (
+                "wordpress_logged_in_ab=ada%7C17 is not valid",
+                "wordpress_logged_in_ab=[masked] is not valid",
+            ),
+        ] {
+            assert_eq!(mask(said), shown);
+        }
+        for said in [
+            "password: is wrong",
+            "The token \"exp\" claim is missing",
+            "token \"is expired\"",
+            "pin code required",
+            "secret: not found, error: 404",
+        ] {
+            assert_eq!(mask(said), said);
+        }
     }
 
     #[test]

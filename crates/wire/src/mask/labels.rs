@@ -201,17 +201,74 @@ fn after(line: &str, label: &str, end: usize) -> Option<Range<usize>> {
             }
             .filter(|at| is_credential(line, at))
         }
-        _ if is_certain(label) => value(line, end, ":").filter(|at| is_credential(line, at)),
-        "token" | "password" | "secret" | "key" | "cookie" | "jwt" => value(line, end, " :'\"")
-            .filter(|at| is_credential(line, at) && is_given(&line[at.clone()])),
+        _ if is_certain(label) && line[end..].starts_with(':') => {
+            let at = value(line, end, ":").filter(|at| is_credential(line, at))?;
+            Some(at.start..end_of_value(line, &at, end - label.len()))
+        }
+        "pin" | "otp" | "passcode" => {
+            value(line, end, " :'\"(").filter(|at| is_digits(&line[at.clone()]))
+        }
+        _ if is_certain(label) => given(line, end),
+        "token" | "password" | "secret" | "key" | "cookie" | "jwt" => given(line, end),
         _ => None,
     }
+}
+
+/// In prose: a word that looks like a secret, or a quotation of several words.
+fn given(line: &str, end: usize) -> Option<Range<usize>> {
+    if let Some(quoted) = quotation(line, end) {
+        return Some(quoted);
+    }
+    value(line, end, " :'\"(").filter(|at| is_credential(line, at) && is_given(&line[at.clone()]))
+}
+
+/// `"a b"` after a label. One word in quotes may be the name of a claim.
+fn quotation(line: &str, end: usize) -> Option<Range<usize>> {
+    let rest = line[end..].trim_start_matches([' ', ':']);
+    let quote = rest
+        .chars()
+        .next()
+        .filter(|c| matches!(c, '"' | '\'' | '`'))?;
+    let inside = rest[1..]
+        .split(quote)
+        .next()
+        .filter(|inside| inside.len() + 1 < rest.len())?;
+    let start = line.len() - rest.len() + 1;
+    let words =
+        inside.contains(' ') && !inside.starts_with(' ') && !inside.contains([':', ',', '{']);
+    (words && !is_message(inside.split(' ').next()?)).then_some(start..start + inside.len())
+}
+
+/// Where the value of a label ends: where the label begins its line the value may have blanks, and is all of it.
+fn end_of_value(line: &str, at: &Range<usize>, label: usize) -> usize {
+    let alone = line[..label].trim().is_empty();
+    let rest = line[at.start..].trim_end();
+    let other = !rest.contains(' ')
+        || rest.contains([':', '{', ',', ';', '=', '"'])
+        || line[..at.start].ends_with(['"', '\'']);
+    if !alone || other {
+        return at.end;
+    }
+    at.start + rest.len()
+}
+
+fn is_digits(run: &str) -> bool {
+    (3..=12).contains(&run.len()) && run.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Labels after whose colon nothing but the secret stands; a lone `token:` is prose as often.
 fn is_certain(label: &str) -> bool {
     let ends = [
-        "password", "passwd", "pwd", "secret", "api-key", "apikey", "api_key",
+        "password",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "secret",
+        "api-key",
+        "apikey",
+        "api_key",
+        "session_id",
+        "sessionid",
     ];
     let compound = ["_token", "-token", "accesstoken", "refreshtoken"];
     ends.iter().chain(&compound).any(|end| label.ends_with(end))
