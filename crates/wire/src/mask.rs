@@ -407,7 +407,7 @@ mod tests {
                 "Refresh token ([masked]) expired",
             ),
             (
-                "The token \"a b\" is invalid",
+                "The token \"ab cd\" is invalid",
                 "The token \"[masked]\" is invalid",
             ),
             ("PIN 1234 is wrong", "PIN [masked] is wrong"),
