@@ -409,7 +409,7 @@ async fn client(addr: SocketAddr, mut tokens: Vec<String>, end: Instant) -> Vec<
         took.push(start.elapsed());
         assert!(text.starts_with("HTTP/1.1 200"), "{text}");
         let (_, rest) = text.split_once("\"refresh_token\":\"").unwrap();
-        *token = rest.split_once('"').unwrap().0.to_owned();
+        rest.split_once('"').unwrap().0.clone_into(token);
     }
     took
 }

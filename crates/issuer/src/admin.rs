@@ -115,6 +115,12 @@ impl<'a> Admin<'a> {
         Ok(())
     }
 
+    /// How sessions end that an administrator ends.
+    pub(crate) fn ending(&self) -> End {
+        let who = self.pen.who.clone();
+        self.issuer.ending(Subtype::Administrator, who)
+    }
+
     pub(crate) async fn end(&self, which: Which) -> Result<usize, IssuerError> {
         let who = self.pen.who.clone();
         self.issuer.end(which, Subtype::Administrator, who).await
@@ -176,9 +182,7 @@ impl Issuer {
         who: Who,
     ) -> Result<usize, IssuerError> {
         let ended = families::revoke(&self.db, which, self.ending(subtype, who)).await?;
-        for id in &ended {
-            self.refuse_access_of(*id);
-        }
+        self.refuse_access_of(&ended);
         Ok(ended.len())
     }
 
@@ -191,10 +195,12 @@ impl Issuer {
         }
     }
 
-    /// From now on the session's access tokens are refused.
-    pub(crate) fn refuse_access_of(&self, id: FamilyId) {
-        self.revocations
-            .apply(&Change::session(id.sid(), self.access_gone_ms()));
+    /// From now on the access tokens of these sessions, which ended, are refused.
+    pub(crate) fn refuse_access_of(&self, ended: &[FamilyId]) {
+        for id in ended {
+            self.revocations
+                .apply(&Change::session(id.sid(), self.access_gone_ms()));
+        }
         self.nudge();
     }
 

@@ -7,7 +7,6 @@ use http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq;
 use tenure_core::Secret;
-use tenure_core::family::Subtype;
 use tenure_jose::{Rules, peek, verify};
 
 use crate::admin::Admin;
@@ -165,7 +164,7 @@ impl Admin<'_> {
     /// When there is no such client or the database fails.
     pub async fn remove_client(&self, id: &str) -> Result<usize, IssuerError> {
         let issuer = self.issuer();
-        let end = issuer.ending(Subtype::Administrator, self.pen().who);
+        let end = self.ending();
         let row = id.to_owned();
         let ended = issuer
             .db
@@ -180,9 +179,7 @@ impl Admin<'_> {
             })
             .await?
             .ok_or_else(|| no_client(id))?;
-        for family in &ended {
-            issuer.refuse_access_of(*family);
-        }
+        issuer.refuse_access_of(&ended);
         let mut clients = self
             .issuer()
             .clients

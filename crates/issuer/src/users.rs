@@ -106,19 +106,24 @@ impl Admin<'_> {
     pub async fn set_password(&self, name: &str, password: &Secret) -> Result<usize, IssuerError> {
         check_password(password)?;
         let hash = self.issuer().passwords.hash(password).await?;
-        let id = self.issuer().need_user(name).await?;
-        let (user, pen) = (id.clone(), self.pen());
-        self.issuer()
+        let issuer = self.issuer();
+        let id = issuer.need_user(name).await?;
+        let end = self.ending();
+        // In one: no moment may have the new password and the old sessions.
+        let ended = issuer
             .db
             .write(move |tx| {
                 tx.execute(
                     "UPDATE users SET password = ?1 WHERE id = ?2",
-                    values![&hash, &user],
+                    values![&hash, &id],
                 )?;
-                note(tx, &pen, "user.password", &user)
+                let ended = families::revoke_in(tx, &Which::OfUser(id.clone()), &end)?;
+                note(tx, &end.pen, "user.password", &id)?;
+                Ok(ended)
             })
             .await?;
-        self.end(Which::OfUser(id)).await
+        issuer.refuse_access_of(&ended);
+        Ok(ended.len())
     }
 
     /// Disables or enables an account. A disabled one can neither log in nor refresh, its access tokens are refused

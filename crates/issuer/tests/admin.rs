@@ -447,3 +447,30 @@ async fn error_pages_exist() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn a_new_password_and_the_end_of_the_sessions_come_together_or_not_at_all() {
+    let server = Server::start().await;
+    let login = server.login("openid").await;
+    let admin = server.issuer.admin("a test");
+    let new = Secret::new("another-password-1");
+    // Sessions cannot be ended while revocations cannot be written.
+    server.sql("ALTER TABLE changes RENAME TO elsewhere");
+    admin.set_password("ada", &new).await.unwrap_err();
+    server.sql("ALTER TABLE elsewhere RENAME TO changes");
+    let refresh = login.text_of("refresh_token");
+    let lives = server.refresh(&refresh).await;
+    assert_eq!(lives.status, StatusCode::OK, "{}", lives.text);
+    // With the old password: nothing was done.
+    server.login("openid").await;
+
+    assert_eq!(admin.set_password("ada", &new).await.unwrap(), 2);
+    let refused = server.refresh(&lives.text_of("refresh_token")).await;
+    assert_error(
+        &refused,
+        400,
+        "invalid_grant",
+        "API02014",
+        "refresh_revoked",
+    );
+}

@@ -50,7 +50,7 @@ fn measure(alg: Alg, times: u32) {
     let whole = || drop(black_box(verify(black_box(token), &keys, &rules).unwrap()));
     let bare = || {
         raw.verify_sig(black_box(message.as_bytes()), &signed)
-            .unwrap()
+            .unwrap();
     };
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

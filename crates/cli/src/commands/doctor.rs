@@ -43,7 +43,7 @@ pub async fn run(global: &Global, args: &args::Doctor, out: Output) -> Outcome {
         }
     };
     if let (Some(file), Some(path)) = (report, &args.report) {
-        write_report(file, path, &examined)?;
+        write_report(file, path, &examined, args.path.as_deref())?;
     }
     show(global, &examined, out)
 }
@@ -405,7 +405,7 @@ fn open_report(path: &Path) -> Outcome<File> {
 }
 
 /// Text for support: everything that was shown, with its evidence, and the configuration without its secrets.
-fn write_report(mut file: File, path: &Path, examined: &Examined) -> Outcome {
+fn write_report(mut file: File, path: &Path, examined: &Examined, asked: Option<&str>) -> Outcome {
     let mut lines = vec![
         format!(
             "tenure {} doctor {}",
@@ -430,7 +430,10 @@ fn write_report(mut file: File, path: &Path, examined: &Examined) -> Outcome {
         }
     }
     lines.extend(closing(examined, Paint(false), None));
-    let text: Vec<String> = lines.iter().map(|line| mask(line)).collect();
+    let text: Vec<String> = lines
+        .iter()
+        .map(|line| mask(&without_query(line, asked)))
+        .collect();
     file.write_all((text.join("\n") + "\n").as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(|error| {
@@ -440,9 +443,46 @@ fn write_report(mut file: File, path: &Path, examined: &Examined) -> Outcome {
         })
 }
 
+/// The values in the query of the path that was asked for may be keys: their names are enough for support.
+fn without_query(line: &str, path: Option<&str>) -> String {
+    let Some((_, query)) = path.and_then(|path| path.split_once('?')) else {
+        return line.to_owned();
+    };
+    let named = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) => format!("{name}=[masked]"),
+        None => "[masked]".to_owned(),
+    };
+    let shown: Vec<String> = query.split('&').map(named).collect();
+    let shown = shown.join("&");
+    // As it was typed, and as it stands in addresses.
+    let mut url = Url::parse("http://any.example/").ok();
+    if let Some(url) = &mut url {
+        url.set_query(Some(query));
+    }
+    let written = url.as_ref().and_then(Url::query).unwrap_or(query);
+    if query.is_empty() {
+        return line.to_owned();
+    }
+    line.replace(written, &shown).replace(query, &shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_in_the_query_stays_out_of_the_report() {
+        let path = Some("/api?page=2&key=s3 cr");
+        assert_eq!(
+            without_query("ok [http://shop.example/api?page=2&key=s3%20cr]", path),
+            "ok [http://shop.example/api?page=[masked]&key=[masked]]"
+        );
+        assert_eq!(
+            without_query("asked for /api?page=2&key=s3 cr", path),
+            "asked for /api?page=[masked]&key=[masked]"
+        );
+        assert_eq!(without_query("as it is", Some("/api?")), "as it is");
+    }
 
     #[test]
     fn checks_line_up() {

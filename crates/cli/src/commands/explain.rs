@@ -3,6 +3,7 @@
 use serde_json::json;
 use tenure_core::Code;
 use tenure_diagnose::catalogue::{self, Hit, Lang};
+use tenure_wire::mask;
 
 use crate::args;
 use crate::codes::{self, terminal};
@@ -14,6 +15,7 @@ pub fn run(args: &args::Explain, out: Output) -> Outcome {
     let lang = args.lang.into();
     let query = args.query.join(" ");
     let meaning = catalogue::search(&query, lang);
+    let query = shown(&query);
     match &meaning.found[..] {
         [] if meaning.other.is_none() => Err(nothing(&query, lang)),
         [one] if matches!(one.hits[..], [Hit::Code]) => page(one.code, lang, args.all, out),
@@ -24,6 +26,14 @@ pub fn run(args: &args::Explain, out: Output) -> Outcome {
         })),
         _ => lines(&terminal::found(&query, &meaning, lang, out.out), out),
     }
+}
+
+/// What was asked for, as it may be repeated: whoever pastes a token is not shown it, nor a whole page.
+fn shown(query: &str) -> String {
+    const LONGEST: usize = 200;
+    let cut = &query[..query.floor_char_boundary(LONGEST)];
+    let more = if cut.len() < query.len() { "…" } else { "" };
+    format!("{}{more}", mask(cut))
 }
 
 fn page(code: Code, lang: Lang, all: bool, out: Output) -> Outcome {
@@ -69,4 +79,17 @@ fn titles(codes: &[Code], lang: Lang) -> String {
     let title = |code: &Code| format!("{code} {}", catalogue::title(*code, lang));
     let titles: Vec<String> = codes.iter().take(SHOWN).map(title).collect();
     titles.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_repeated_is_masked_and_short() {
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.SflKxwRJSMeKKF2QT4fw";
+        assert_eq!(shown(token), "[masked]");
+        assert_eq!(shown("API02009"), "API02009");
+        assert!(shown(&"é ".repeat(50_000)).len() < 300);
+    }
 }

@@ -205,7 +205,7 @@ fn refusal(
     match *refused {
         Refreshed::Killed { subtype } => {
             issuer.counters.count(|stats| stats.kills += 1);
-            issuer.refuse_access_of(family);
+            issuer.refuse_access_of(&[family]);
             tracing::warn!(sid = %family.sid(), subtype = subtype.as_str(), "a session was ended: its refresh tokens have two holders");
             OAuthError::refresh_reused(subtype)
         }
@@ -249,7 +249,7 @@ async fn code(
         }
         Redeemed::Replayed(ended) => {
             if let Some(family) = ended {
-                issuer.refuse_access_of(family);
+                issuer.refuse_access_of(&[family]);
                 tracing::warn!(sid = %family.sid(), "a session was ended: its authorization code came twice");
             }
             Err(OAuthError::invalid_code(

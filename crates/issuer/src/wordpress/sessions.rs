@@ -144,7 +144,7 @@ impl Issuer {
         match *refused {
             Refreshed::Killed { subtype } => {
                 self.counters.count(|stats| stats.kills += 1);
-                self.refuse_access_of(family);
+                self.refuse_access_of(&[family]);
                 tracing::warn!(sid = %family.sid(), subtype = subtype.as_str(), "a session was ended: its refresh tokens have two holders");
                 Ended::Reused
             }
