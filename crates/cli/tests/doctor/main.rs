@@ -5,6 +5,7 @@
 mod common;
 mod long_answers;
 mod network;
+mod refusals;
 mod safety;
 mod server;
 mod support;

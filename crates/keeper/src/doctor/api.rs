@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use tenure_core::{Class, Heal, Who};
+use tenure_core::{Class, Failure, Heal, Who};
 use tenure_diagnose::classify::challenge::challenges;
 use tenure_diagnose::doctor::header::{self, Answers, Arrival, Reply};
 use tenure_diagnose::doctor::{Check, CheckId, Fix, page, token};
@@ -16,6 +16,9 @@ use super::credentials::Token;
 use super::wordpress::header_check;
 use super::{Exam, Found, Patient, intercepted};
 use crate::clock;
+
+/// A token that has so many seconds left is not expired by any clock that is nearly right.
+const LIVES_S: i64 = 60;
 
 pub(super) async fn examine(
     exam: &mut Exam<'_>,
@@ -230,6 +233,12 @@ pub(super) fn judge(
                 id,
                 format!("the address answers {status}: name one that needs the token with --path"),
             ),
+            401 | 403 => Check::warn(
+                id,
+                format!(
+                    "answers {status} and does not say why: it may be the token, what its user may do, or neither"
+                ),
+            ),
             _ => Check::warn(
                 id,
                 format!("answers {status}, which is not about the token"),
@@ -242,6 +251,11 @@ pub(super) fn judge(
         return Check::fail(id, failure);
     }
     let failure = verdict.failure;
+    if failure.class == Class::AccessExpired
+        && let Some(left) = token.left_s.filter(|left| *left > LIVES_S)
+    {
+        return called_expired(failure, id, left);
+    }
     // An access token that has ended is daily life where something renews it.
     if failure.class == Class::AccessExpired && failure.heal == Heal::Refresh {
         let says = "the token has ended; it is renewed when it is next wanted";
@@ -254,6 +268,25 @@ pub(super) fn judge(
         return check; // The next check names the scope.
     }
     check.fix(Fix::of(&failure))
+}
+
+/// By the token's own word it is good, and every refresh would bring another one like it.
+fn called_expired(failure: Failure, id: CheckId, left_s: i64) -> Check {
+    let step = format!(
+        "Compare the API's clock with another, and its limit on the age of a token: it calls a token expired that is good for {left_s} s more"
+    );
+    let compare = Fix::new(Who::ServerAdmin, step);
+    let usual = Fix::of(&failure);
+    // A refresh comes after, for it would bring a token that fares alike.
+    let (first, second) = if failure.heal == Heal::Refresh {
+        (compare, usual)
+    } else {
+        (usual, compare)
+    };
+    Check::fail(id, failure)
+        .fact("token_good_for_s", left_s, "token")
+        .fix(first)
+        .fix(second)
 }
 
 /// What the challenge asks for against what was granted.
