@@ -143,8 +143,8 @@ async fn what_administrators_do_is_written_down_with_their_name() {
             "user.added",
             "user.disabled",
             "user.enabled",
-            "user.password",
             "session.ended",
+            "user.password",
             "key.published",
             "key.revoked",
             "key.signs",
@@ -159,7 +159,7 @@ async fn what_administrators_do_is_written_down_with_their_name() {
             .all(|entry| entry.who.by == "ben on till-3")
     );
     assert_eq!(
-        entries[6].detail,
+        entries[5].detail,
         json!({"of": "user", "ended": 1, "reason": "administrator"})
     );
     let text = format!("{entries:?}");
