@@ -444,10 +444,15 @@ fn an_issuer_served_alone_answers_discovery_and_logs_a_program_in() {
     assert_eq!(slip.code, 2, "{slip:?}");
     let shop = ["clients", "add", "shop", "--public", "--dpop", "--par"];
     let after = ["--logout-uri", "https://shop.example/bye"];
-    issuer(&home, &[&shop[..], &after].concat());
+    let told = ["--backchannel-logout-uri", "https://shop.example/told"];
+    issuer(&home, &[&shop[..], &after, &told].concat());
+    let plain = ["--backchannel-logout-uri", "http://shop.example/told"];
+    let plain = home.run(&[&["issuer", "clients", "add", "plain"], &plain[..]].concat());
+    assert!(plain.code != 0 && plain.err.contains("https"), "{plain:?}");
     let listed = issuer(&home, &["clients", "list"]);
     let shop = &listed["clients"][1];
     assert_eq!(shop["logout_uris"][0], after[1], "{listed}");
+    assert_eq!(shop["backchannel_logout_uri"], told[1], "{listed}");
     assert!(
         shop["dpop"] == true && shop["par"] == true && listed["clients"][0]["par"] == false,
         "{listed}"

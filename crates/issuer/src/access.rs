@@ -248,7 +248,11 @@ pub(crate) enum Refused {
     Revoked,
 }
 
-fn sign<T: Serialize>(key: &SigningKey, typ: &str, claims: &T) -> Result<Secret, IssuerError> {
+pub(crate) fn sign<T: Serialize>(
+    key: &SigningKey,
+    typ: &str,
+    claims: &T,
+) -> Result<Secret, IssuerError> {
     key.sign(Some(typ), claims)
         .map_err(|error| unsigned(key, &error))
 }

@@ -3,11 +3,16 @@
 use serde::{Deserialize, Serialize};
 use tenure_core::Secret;
 use tenure_jose::{JwkSet, KeySet, b64url, random};
-use url::Url;
+use url::{Host, Url};
 
 use crate::error::{IssuerError, OAuthError};
 use crate::params::printable;
 use crate::scope;
+
+/// Longer addresses are nobody's; the index of what is to be told has room for no more.
+const LONGEST_URI: usize = 2_000;
+/// How much of an address that is refused is shown.
+const LONGEST_SHOWN: usize = 200;
 
 /// What a client may ask the token endpoint for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,6 +91,12 @@ pub struct ClientRegistration {
     /// Where a browser may be sent after a logout. Compared exactly.
     #[serde(default)]
     pub post_logout_redirect_uris: Vec<String>,
+    /// Where it is told which of its sessions ended (OpenID Connect Back-Channel Logout 1.0 §2.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
+    /// Whether it needs `sid` for that; every logout token has it.
+    #[serde(default)]
+    pub backchannel_logout_session_required: bool,
     /// Scopes it may ask for, besides the built-in `openid`, `profile` and `offline_access`.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -109,6 +120,8 @@ impl ClientRegistration {
             rotate: true,
             par_required: false,
             post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: None,
+            backchannel_logout_session_required: false,
             scopes: Vec::new(),
         }
     }
@@ -147,6 +160,7 @@ impl ClientRegistration {
                 }
             }
         }
+        self.check_backchannel()?;
         if self.secret.is_none()
             && self.keys.is_none()
             && self.grants.contains(&Grant::ClientCredentials)
@@ -158,6 +172,42 @@ impl ClientRegistration {
         }
         Ok(())
     }
+
+    fn check_backchannel(&self) -> Result<(), IssuerError> {
+        let setting = |name, why: String| Err(IssuerError::Setting { name, why });
+        let Some(uri) = &self.backchannel_logout_uri else {
+            if self.backchannel_logout_session_required {
+                return setting(
+                    "backchannel_logout_session_required",
+                    "goes with a backchannel_logout_uri only".into(),
+                );
+            }
+            return Ok(());
+        };
+        if uri.len() > LONGEST_URI || !Url::parse(uri).is_ok_and(|url| may_be_told(&url)) {
+            let shown: String = uri.chars().take(LONGEST_SHOWN).collect();
+            return setting(
+                "backchannel_logout_uri",
+                format!(
+                    "`{shown}` is not an https URL (http for this machine's own addresses only) without fragment, name and password, \
+                     of at most {LONGEST_URI} bytes"
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether logout tokens may be sent there: where TLS proves the name, or where nothing leaves the machine.
+fn may_be_told(url: &Url) -> bool {
+    let loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    let plain = url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    plain && (url.scheme() == "https" || (url.scheme() == "http" && loopback))
 }
 
 fn yes() -> bool {
@@ -274,6 +324,54 @@ mod tests {
             !web.redirects_to("https://app.example:8443/cb")
                 && !web.redirects_to("https://app.example/cb/")
         );
+    }
+
+    #[test]
+    fn logouts_are_told_to_https_and_to_this_machine_only() {
+        let with = |uri: &str| ClientRegistration {
+            backchannel_logout_uri: Some(uri.into()),
+            ..ClientRegistration::public("c", "C")
+        };
+        for uri in [
+            "https://shop.example/logout?tenant=1",
+            "https://10.0.0.7:8443/logout",
+            "http://127.0.0.1:8080/logout",
+            "http://127.8.8.8/logout",
+            "http://[::1]:8080/logout",
+            "http://localhost/logout",
+        ] {
+            assert!(with(uri).check().is_ok(), "{uri}");
+        }
+        for uri in [
+            "http://shop.example/logout",
+            "http://169.254.169.254/latest",
+            "http://0.0.0.0/logout",
+            "http://[::ffff:10.0.0.1]/logout",
+            "http://localhost.evil.example/logout",
+            "https://user@shop.example/logout",
+            "https://:secret@shop.example/logout",
+            "https://shop.example/logout#here",
+            "ftp://127.0.0.1/logout",
+            "file:///etc/passwd",
+            "/logout",
+            "",
+            &format!("https://shop.example/{}", "x".repeat(LONGEST_URI)),
+        ] {
+            assert!(with(uri).check().is_err(), "{uri}");
+        }
+        let alone = ClientRegistration {
+            backchannel_logout_session_required: true,
+            ..ClientRegistration::public("c", "C")
+        };
+        assert!(alone.check().is_err());
+    }
+
+    #[test]
+    fn registrations_from_before_are_read_as_they_were_meant() {
+        let stored = r#"{"id":"c","name":"C","grants":["authorization_code"]}"#;
+        let client: ClientRegistration = serde_json::from_str(stored).expect("readable");
+        assert_eq!(client.backchannel_logout_uri, None);
+        assert!(!client.backchannel_logout_session_required);
     }
 
     #[test]

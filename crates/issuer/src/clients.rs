@@ -169,10 +169,13 @@ impl Admin<'_> {
         let ended = issuer
             .db
             .write(move |tx| {
-                if tx.execute("DELETE FROM clients WHERE id = ?1", values![&row])? == 0 {
+                let there = "SELECT id FROM clients WHERE id = ?1 FOR UPDATE";
+                if !tx.any(there, values![&row])? {
                     return Ok(None);
                 }
+                // While it is known where it is told.
                 let ended = families::revoke_in(tx, &Which::OfClient(row.clone()), &end)?;
+                tx.execute("DELETE FROM clients WHERE id = ?1", values![&row])?;
                 note(tx, &end.pen, "client.removed", &row)?;
                 Change::reload(Kind::Clients, end.now_ms).append(tx)?;
                 Ok(Some(ended))

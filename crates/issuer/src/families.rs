@@ -7,6 +7,7 @@ use tenure_store::StoreError;
 use crate::audit::{Act, Pen};
 use crate::changes::Change;
 use crate::db::{Db, Row, SqlError, SqlResult, Tx, Value, values};
+use crate::logouts::{self, Ended};
 use crate::refresh_token::FamilyId;
 use crate::scope;
 
@@ -345,6 +346,12 @@ fn account(
     };
     let sid = ask.family.sid();
     if next.revoked.is_some() {
+        let ended = Ended {
+            family: ask.family,
+            user_id: found.login.user_id.clone(),
+            client_id: found.login.client_id.clone(),
+        };
+        logouts::enqueue(tx, &[ended], ask.now_ms)?;
         Change::session(sid.clone(), ask.until_ms).append(tx)?;
     }
     let act = Act {
@@ -402,15 +409,17 @@ pub(crate) fn revoke_in(tx: &mut dyn Tx, which: &Which, end: &End) -> SqlResult<
         Which::All => ("", None),
     };
     let sql = format!(
-        "UPDATE families SET revoked = ?1, revoked_ms = ?2 WHERE revoked IS NULL{filter} RETURNING id"
+        "UPDATE families SET revoked = ?1, revoked_ms = ?2 WHERE revoked IS NULL{filter} RETURNING id, user_id, client_id"
     );
     let mut values = values![end.subtype.as_str(), end.now_ms].to_vec();
     values.extend(name);
     let ended = tx
         .query(&sql, &values)?
         .iter()
-        .map(|row| row.get(0).map(FamilyId))
+        .map(ended)
         .collect::<SqlResult<Vec<_>>>()?;
+    logouts::enqueue(tx, &ended, end.now_ms)?;
+    let ended: Vec<_> = ended.into_iter().map(|one| one.family).collect();
     for id in &ended {
         Change::session(id.sid(), end.until_ms).append(tx)?;
     }
@@ -418,6 +427,14 @@ pub(crate) fn revoke_in(tx: &mut dyn Tx, which: &Which, end: &End) -> SqlResult<
         note_end(tx, which, end, &ended)?;
     }
     Ok(ended)
+}
+
+fn ended(row: &Row) -> SqlResult<Ended> {
+    Ok(Ended {
+        family: FamilyId(row.get(0)?),
+        user_id: row.get(1)?,
+        client_id: row.get(2)?,
+    })
 }
 
 /// One entry, however many sessions ended.
@@ -450,13 +467,13 @@ fn note_end(tx: &mut dyn Tx, which: &Which, end: &End, ended: &[FamilyId]) -> Sq
 }
 
 /// The living families of a user.
-pub(crate) fn living(tx: &mut dyn Tx, user: &str) -> SqlResult<Vec<FamilyId>> {
+pub(crate) fn living(tx: &mut dyn Tx, user: &str) -> SqlResult<Vec<Ended>> {
     tx.query(
-        "SELECT id FROM families WHERE user_id = ?1 AND revoked IS NULL",
+        "SELECT id, user_id, client_id FROM families WHERE user_id = ?1 AND revoked IS NULL",
         values![user],
     )?
     .iter()
-    .map(|row| row.get(0).map(FamilyId))
+    .map(ended)
     .collect()
 }
 

@@ -7,6 +7,7 @@ use tenure_jose::{JwkSet, KeySet, SigningKey};
 use url::Url;
 
 use crate::audit::{Pen, Who};
+use crate::backchannel::Receivers;
 use crate::changes::Change;
 use crate::clients::{self, Registry};
 use crate::db::Db;
@@ -42,6 +43,8 @@ pub struct Issuer {
     pub(crate) refusals: Refusals,
     pub(crate) revocations: Revocations,
     pub(crate) counters: Counters,
+    /// Whom this process tells of logouts.
+    pub(crate) receivers: Receivers,
     /// Wakes whoever follows the changes, and tells those who wait for more that there will be none.
     pub(crate) tending: Tending,
 }
@@ -132,6 +135,7 @@ impl Issuer {
             refusals: Refusals::default(),
             revocations: Revocations::default(),
             counters: Counters::default(),
+            receivers: Receivers::default(),
             tending: Tending::default(),
             options,
             db,

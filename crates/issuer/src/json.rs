@@ -54,6 +54,8 @@ pub fn client(info: &ClientInfo) -> Value {
         "scopes": client.scopes,
         "redirect_uris": client.redirect_uris,
         "logout_uris": client.post_logout_redirect_uris,
+        "backchannel_logout_uri": client.backchannel_logout_uri,
+        "backchannel_logout_session_required": client.backchannel_logout_session_required,
         "dpop": client.dpop_bound,
         "par": client.par_required,
         "rotate": client.rotate,

@@ -160,6 +160,19 @@ CREATE TABLE admin_tokens (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX admin_tokens_expiry ON admin_tokens (expires_ms);
 ",
+    "
+CREATE TABLE logouts (
+    id        BLOB PRIMARY KEY,
+    uri       TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    user_id   TEXT NOT NULL,
+    sid       TEXT NOT NULL,
+    ended_ms  INTEGER NOT NULL,
+    due_ms    INTEGER NOT NULL,
+    tries     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX logouts_due ON logouts (uri, due_ms);
+",
 ];
 
 /// The same for PostgreSQL; statements end with a semicolon. A family's row leaves room in its page, so that a
@@ -308,5 +321,18 @@ CREATE TABLE admin_tokens (
     expires_ms    BIGINT NOT NULL
 );
 CREATE INDEX admin_tokens_expiry ON admin_tokens (expires_ms);
+",
+    "
+CREATE TABLE logouts (
+    id        BYTEA PRIMARY KEY,
+    uri       TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    user_id   TEXT NOT NULL,
+    sid       TEXT NOT NULL,
+    ended_ms  BIGINT NOT NULL,
+    due_ms    BIGINT NOT NULL,
+    tries     BIGINT NOT NULL
+);
+CREATE INDEX logouts_due ON logouts (uri, due_ms);
 ",
 ];

@@ -1,4 +1,4 @@
-//! What an issuer does by itself: follows what other processes changed, forgets what is over, turns keys over.
+//! What an issuer does by itself: follows what other processes changed, tells clients of logouts, forgets what is over, turns keys over.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -21,6 +21,9 @@ const PRUNE_EVERY: Duration = Duration::from_hours(1);
 const KEYS_EVERY: Duration = Duration::from_mins(1);
 /// How often refused logins are written to the audit log.
 const NOTE_EVERY: Duration = Duration::from_mins(1);
+
+/// How often it is looked whether a client is to be told of a logout that another process ended or could not tell.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// How many verifiers may follow the revocations of one process at a time.
 const FOLLOWERS: usize = 1_024;
@@ -56,7 +59,7 @@ pub(crate) async fn closed(closing: &mut watch::Receiver<bool>) {
 }
 
 impl Issuer {
-    /// Follows, prunes and turns keys over until [`Issuer::close`]. Run it once in every process that serves.
+    /// Follows, tells clients of logouts, prunes and turns keys over until [`Issuer::close`]. Run it once in every process that serves.
     pub fn tend(self: &Arc<Self>) -> JoinHandle<()> {
         let issuer = Arc::clone(self);
         tokio::spawn(async move {
@@ -65,12 +68,16 @@ impl Issuer {
             let mut keys = tokio::time::interval(KEYS_EVERY);
             let mut refusals = tokio::time::interval(NOTE_EVERY);
             let mut follow = tokio::time::interval(FOLLOW_EVERY);
-            follow.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut tell = tokio::time::interval(TELL_EVERY);
+            for timer in [&mut follow, &mut tell] {
+                timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            }
             loop {
                 let done = tokio::select! {
                     () = closed(&mut closing) => break,
-                    () = issuer.tending.changed.notified() => issuer.catch_up().await,
+                    () = issuer.tending.changed.notified() => issuer.catch_up_and_tell().await,
                     _ = follow.tick() => issuer.catch_up().await,
+                    _ = tell.tick() => issuer.tell_logouts().await,
                     _ = prune.tick() => issuer.prune().await.map(drop),
                     _ = keys.tick() => issuer.turn_keys_over().await,
                     _ = refusals.tick() => issuer.note_refusals().await,
@@ -84,6 +91,11 @@ impl Issuer {
                 tracing::warn!(%error, "the last refused logins are not in the audit log");
             }
         })
+    }
+
+    async fn catch_up_and_tell(self: &Arc<Self>) -> Result<(), IssuerError> {
+        let done = self.catch_up().await;
+        self.tell_logouts().await.and(done)
     }
 
     /// Ends [`Issuer::tend`] and the streams of those who follow revocations.

@@ -11,6 +11,7 @@ use crate::db::{SqlResult, Tx, values};
 use crate::error::{IssuerError, OAuthError};
 use crate::families::{self, Which};
 use crate::issuer::{Issuer, PROGRAM};
+use crate::logouts;
 use crate::password;
 use crate::peer::Peer;
 use crate::throttle::{PER_ADDRESS, PER_USER};
@@ -147,10 +148,13 @@ impl Admin<'_> {
                     return Ok(Vec::new());
                 }
                 let mut refused = Vec::new();
-                for family in families::living(tx, &id)? {
+                let living = families::living(tx, &id)?;
+                // They wait; but what their clients keep by themselves is over as well.
+                logouts::enqueue(tx, &living, pen.now_ms)?;
+                for one in &living {
                     let change = Change {
                         before_s,
-                        ..Change::session(family.sid(), until_ms)
+                        ..Change::session(one.family.sid(), until_ms)
                     };
                     change.append(tx)?;
                     refused.push(change);

@@ -255,9 +255,14 @@ async fn users_are_looked_after() {
 #[tokio::test]
 async fn clients_are_looked_after() {
     let console = Console::inside().await;
-    let asked = json!({ "id": "cron", "scopes": ["orders"], "grants": ["client-credentials"] });
+    let asked = json!({ "id": "cron", "scopes": ["orders"], "grants": ["client-credentials"], "backchannel_logout_uri": "https://cron.example/told", "backchannel_logout_session_required": true });
     let made = console.post("/clients", &asked).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    assert_eq!(
+        made.json()["backchannel_logout_uri"],
+        asked["backchannel_logout_uri"]
+    );
+    assert_eq!(made.json()["backchannel_logout_session_required"], true);
     let secret = made.text_of("secret");
     assert!(!console.get("/clients/cron").await.text.contains(&secret));
     let grant = async |secret: &str| {
@@ -282,6 +287,10 @@ async fn clients_are_looked_after() {
         (
             json!({ "id": "x", "proof": "public", "redirect_uris": ["/cb"] }),
             "absolute",
+        ),
+        (
+            json!({ "id": "x", "backchannel_logout_uri": "http://10.0.0.1/told" }),
+            "https",
         ),
     ] {
         let refused = console.post("/clients", &wrong).await;

@@ -10,6 +10,8 @@ mod admin;
 mod admin_api;
 #[path = "audit.rs"]
 mod audit;
+#[path = "backchannel.rs"]
+mod backchannel;
 #[path = "devices_and_clients.rs"]
 mod devices_and_clients;
 #[path = "dpop.rs"]

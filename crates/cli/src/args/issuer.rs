@@ -182,6 +182,12 @@ pub struct AddClient {
     /// Where the browser may go after a logout; may be repeated
     #[arg(long = "logout-uri", value_name = "URL")]
     pub logout_uris: Vec<String>,
+    /// Where it is told which of its sessions ended (back-channel logout)
+    #[arg(long, value_name = "URL")]
+    pub backchannel_logout_uri: Option<String>,
+    /// It needs the session's identifier for that
+    #[arg(long, requires = "backchannel_logout_uri")]
+    pub backchannel_logout_session_required: bool,
     /// Give it only tokens that are bound to a key of its own (DPoP)
     #[arg(long)]
     pub dpop: bool,

@@ -66,6 +66,9 @@ pub(super) struct NewClient {
     redirect_uris: Vec<String>,
     #[serde(default)]
     logout_uris: Vec<String>,
+    backchannel_logout_uri: Option<String>,
+    #[serde(default)]
+    backchannel_logout_session_required: bool,
     #[serde(default)]
     dpop: bool,
     #[serde(default)]
@@ -136,6 +139,8 @@ fn registration(asked: NewClient) -> Result<ClientRegistration, Problem> {
     client.scopes = asked.scopes;
     client.redirect_uris = asked.redirect_uris;
     client.post_logout_redirect_uris = asked.logout_uris;
+    client.backchannel_logout_uri = asked.backchannel_logout_uri;
+    client.backchannel_logout_session_required = asked.backchannel_logout_session_required;
     client.dpop_bound = asked.dpop;
     client.par_required = asked.par;
     client.rotate = asked.rotate;

@@ -116,6 +116,7 @@ struct SqliteTx<'a>(&'a Connection);
 
 /// SQLite has one writer, so nothing needs a lock of its own.
 fn without_lock(sql: &str) -> &str {
+    let sql = sql.strip_suffix(" SKIP LOCKED").unwrap_or(sql);
     sql.strip_suffix(" FOR UPDATE").unwrap_or(sql)
 }
 

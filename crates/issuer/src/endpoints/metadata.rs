@@ -38,6 +38,8 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         "pushed_authorization_request_endpoint": issuer.url("/par"),
         "require_pushed_authorization_requests": false,
         "end_session_endpoint": issuer.url("/logout"),
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
         "introspection_endpoint": issuer.url("/introspect"),
         "tenure_revocations_endpoint": issuer.url("/revocations"),
         "device_authorization_endpoint": issuer.url("/device_authorization"),

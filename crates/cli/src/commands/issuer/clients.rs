@@ -84,6 +84,10 @@ async fn add(app: &App, issuer: &Issuer, args: &AddClient, scopes: &[String]) ->
     client
         .post_logout_redirect_uris
         .clone_from(&args.logout_uris);
+    client
+        .backchannel_logout_uri
+        .clone_from(&args.backchannel_logout_uri);
+    client.backchannel_logout_session_required = args.backchannel_logout_session_required;
     client.dpop_bound = args.dpop;
     client.par_required = args.par;
     client.rotate = !args.no_rotation;
