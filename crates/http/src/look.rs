@@ -47,6 +47,8 @@ pub enum DistrustKind {
     WrongName,
     /// Nobody trusted has signed it: self-signed, a private authority, an intermediate missing.
     UnknownIssuer,
+    /// It is an authority's own, which no server may show: a self-signed one that was made in haste.
+    Authority,
     /// It was revoked.
     Revoked,
     /// Something else.
@@ -181,6 +183,10 @@ fn kind(error: &rustls::Error) -> DistrustKind {
         }
         CertificateError::UnknownIssuer => DistrustKind::UnknownIssuer,
         CertificateError::Revoked => DistrustKind::Revoked,
+        // The library has no variant for it.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            DistrustKind::Authority
+        }
         _ => DistrustKind::Other,
     }
 }

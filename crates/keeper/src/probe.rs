@@ -16,7 +16,7 @@ use crate::clocks::Clocks;
 use crate::exchange::{Net, transport};
 
 mod resource;
-mod wordpress;
+pub(crate) mod wordpress;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The member of the issuer's metadata that says where its REST index in WordPress's form is.

@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::record::lock;
 use crate::server::{ANY_PORT, runtime};
 
+/// The certificate that vouches for itself, in PEM.
+pub const SELF_SIGNED_PEM: &str = include_str!("../certificates/self-signed.pem");
+
 /// The certificate of the authority, in PEM: what a client must trust to talk to the lab.
 pub const CA_PEM: &str = include_str!("../certificates/ca.pem");
 
@@ -74,6 +77,16 @@ impl TlsFront {
         let acceptor = acceptor_with(
             include_bytes!("../certificates/past-server.pem"),
             include_bytes!("../certificates/past-server.key"),
+            &["h2", "http/1.1"],
+        );
+        TlsFront::start_with(target, acceptor)
+    }
+
+    /// The same with a certificate that vouches for itself, as `openssl req -x509` makes them.
+    pub fn start_self_signed(target: SocketAddr) -> TlsFront {
+        let acceptor = acceptor_with(
+            include_bytes!("../certificates/self-signed.pem"),
+            include_bytes!("../certificates/self-signed.key"),
             &["h2", "http/1.1"],
         );
         TlsFront::start_with(target, acceptor)

@@ -1,6 +1,6 @@
 //! From the name to the answer.
 
-use tenure_lab::tls::{CA_PEM, PAST_CA_PEM};
+use tenure_lab::tls::{CA_PEM, PAST_CA_PEM, SELF_SIGNED_PEM};
 use tenure_lab::{Fault, FaultProxy, FaultyIssuer, IssuerConfig, TlsFront};
 
 use crate::common::Home;
@@ -76,6 +76,30 @@ fn a_certificate_whose_time_is_over() {
     assert_eq!(found.json["verdict"]["cause"], "certificate_expired");
     assert!(found.fact("tls", "not_after").contains("2021"));
     assert!(found.steps()[0].contains("Renew"), "{:?}", found.steps());
+}
+
+#[test]
+fn a_certificate_that_vouches_for_itself() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new());
+    let front = TlsFront::start_self_signed(issuer.addr());
+    let home = home_with(&front.url(), &front.url(), "ca_file = \"ca.pem\"");
+    home.write("ca.pem", SELF_SIGNED_PEM);
+    import(&home, &issuer.issue());
+    let found = doctor(&home);
+    found.assert_verdict("API01005", 4, "tls");
+    assert_eq!(found.json["verdict"]["cause"], "certificate_self_signed");
+    assert!(found.steps()[0].contains("CA:FALSE"), "{:?}", found.steps());
+}
+
+#[test]
+fn a_wordpress_site_without_a_token_plugin() {
+    let site = tenure_lab::wordpress::Tmeister::start();
+    site.deactivate_plugin();
+    let home = Home::new();
+    let found = examine(&home, &[&site.url()]);
+    let says = found.check("kind")["says"].as_str().expect("a text");
+    assert!(says.contains("WordPress site"), "{:#}", found.json);
+    assert!(!says.contains("no REST index"), "{says}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub fn differ(configured: &str, found: &str) -> Option<String> {
         return Some(part.to_string());
     };
     Some(match part {
+        Difference::Scheme if bare(&a) != bare(&b) => format!("{part} and {}", Difference::Host),
         Difference::Host if bare(&a) == bare(&b) => "`www.`".to_owned(),
         Difference::Path if below(&a, &b) || below(&b, &a) => {
             "the path: one of them is a sub-site, realm or tenant of the other".to_owned()
@@ -46,6 +47,11 @@ mod tests {
             ),
             ("https://a.example", "https://www.a.example", "`www.`"),
             ("https://a.example", "https://b.example", "the host"),
+            (
+                "http://a.example",
+                "https://b.example",
+                "the scheme (http/https) and the host",
+            ),
             (
                 "https://a.example",
                 "https://a.example/",

@@ -262,6 +262,12 @@ fn distrusted(
             ),
             "For a private authority set `ca_file` to its certificate; for a public one have the server send its intermediates".to_owned(),
         ),
+        DistrustKind::Authority => (
+            "certificate_self_signed",
+            Who::ServerAdmin,
+            format!("the certificate of {host} is self-signed and an authority's (CA:TRUE), which no server may show"),
+            format!("Make one for {host} that is no authority (`openssl req -x509 -addext basicConstraints=critical,CA:FALSE …`), then set `ca_file` to it; or have an authority sign one"),
+        ),
         DistrustKind::Revoked => (
             "certificate_revoked",
             Who::ServerAdmin,

@@ -203,13 +203,29 @@ pub(super) async fn kind(exam: &mut Exam<'_>, url: &Url) {
                     .command(format!("tenure init {url}")),
             )
         }
-        Err(failure) => failure.evidence.iter().fold(
-            Check::warn(
-                CheckId::Kind,
-                "it gives no tokens in a way that Tenure knows: no discovery document, no REST index",
-            ),
-            |check, fact| check.fact(&fact.kind, &fact.value, &fact.source),
-        ),
+        Err(failure) => unknown(&failure),
     };
     exam.done(began, check.at(url));
+}
+
+fn unknown(failure: &Failure) -> Check {
+    let no_plugin = probe::wordpress::NO_PLUGIN;
+    let site = failure
+        .evidence
+        .iter()
+        .any(|fact| fact.value.contains(no_plugin));
+    let check = if site {
+        let says = "it is a WordPress site whose REST API answers, and none of its plugins gives tokens that Tenure knows";
+        Check::warn(CheckId::Kind, says).fix(Fix::new(
+            Who::ServerAdmin,
+            "Install and switch on a token plugin, for example JWT Authentication for WP REST API",
+        ))
+    } else {
+        let says =
+            "it gives no tokens in a way that Tenure knows: no discovery document, no REST index";
+        Check::warn(CheckId::Kind, says)
+    };
+    failure.evidence.iter().fold(check, |check, fact| {
+        check.fact(&fact.kind, &fact.value, &fact.source)
+    })
 }

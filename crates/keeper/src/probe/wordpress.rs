@@ -8,6 +8,10 @@ use url::Url;
 use super::{Found, TIMEOUT, Tried, ask};
 use crate::exchange::Net;
 
+/// What is noted of a site without a token plugin.
+pub(crate) const NO_PLUGIN: &str =
+    "a WordPress site, but none of its plugins gives tokens that Tenure knows";
+
 /// Asks for the site's REST index, pretty permalinks first.
 pub(super) async fn find(net: Net<'_>, url: &Url, tried: &mut Tried) -> Option<Found> {
     for address in discovery::rest_index_urls(url) {
@@ -32,10 +36,7 @@ async fn by_index(
         index.name
     )];
     let Some(profile) = plugin(net, address, index, &mut evidence).await else {
-        tried.note(
-            address,
-            "a WordPress site, but none of its plugins gives tokens that Tenure knows",
-        );
+        tried.note(address, NO_PLUGIN);
         return None;
     };
     let home = index.home.clone().or_else(|| index.url.clone());
