@@ -27,7 +27,7 @@ fn reply(mut socket: TcpStream, answer: &str) {
         .next()
         .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
     {}
-    let (head, body) = answer.split_once("\n").expect("a head and a body");
+    let (head, body) = answer.split_once('\n').expect("a head and a body");
     drop(write!(
         socket,
         "HTTP/1.1 {head}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
