@@ -91,7 +91,7 @@ async fn until(what: &str, meanwhile: impl Fn(), mut so: impl AsyncFnMut() -> bo
     while !so().await {
         assert!(Instant::now() < end, "not in time: {what}");
         meanwhile();
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // paced: between two looks at a condition
     }
 }
 

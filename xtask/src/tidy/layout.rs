@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["core", "jose", "wire", "diagnose", "http", "store"],
     ),
     ("verify", &["core", "jose", "http"]),
-    ("issuer", &["core", "jose", "store", "verify"]),
+    ("issuer", &["core", "jose", "http", "store", "verify"]),
     (
         "gateway",
         &[
