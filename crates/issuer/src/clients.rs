@@ -45,6 +45,15 @@ fn note(tx: &mut dyn Tx, pen: &Pen, action: &'static str, client: &str) -> SqlRe
     pen.note(tx, &act)
 }
 
+fn insert(tx: &mut dyn Tx, id: &str, json: &str, mac: Option<&Vec<u8>>) -> SqlResult<()> {
+    tx.execute(
+        "INSERT INTO clients (id, registration, secret_mac) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (id) DO UPDATE SET registration = excluded.registration, secret_mac = excluded.secret_mac",
+        values![id, json, mac],
+    )?;
+    Ok(())
+}
+
 pub(crate) async fn load(db: &Db) -> Result<Registry, IssuerError> {
     let rows: Vec<(String, String, Option<Vec<u8>>)> = db
         .read(|tx| {
@@ -91,11 +100,62 @@ impl Admin<'_> {
         self.register(registration, "client.set").await
     }
 
+    /// Registers a client that is new, in the transaction of `spend`; does nothing when that says no.
+    pub(crate) async fn register_with(
+        &self,
+        registration: ClientRegistration,
+        spend: impl Fn(&mut dyn Tx) -> SqlResult<bool> + Send + 'static,
+    ) -> Result<bool, IssuerError> {
+        let Some((held, mac, json)) = self.prepared(registration)? else {
+            return Ok(true);
+        };
+        let (id, row_mac, pen) = (held.id.clone(), mac.clone(), self.pen());
+        let done = self
+            .issuer()
+            .db
+            .write(move |tx| {
+                if !spend(tx)? {
+                    return Ok(false);
+                }
+                insert(tx, &id, &json, row_mac.as_ref())?;
+                note(tx, &pen, "client.registered", &id)?;
+                Change::reload(Kind::Clients, pen.now_ms).append(tx)?;
+                Ok(true)
+            })
+            .await?;
+        if done {
+            self.hold(held, mac);
+        }
+        Ok(done)
+    }
+
     async fn register(
         &self,
         registration: ClientRegistration,
         action: &'static str,
     ) -> Result<(), IssuerError> {
+        let Some((held, mac, json)) = self.prepared(registration)? else {
+            return Ok(());
+        };
+        let (id, row_mac, pen) = (held.id.clone(), mac.clone(), self.pen());
+        self.issuer()
+            .db
+            .write(move |tx| {
+                insert(tx, &id, &json, row_mac.as_ref())?;
+                note(tx, &pen, action, &id)?;
+                Change::reload(Kind::Clients, pen.now_ms).append(tx)
+            })
+            .await?;
+        self.hold(held, mac);
+        Ok(())
+    }
+
+    /// What is stored and held of a registration; nothing where that is so already.
+    #[expect(clippy::type_complexity, reason = "the three go on together at once")]
+    fn prepared(
+        &self,
+        registration: ClientRegistration,
+    ) -> Result<Option<(ClientRegistration, Option<Vec<u8>>, String)>, IssuerError> {
         registration.check()?;
         let id = registration.id.clone();
         let mac = registration.secret.as_ref().map(|secret| {
@@ -110,33 +170,23 @@ impl Admin<'_> {
         })?;
         if self.issuer().is_registered(&id, &json, mac.as_deref()) {
             // A program that starts says again what it said before.
-            return Ok(());
+            return Ok(None);
         }
-        let (row_id, row_mac, pen) = (id.clone(), mac.clone(), self.pen());
-        self.issuer()
-            .db
-            .write(move |tx| {
-                tx.execute(
-                    "INSERT INTO clients (id, registration, secret_mac) VALUES (?1, ?2, ?3) \
-                     ON CONFLICT (id) DO UPDATE SET registration = excluded.registration, secret_mac = excluded.secret_mac",
-                    values![&row_id, &json, row_mac.as_ref()],
-                )?;
-                note(tx, &pen, action, &row_id)?;
-                Change::reload(Kind::Clients, pen.now_ms).append(tx)
-            })
-            .await?;
-        // What is held in memory must be what a restart would read.
         let held = ClientRegistration {
             secret: None,
             ..registration
         };
+        Ok(Some((held, mac, json)))
+    }
+
+    /// What is held in memory must be what a restart would read.
+    fn hold(&self, held: ClientRegistration, mac: Option<Vec<u8>>) {
         let mut clients = self
             .issuer()
             .clients
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        clients.insert(id, Arc::new(Client::new(held, mac)));
-        Ok(())
+        clients.insert(held.id.clone(), Arc::new(Client::new(held, mac)));
     }
 
     /// Gives a client that has a secret another one; the old one is refused from now on. Its sessions live on.

@@ -137,6 +137,30 @@ impl OAuthError {
         .status(StatusCode::UNAUTHORIZED)
     }
 
+    /// RFC 7591 §3.2.2.
+    pub(crate) fn invalid_redirect_uri(description: impl Into<String>) -> Self {
+        Self {
+            error: "invalid_redirect_uri",
+            ..Self::invalid_request(description)
+        }
+    }
+
+    /// RFC 7591 §3.2.2.
+    pub(crate) fn invalid_client_metadata(description: impl Into<String>) -> Self {
+        Self {
+            error: "invalid_client_metadata",
+            ..Self::invalid_request(description)
+        }
+    }
+
+    /// RFC 7591 §3: whoever registers without a good initial access token.
+    pub(crate) fn registration_refused(description: &str) -> Self {
+        Self {
+            error: "invalid_token",
+            ..Self::invalid_client(description)
+        }
+    }
+
     pub(crate) fn unauthorized_client(description: impl Into<String>) -> Self {
         Self::new(
             "unauthorized_client",

@@ -72,6 +72,8 @@ pub struct Options {
     pub wordpress: Option<WordPress>,
     /// Whether DPoP proofs must carry a nonce of this issuer (RFC 9449 §8). Default no.
     pub dpop_nonces: bool,
+    /// Whether programs may register themselves with a token that an administrator makes (RFC 7591). Default no.
+    pub registration: bool,
     /// The scopes that exist, besides `openid`, `profile` and `offline_access`.
     pub scopes: Vec<String>,
     /// The proxies whose `X-Forwarded-For` says who the caller is. Default none: it is whoever connects.
@@ -114,6 +116,7 @@ impl Options {
             key_lifetime_s: Some(90 * 24 * 3_600),
             wordpress: None,
             dpop_nonces: false,
+            registration: false,
             scopes: Vec::new(),
             trusted_proxies: Vec::new(),
             error_pages: None,

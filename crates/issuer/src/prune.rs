@@ -28,6 +28,7 @@ impl Issuer {
             ("device_codes", "expires_ms"),
             ("changes", "until_ms"),
             ("seen", "expires_ms"),
+            ("registration_tokens", "expires_ms"),
             ("pushed", "expires_ms"),
             ("admin_tokens", "expires_ms"),
         ] {

@@ -173,6 +173,14 @@ CREATE TABLE logouts (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX logouts_due ON logouts (uri, due_ms);
 ",
+    "
+CREATE TABLE registration_tokens (
+    hash       BLOB PRIMARY KEY,
+    label      TEXT NOT NULL UNIQUE,
+    uses_left  INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The same for PostgreSQL; statements end with a semicolon. A family's row leaves room in its page, so that a
@@ -334,5 +342,13 @@ CREATE TABLE logouts (
     tries     BIGINT NOT NULL
 );
 CREATE INDEX logouts_due ON logouts (uri, due_ms);
+",
+    "
+CREATE TABLE registration_tokens (
+    hash       BYTEA PRIMARY KEY,
+    label      TEXT NOT NULL UNIQUE,
+    uses_left  BIGINT NOT NULL,
+    expires_ms BIGINT NOT NULL
+);
 ",
 ];

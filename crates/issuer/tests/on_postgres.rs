@@ -26,6 +26,8 @@ mod lifetimes;
 mod pages;
 #[path = "par_and_logout.rs"]
 mod par_and_logout;
+#[path = "registration.rs"]
+mod registration;
 #[path = "revocations.rs"]
 mod revocations;
 #[path = "rotation.rs"]

@@ -31,6 +31,9 @@ pub enum Issuer {
     /// See and decide how long tokens and sessions live
     #[command(subcommand)]
     Lifetimes(Lifetimes),
+    /// Make tokens with which programs register themselves
+    #[command(subcommand)]
+    Registration(Registration),
     /// Look after those who may use the administrators' API
     #[command(subcommand)]
     Administrators(Administrators),
@@ -74,6 +77,30 @@ pub struct SetLifetimes {
     /// How long after a rotation the token before still gets the same successor: 0s to 1h
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub window: Option<u64>,
+}
+
+/// `tenure issuer registration`.
+#[derive(Debug, Subcommand)]
+pub enum Registration {
+    /// Show the tokens that are good
+    List,
+    /// Make a token, and show it once; another of the same label ends
+    Token {
+        /// What it is for
+        #[arg(long = "for", value_name = "LABEL")]
+        label: String,
+        /// How many programs may register with it
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        uses: u64,
+        /// How long it is good, at most a year
+        #[arg(long, value_name = "TIME", default_value = "1d", value_parser = seconds)]
+        expires: u64,
+    },
+    /// End a token; what was registered with it stays
+    End {
+        /// Its label
+        label: String,
+    },
 }
 
 /// `tenure issuer administrators`.

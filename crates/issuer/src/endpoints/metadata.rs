@@ -67,6 +67,9 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         // How `tenure init` knows this server, whatever its address.
         "tenure_version": env!("CARGO_PKG_VERSION"),
     });
+    if issuer.options.registration {
+        body["registration_endpoint"] = issuer.url("/register").into();
+    }
     if let Some(client) = &issuer.options.open_client {
         body["tenure_client"] = json!(client);
     }

@@ -8,6 +8,7 @@ mod logout;
 mod metadata;
 mod pages;
 mod par;
+mod register;
 mod revocations;
 mod revoke;
 mod token;
@@ -42,6 +43,7 @@ pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
         .route("/logout", get(logout::get).post(logout::post))
         .route("/device_authorization", post(device::begin))
         .route("/device", get(device::show).post(device::submit))
+        .route("/register", post(register::register))
         .route("/revoke", post(revoke::revoke))
         .route("/revocations", get(revocations::revocations))
         .route("/introspect", post(introspect::introspect))

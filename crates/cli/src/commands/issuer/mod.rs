@@ -1,4 +1,4 @@
-//! `tenure issuer serve|users|clients|sessions|keys|audit|lifetimes|administrators`.
+//! `tenure issuer serve|users|clients|sessions|keys|audit|lifetimes|registration|administrators`.
 
 mod administrators;
 pub mod audit;
@@ -7,6 +7,7 @@ mod drill;
 pub mod key;
 mod keys;
 mod lifetimes;
+mod registration;
 mod serve;
 mod sessions;
 mod users;
@@ -27,6 +28,7 @@ pub async fn run(app: &App, command: &Issuer) -> Outcome {
         Issuer::Keys(command) => keys::run(app, command).await,
         Issuer::Audit(command) => audit::run(app, command).await,
         Issuer::Lifetimes(command) => lifetimes::run(app, command).await,
+        Issuer::Registration(command) => registration::run(app, command).await,
         Issuer::Administrators(command) => administrators::run(app, command).await,
     }
 }

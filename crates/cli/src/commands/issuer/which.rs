@@ -111,6 +111,7 @@ fn configured(app: &App, section: &IssuerSection) -> Outcome<Which> {
     options.signing_alg = section.signing_alg;
     options.wordpress = section.wordpress;
     options.dpop_nonces = section.dpop_nonces;
+    options.registration = section.registration;
     options.access_ttl_s = section.access_ttl.as_secs();
     let ms = |life: Duration| u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
     options.rotation.idle_ms = section.idle_lifetime.map(ms);
@@ -165,6 +166,13 @@ pub fn fault(error: &IssuerError) -> CommandError {
         IssuerError::NotFound { kind: "key", name } if name == "next" => CommandError::usage(
             "there is no next key that could be promoted",
             "publish one with `tenure issuer keys rotate` first",
+        ),
+        IssuerError::NotFound {
+            kind: kind @ "registration token",
+            name,
+        } => CommandError::usage(
+            format!("there is no {kind} {name:?}"),
+            "`tenure issuer registration list` shows those that exist",
         ),
         IssuerError::NotFound { kind, name } => CommandError::usage(
             format!("there is no {kind} {name:?}"),
