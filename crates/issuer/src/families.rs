@@ -387,6 +387,20 @@ pub(crate) async fn confirm(db: &Db, id: FamilyId, generation: u64) -> Result<()
     .await
 }
 
+/// The same for many at once.
+pub(crate) async fn confirm_all(db: &Db, uses: Vec<(FamilyId, u64)>) -> Result<(), StoreError> {
+    db.write(move |tx| {
+        for (id, generation) in &uses {
+            tx.execute(
+                "UPDATE families SET confirmed = 1 WHERE id = ?1 AND generation = ?2 AND confirmed = 0",
+                values![&id.0, *generation],
+            )?;
+        }
+        Ok(())
+    })
+    .await
+}
+
 /// Which families to end.
 #[derive(Clone)]
 pub(crate) enum Which {

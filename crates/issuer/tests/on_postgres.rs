@@ -16,6 +16,8 @@ mod backchannel;
 mod devices_and_clients;
 #[path = "dpop.rs"]
 mod dpop;
+#[path = "first_uses.rs"]
+mod first_uses;
 #[path = "flows.rs"]
 mod flows;
 #[path = "keys.rs"]

@@ -42,6 +42,6 @@ pub use dpop::{Proof, ProofError, proof};
 pub use jwk::{Jwk, JwkSet, thumbprint};
 pub use key::{KeyError, SigningKey};
 pub use keyset::KeySet;
-pub use primitives::{b64url, fingerprint, from_b64url, hmac_sha256, random, sha256, sha512};
+pub use primitives::{b64, b64url, fingerprint, from_b64url, hmac_sha256, random, sha256, sha512};
 pub use token::{Header, MAX_TOKEN_BYTES, Malformed, Peek, peek};
 pub use verify::{Reason, Rules, check_claims, verify, verify_document, verify_signature};

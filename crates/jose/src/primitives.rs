@@ -35,6 +35,11 @@ pub fn random<const N: usize>() -> [u8; N] {
     out
 }
 
+/// Base64 with padding (RFC 4648 §4), as Basic authentication has it.
+pub fn b64(bytes: impl AsRef<[u8]>) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
 /// Base64url without padding (RFC 7515 §2).
 pub fn b64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)

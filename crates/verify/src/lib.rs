@@ -56,6 +56,7 @@ mod jwks;
 mod layer;
 mod refusal;
 mod style;
+mod uses;
 mod verifier;
 mod wordpress;
 
@@ -64,6 +65,7 @@ pub use jwks::{FetchError, JwksCache, MAX_MAX_AGE_S, MIN_MAX_AGE_S};
 pub use layer::{VerifyLayer, VerifyService};
 pub use refusal::Refusal;
 pub use style::Style;
+pub use uses::FirstUses;
 pub use verifier::{
     BuildError, Builder, Claims, Clock, DEFAULT_LEEWAY_S, KeySource, RevocationCheck, Verified,
     Verifier,

@@ -12,6 +12,7 @@ use crate::jwks::JwksCache;
 use crate::layer::VerifyLayer;
 use crate::refusal::Refusal;
 use crate::style::Style;
+use crate::uses::FirstUses;
 
 /// How far issuer's and resource server's clocks may differ, in seconds, unless configured. Small on purpose:
 /// hosts with NTP agree within milliseconds, and every second of it lengthens each token's life.
@@ -102,6 +103,15 @@ pub enum BuildError {
         /// The address.
         url: Url,
     },
+    /// The address that first uses are reported to is not safe.
+    #[error(
+        "first uses cannot be reported to {url}: the client's secret would be readable on the way; use https (http is for \
+         loopback addresses)"
+    )]
+    Uses {
+        /// The address.
+        url: Url,
+    },
     /// The HTTP client cannot be set up.
     #[error(transparent)]
     Http(#[from] tenure_http::SetupError),
@@ -170,6 +180,7 @@ pub struct Builder {
     resource_metadata: Option<Url>,
     style: Style,
     dpop: Option<Url>,
+    first_uses: Option<FirstUses>,
     any_size: bool,
 }
 
@@ -229,6 +240,14 @@ impl Builder {
     #[must_use]
     pub fn dpop(mut self, origin: Url) -> Self {
         self.dpop = Some(origin);
+        self
+    }
+
+    /// Tells the issuer of each generation of a session that is seen in use, so that it need not guess whether a reply was
+    /// lost.
+    #[must_use]
+    pub fn first_uses(mut self, uses: FirstUses) -> Self {
+        self.first_uses = Some(uses);
         self
     }
 
@@ -292,6 +311,7 @@ impl Builder {
             revocation: self.revocation,
             realm: self.realm,
             dpop: self.dpop.map(Dpop::new),
+            first_uses: self.first_uses,
             resource_metadata: self.resource_metadata,
             style: self.style,
             any_size: self.any_size,
@@ -318,6 +338,7 @@ struct Settings {
     resource_metadata: Option<Url>,
     style: Style,
     dpop: Option<Dpop>,
+    first_uses: Option<FirstUses>,
     any_size: bool,
 }
 
@@ -339,6 +360,7 @@ impl Verifier {
             revocation: None,
             realm: "api".to_owned(),
             dpop: None,
+            first_uses: None,
             resource_metadata: None,
             style: Style::default(),
             any_size: false,
@@ -429,6 +451,9 @@ impl Verifier {
         self.check_key(&token).map_err(invalid)?;
         check_binding(&token, jkt)?;
         self.check_revocation(&token)?;
+        if let Some(uses) = &settings.first_uses {
+            uses.note(&token.claims);
+        }
         Ok(Verified::new(token))
     }
 

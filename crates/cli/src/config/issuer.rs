@@ -49,6 +49,8 @@ pub struct IssuerSection {
     pub wordpress: Option<WordPress>,
     /// Whether DPoP proofs must carry a nonce from here.
     pub dpop_nonces: bool,
+    /// Whether APIs report what they see in use.
+    pub first_uses: bool,
     /// Whether programs may register themselves with an administrator's token.
     pub registration: bool,
     /// The key that seals its keys.
@@ -86,6 +88,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
     let rotation_window = table.parsed("rotation_window", window);
     let signing_alg = table.parsed("signing_alg", signing);
     let dpop_nonces = table.boolean("dpop_nonces").unwrap_or(false);
+    let first_uses = table.boolean("first_uses").unwrap_or(false);
     let registration = table.boolean("registration").unwrap_or(false);
     let trusted_proxies = networks(&table);
     let wordpress = wordpress::read(&table);
@@ -127,6 +130,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
         signing_alg: signing_alg.map_or(Alg::Es256, |alg| alg.value),
         wordpress,
         dpop_nonces,
+        first_uses,
         registration,
         key_file: data.join(key_file.as_deref().unwrap_or("issuer.key")),
         trusted_proxies,

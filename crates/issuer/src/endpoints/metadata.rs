@@ -67,6 +67,9 @@ pub(super) async fn document(State(issuer): State<Arc<Issuer>>) -> Response {
         // How `tenure init` knows this server, whatever its address.
         "tenure_version": env!("CARGO_PKG_VERSION"),
     });
+    if issuer.options.rotation.use_visible {
+        body["tenure_first_uses_endpoint"] = issuer.url("/uses").into();
+    }
     if issuer.options.registration {
         body["registration_endpoint"] = issuer.url("/register").into();
     }

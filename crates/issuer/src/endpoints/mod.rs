@@ -13,6 +13,7 @@ mod revocations;
 mod revoke;
 mod token;
 mod userinfo;
+mod uses;
 mod wordpress;
 
 use std::future::Future;
@@ -46,6 +47,7 @@ pub(crate) fn router(issuer: &Arc<Issuer>) -> Router {
         .route("/register", post(register::register))
         .route("/revoke", post(revoke::revoke))
         .route("/revocations", get(revocations::revocations))
+        .route("/uses", post(uses::uses))
         .route("/introspect", post(introspect::introspect))
         .route(
             "/userinfo",
