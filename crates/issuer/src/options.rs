@@ -72,6 +72,9 @@ pub struct Options {
     pub wordpress: Option<WordPress>,
     /// Whether DPoP proofs must carry a nonce of this issuer (RFC 9449 §8). Default no.
     pub dpop_nonces: bool,
+    /// Whether a new password ends the user's sessions, and a closed account its access tokens, at once. Default yes; without,
+    /// sessions outlive a password, and access tokens of a closed account live until they expire.
+    pub revoke_at_once: bool,
     /// Whether programs may register themselves with a token that an administrator makes (RFC 7591). Default no.
     pub registration: bool,
     /// The scopes that exist, besides `openid`, `profile` and `offline_access`.
@@ -116,6 +119,7 @@ impl Options {
             key_lifetime_s: Some(90 * 24 * 3_600),
             wordpress: None,
             dpop_nonces: false,
+            revoke_at_once: true,
             registration: false,
             scopes: Vec::new(),
             trusted_proxies: Vec::new(),

@@ -100,7 +100,8 @@ impl Admin<'_> {
         Ok((made && added).then_some(chosen))
     }
 
-    /// Sets a new password and ends every session of the user; returns how many were alive.
+    /// Sets a new password and, unless the settings say otherwise, ends every session of the user; returns how many were
+    /// alive.
     ///
     /// # Errors
     /// When there is no such user, nobody could log in with the password, or the database fails.
@@ -109,7 +110,7 @@ impl Admin<'_> {
         let hash = self.issuer().passwords.hash(password).await?;
         let issuer = self.issuer();
         let id = issuer.need_user(name).await?;
-        let end = self.ending();
+        let (end, at_once) = (self.ending(), issuer.options.revoke_at_once);
         // In one: no moment may have the new password and the old sessions.
         let ended = issuer
             .db
@@ -118,7 +119,11 @@ impl Admin<'_> {
                     "UPDATE users SET password = ?1 WHERE id = ?2",
                     values![&hash, &id],
                 )?;
-                let ended = families::revoke_in(tx, &Which::OfUser(id.clone()), &end)?;
+                let ended = if at_once {
+                    families::revoke_in(tx, &Which::OfUser(id.clone()), &end)?
+                } else {
+                    Vec::new()
+                };
                 note(tx, &end.pen, "user.password", &id)?;
                 Ok(ended)
             })
@@ -136,6 +141,7 @@ impl Admin<'_> {
         let id = self.issuer().need_user(name).await?;
         let (issuer, pen) = (self.issuer(), self.pen());
         let (before_s, until_ms) = (pen.now_ms / 1000, issuer.access_gone_ms());
+        let at_once = issuer.options.revoke_at_once;
         let refused = issuer
             .db
             .write(move |tx| {
@@ -143,8 +149,13 @@ impl Admin<'_> {
                     "UPDATE users SET disabled = ?1 WHERE id = ?2",
                     values![disabled, &id],
                 )?;
-                if !disabled {
-                    note(tx, &pen, "user.enabled", &id)?;
+                if !disabled || !at_once {
+                    let action = if disabled {
+                        "user.disabled"
+                    } else {
+                        "user.enabled"
+                    };
+                    note(tx, &pen, action, &id)?;
                     return Ok(Vec::new());
                 }
                 let mut refused = Vec::new();

@@ -474,3 +474,25 @@ async fn a_new_password_and_the_end_of_the_sessions_come_together_or_not_at_all(
         "refresh_revoked",
     );
 }
+
+#[tokio::test]
+async fn where_the_settings_say_so_sessions_outlive_a_password_and_tokens_a_closed_account() {
+    let server = Server::with(|options| options.revoke_at_once = false).await;
+    let login = server.login("openid").await;
+    let access = login.text_of("access_token");
+    let admin = server.issuer.admin("ops on here");
+    let new = Secret::new("another long password");
+    assert_eq!(admin.set_password("ada", &new).await.unwrap(), 0);
+    let refreshed = server.refresh(&login.text_of("refresh_token")).await;
+    assert_eq!(refreshed.status, StatusCode::OK, "{}", refreshed.text);
+    admin.set_disabled("ada", true).await.unwrap();
+    let token = tenure_jose::peek(&access).unwrap();
+    let revoked = server.issuer.revocations();
+    assert!(!revoked.is_revoked(token.jti(), token.text("sid"), token.iat()));
+    let refused = server.refresh(&refreshed.text_of("refresh_token")).await;
+    assert_eq!(
+        refused.status,
+        StatusCode::BAD_REQUEST,
+        "no refresh all the same"
+    );
+}

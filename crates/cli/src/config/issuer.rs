@@ -51,6 +51,8 @@ pub struct IssuerSection {
     pub dpop_nonces: bool,
     /// Whether APIs report what they see in use.
     pub first_uses: bool,
+    /// Whether a new password and a closed account end what there is.
+    pub revoke_at_once: bool,
     /// Whether programs may register themselves with an administrator's token.
     pub registration: bool,
     /// The key that seals its keys.
@@ -89,6 +91,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
     let signing_alg = table.parsed("signing_alg", signing);
     let dpop_nonces = table.boolean("dpop_nonces").unwrap_or(false);
     let first_uses = table.boolean("first_uses").unwrap_or(false);
+    let revoke_at_once = table.boolean("revoke_at_once").unwrap_or(true);
     let registration = table.boolean("registration").unwrap_or(false);
     let trusted_proxies = networks(&table);
     let wordpress = wordpress::read(&table);
@@ -131,6 +134,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> Option<IssuerSectio
         wordpress,
         dpop_nonces,
         first_uses,
+        revoke_at_once,
         registration,
         key_file: data.join(key_file.as_deref().unwrap_or("issuer.key")),
         trusted_proxies,

@@ -112,6 +112,7 @@ fn configured(app: &App, section: &IssuerSection) -> Outcome<Which> {
     options.wordpress = section.wordpress;
     options.dpop_nonces = section.dpop_nonces;
     options.registration = section.registration;
+    options.revoke_at_once = section.revoke_at_once;
     options.rotation.use_visible = section.first_uses;
     options.access_ttl_s = section.access_ttl.as_secs();
     let ms = |life: Duration| u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
