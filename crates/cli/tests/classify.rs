@@ -144,3 +144,29 @@ fn keys_that_are_misspelt_or_not_known_are_told_with_their_line() {
         assert!(said.contains(says) && said.contains(&number), "{said}");
     }
 }
+
+#[test]
+fn of_several_failures_the_one_that_was_read_is_named() {
+    let home = Home::new();
+    home.write(
+        "two.txt",
+        "HTTP/1.1 401 Unauthorized\n\n{}\nHTTP/1.1 429 Too Many Requests\n\n{}\n",
+    );
+    let ran = home.run(&["--json", "classify", "--http", "two.txt"]).ok();
+    assert_eq!(ran.json()["class"], "rate_limited");
+    assert!(
+        ran.err.contains("the last one (429) was read") && ran.err.contains("(401)"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let home = Home::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut command = home.command(&["explain", "API02002"]);
+    command.stdout(writer);
+    drop(reader);
+    let mut child = command.spawn().expect("it starts");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}

@@ -321,8 +321,14 @@ fn pages_are_served_in_both_languages_and_can_be_searched() {
         Some(codes)
     );
     // The search is a form of the page: a browser asks this policy whether it may be sent.
-    for path in ["/error-codes", "/nl/error-codes", "/nl/error-codes?q=x"] {
+    for path in [
+        "/error-codes",
+        "/nl/error-codes",
+        "/nl/error-codes?q=x",
+        "/nl/error-codes/API02009",
+    ] {
         let policy = page(path);
+        assert!(policy.body.contains("<form"), "{path}: {}", policy.body);
         let policy = policy.header("content-security-policy").expect("a policy");
         assert!(policy.contains("form-action 'self'"), "{path}: {policy}");
     }
@@ -346,6 +352,14 @@ fn an_address_that_is_nearly_right_leads_to_its_page() {
         ("/error-codes/API02002/", "/error-codes/API02002"),
         ("/nl/error-codes/api02002", "/nl/error-codes/API02002"),
         ("/nl/error-codes/api02002.md", "/nl/error-codes/API02002.md"),
+        ("/error-codes/API02002.html", "/error-codes/API02002"),
+        ("/error-codes/api02002/index.html", "/error-codes/API02002"),
+        ("/error-codes/index.html", "/error-codes"),
+        ("/nl/error-codes/index.html", "/nl/error-codes"),
+        ("/nl", "/nl/error-codes"),
+        ("/nl/", "/nl/error-codes"),
+        ("/codes.json", "/error-codes/codes.json"),
+        ("/failure.schema.json", "/error-codes/failure.schema.json"),
     ] {
         let answer = get(&format!("{base}{asked}"));
         assert_eq!(

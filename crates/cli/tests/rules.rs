@@ -127,3 +127,17 @@ fn a_configuration_that_is_broken_elsewhere_does_not_stop_an_explanation() {
         "{ran:?}"
     );
 }
+
+#[test]
+fn a_misspelt_key_is_no_silence() {
+    let home = home();
+    home.write("tenure.toml", &CONFIG.replace("rules =", "ruels ="));
+    let ran = home.run_with(&["classify"], "{\"status\":401}\n");
+    assert_eq!(ran.code, 4, "{ran:?}");
+    for part in [
+        "tenure.toml:1:1: unknown key `ruels`",
+        "did you mean `rules`?",
+    ] {
+        assert!(ran.err.contains(part), "{part}: {ran:?}");
+    }
+}

@@ -20,6 +20,8 @@ struct CodePage<'a> {
     markdown: String,
     other: String,
     home: Option<&'static str>,
+    /// Where a search is sent; files cannot search.
+    search: Option<String>,
 }
 
 #[derive(Template)]
@@ -138,6 +140,7 @@ pub fn code(place: Place, code: Code) -> askama::Result<String> {
         markdown: place.file(&place.markdown()),
         other: place.link(other(place.lang), place.topic),
         home: (!place.files).then_some("/"),
+        search: (!place.files).then(|| place.link(place.lang, Topic::Index)),
     }
     .render()
 }

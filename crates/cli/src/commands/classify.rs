@@ -124,6 +124,16 @@ fn pasted(file: &Path, args: &args::Classify, out: Output) -> Outcome {
             Problem::new(error.to_string()).at(file.display()),
         )
     })?;
+    if !response.earlier.is_empty() {
+        let earlier: Vec<String> = response.earlier.iter().map(u16::to_string).collect();
+        out.warn(format_args!(
+            "{}: the text holds more than one failure; the last one ({}) was read, not the one before it ({}): paste each \
+             into a file of its own",
+            file.display(),
+            response.status,
+            earlier.join(", ")
+        ));
+    }
     let answer = Answer {
         place: if args.token {
             Place::Token

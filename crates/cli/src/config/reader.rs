@@ -317,6 +317,18 @@ impl<'a> Table<'a> {
         texts
     }
 
+    /// Notes a key that is nearly `key`, for readers that ask for this one only.
+    pub fn slip_of(&self, key: &'static str) {
+        for (name, _) in self.entries {
+            let written = name.get_ref().as_ref();
+            if written != key && nearest(written, [key].into_iter()).is_some() {
+                let problem = Problem::new(format!("unknown key `{written}`"))
+                    .fix(format!("did you mean `{key}`?"));
+                self.source.problem(name.span().start, problem);
+            }
+        }
+    }
+
     /// Names the keys nobody asked for. `elsewhere` says of a key where it belongs instead.
     pub fn finish(self, elsewhere: impl Fn(&str) -> Option<String>) {
         let known = self.asked.borrow();

@@ -62,10 +62,10 @@ pub fn install_found(global: &Global, out: Output) -> Outcome {
         }
         return Ok(());
     };
-    let files = files(
-        &Table::root(&source, &parsed),
-        path.parent().unwrap_or(Path::new("")),
-    );
+    let root = Table::root(&source, &parsed);
+    root.slip_of("rules");
+    let files = files(&root, path.parent().unwrap_or(Path::new("")));
+    drop(root);
     drop(parsed);
     let mut problems = source.into_problems();
     problems.extend(install(&files));

@@ -493,6 +493,10 @@ mod tests {
         ("session lost", "API02016"),
         ("sinds vanochtend geen verbinding", "API01007"),
         ("verbinding met server verbroken", "API01003"),
+        ("inlogpagina van de wifi", "API01010"),
+        ("user may not see orders", "API02004"),
+        ("moved from staging to live", "API02021"),
+        ("vernieuwen van token lukt niet", "API02007"),
     ];
 
     #[test]

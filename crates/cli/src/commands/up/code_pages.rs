@@ -56,18 +56,27 @@ pub async fn code_nl(
     code(&admin, Lang::Nl, &name, &headers)
 }
 
-/// An address below the codes that is no page: with a slash too many it leads to its page.
+/// An address below the codes that is no page: with a slash too many it leads to its page; and what somebody types
+/// who knows the site of files, or half of an address.
 pub fn astray(admin: &Admin, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
+    match uri.path().trim_end_matches('/') {
+        "/nl" | "/nl/index.html" => return Some(moved("/nl/error-codes")),
+        file @ ("/codes.json" | "/failure.schema.json") => {
+            return Some(moved(&format!("/error-codes{file}")));
+        }
+        _ => {}
+    }
     let (lang, rest) = match uri.path().strip_prefix("/nl/error-codes/") {
         Some(rest) => (Lang::Nl, rest),
         None => (Lang::En, uri.path().strip_prefix("/error-codes/")?),
     };
     let name = rest.trim_matches('/');
-    if name.is_empty() {
+    if name.is_empty() || name == "index.html" {
         let query = uri.query().map(|query| format!("?{query}"));
         let index = at(lang, Topic::Index).path();
         return Some(moved(&format!("/{index}{}", query.unwrap_or_default())));
     }
+    let name = name.strip_suffix("/index.html").unwrap_or(name);
     Some(code(admin, lang, &format!("{name}/"), headers))
 }
 
@@ -98,6 +107,17 @@ fn code(admin: &Admin, lang: Lang, name: &str, headers: &HeaderMap) -> Response 
         _ => {}
     }
     let plain = name.trim_end_matches('/');
+    if plain.eq_ignore_ascii_case("index.html") {
+        return moved(&format!("/{}", at(lang, Topic::Index).path()));
+    }
+    let plain = match plain
+        .len()
+        .checked_sub(5)
+        .and_then(|at| plain.split_at_checked(at))
+    {
+        Some((stem, end)) if end.eq_ignore_ascii_case(".html") => stem,
+        _ => plain,
+    };
     let (stem, markdown) = match plain
         .len()
         .checked_sub(3)
@@ -123,7 +143,7 @@ fn code(admin: &Admin, lang: Lang, name: &str, headers: &HeaderMap) -> Response 
         let kind = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
         return (kind, catalogue::page(code, lang)).into_response();
     }
-    html(codes::html::code(place, code))
+    with_form(html(codes::html::code(place, code)))
 }
 
 /// Leads to where it is, on this address.

@@ -9,7 +9,7 @@ use tenure_core::{Class, Heal, Who};
 
 use super::bits::{Bits, MAX, RULES, RuleSet};
 use super::model::{File, Rank, Written};
-use super::own::{RuleFault, RuleFaults, key_at};
+use super::own::{self, RuleFault, RuleFaults, key_at};
 use super::{Rule, scan};
 use crate::classify::answer::Place;
 use crate::classify::read::words::{lookup, normal};
@@ -121,16 +121,12 @@ impl Matcher {
             }
         }
         let mut placed = Vec::new();
-        for (name, text) in shipped {
-            match read(name, text, &mut builder, false) {
-                Ok(rules) => placed.extend(rules),
-                Err(fault) => faults.push(fault),
-            }
-        }
-        for (name, text) in own {
-            match read(name, text, &mut builder, true) {
-                Ok(rules) => placed.extend(rules),
-                Err(fault) => faults.push(fault),
+        for (files, own) in [(shipped, false), (own, true)] {
+            for (name, text) in files {
+                match read(name, text, &mut builder, own) {
+                    Ok(rules) => placed.extend(rules),
+                    Err(wrong) => faults.extend(wrong),
+                }
             }
         }
         placed.sort_by_key(|placed| placed.rank);
@@ -147,10 +143,7 @@ impl Matcher {
                 builder.rule(one.rank, one.title, one.source, one.rule)
             };
             if let Err(wrong) = added {
-                let why = format!("rule {id:?}: {}", wrong.why);
-                faults.push(RuleFault::in_rule(
-                    one.file, one.text, one.at, wrong.key, why,
-                ));
+                faults.push(wrong.at(one.file, one.text, one.at, &id));
             }
         }
         if !faults.is_empty() {
@@ -176,37 +169,45 @@ fn read<'f>(
     text: &'f str,
     builder: &mut Builder,
     own: bool,
-) -> Result<Vec<Placed<'f>>, RuleFault> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        RuleFault::of(name, text, at, error.message().to_owned())
-    })?;
+) -> Result<Vec<Placed<'f>>, Vec<RuleFault>> {
+    let file: File = toml::from_str(text).map_err(|error| unreadable(name, text, &error))?;
+    let mut faults = Vec::new();
     let refused = |key: &str, why: String| RuleFault::of(name, text, key_at(text, 0, key), why);
     if own {
-        let taken = file
-            .words
-            .keys()
-            .chain(file.scenes.keys())
-            .find(|word| builder.names.contains_key(*word));
-        if let Some(taken) = taken {
-            let why = format!("`{taken}` is a word of the shipped rules; give yours another name");
-            return Err(refused(taken, why));
-        }
+        let words = file.words.keys().chain(file.scenes.keys());
+        faults.extend(
+            words
+                .filter(|word| builder.names.contains_key(*word))
+                .map(|taken| {
+                    let why = format!(
+                        "`{taken}` is a word of the shipped rules; give yours another name"
+                    );
+                    refused(taken, why)
+                }),
+        );
     }
-    builder
-        .vocabulary(&file)
-        .map_err(|(key, why)| refused(&key, why))?;
+    // A word that could not be taken would be missed by every rule that needs it.
+    if faults.is_empty()
+        && let Err((key, why)) = builder.vocabulary(&file)
+    {
+        faults.push(refused(&key, why));
+    }
     let mut rules = Vec::new();
     for rule in file.rule {
         let at = rule.span().start;
         let rule = rule.into_inner();
         let ranked = rule.rank.or(file.rank);
-        if own && ranked.is_some() {
-            let why =
-                "rules of your own are asked in their order, before all others; leave `rank` out";
-            let from = if rule.rank.is_some() { at } else { 0 };
-            return Err(RuleFault::in_rule(name, text, from, "rank", why.to_owned()));
+        if own {
+            faults.extend(
+                own::foreign(&rule, ranked)
+                    .into_iter()
+                    .map(|wrong| wrong.at(name, text, at, &rule.id)),
+            );
         }
+        let named = |given: &str| match given {
+            "" if own => name.to_owned(),
+            given => given.to_owned(),
+        };
         rules.push(Placed {
             rank: if own {
                 Rank::Own
@@ -216,29 +217,51 @@ fn read<'f>(
             file: name,
             text,
             at,
-            title: if file.title.is_empty() && own {
-                name.to_owned()
-            } else {
-                file.title.clone()
-            },
-            source: if file.source.is_empty() && own {
-                name.to_owned()
-            } else {
-                file.source.clone()
-            },
+            title: named(&file.title),
+            source: named(&file.source),
             rule,
         });
     }
-    Ok(rules)
+    if faults.is_empty() {
+        Ok(rules)
+    } else {
+        Err(faults)
+    }
+}
+
+/// What is wrong with a file that cannot be read: one fault for each rule that has one, as a reader stops at the first.
+fn unreadable(name: &str, text: &str, whole: &toml::de::Error) -> Vec<RuleFault> {
+    let fault = |error: &toml::de::Error| {
+        let at = error.span().map_or(0, |span| span.start);
+        RuleFault::of(name, text, at, error.message().to_owned())
+    };
+    let first = fault(whole);
+    let each: Vec<RuleFault> = own::alone(text)
+        .filter_map(|rule| toml::from_str::<File>(&rule).err())
+        .map(|error| fault(&error))
+        .collect();
+    // A text that was taken apart in the wrong place has other faults than the whole.
+    if each.contains(&first) {
+        each
+    } else {
+        vec![first]
+    }
 }
 
 /// What is wrong with a rule, and under which key.
-struct Wrong {
+pub(super) struct Wrong {
     key: &'static str,
     why: String,
 }
 
-fn under(key: &'static str) -> impl Fn(String) -> Wrong {
+impl Wrong {
+    fn at(self, file: &str, text: &str, from: usize, id: &str) -> RuleFault {
+        let why = format!("rule {id:?}: {}", self.why);
+        RuleFault::in_rule(file, text, from, self.key, why)
+    }
+}
+
+pub(super) fn under(key: &'static str) -> impl Fn(String) -> Wrong {
     move |why| Wrong { key, why }
 }
 

@@ -169,12 +169,22 @@ example = { status = 409, body = '{"message":"Pasje verlopen"}' }
             (
                 "class =",
                 "rank = \"exact\"\nclass =",
-                "till.toml:9:1: rules of your own are asked in their order",
+                "till.toml:9:1: rule \"till.pass_over\": rules of your own are asked in their order",
             ),
             (
                 "status = [\"409\"]\nneeds = [\"pass\", \"expired\"]\n",
                 "",
                 "till.toml:6:1: rule \"till.pass_over\": it asks for nothing",
+            ),
+            (
+                "\"pass_over\"",
+                "\"Pass over!\"",
+                "till.toml:10:1: rule \"till.pass_over\": cause \"Pass over!\" is no name",
+            ),
+            (
+                "class =",
+                "final = true\nclass =",
+                "till.toml:9:1: rule \"till.pass_over\": only a token endpoint can end a session",
             ),
             (
                 "status = 409",
@@ -192,5 +202,34 @@ example = { status = 409, body = '{"message":"Pasje verlopen"}' }
                 .to_string();
             assert!(faults.contains(said), "{faults}\ninstead of {said}");
         }
+    }
+    #[test]
+    fn every_rule_that_cannot_be_read_is_named() {
+        let second = OWN[OWN.find("[[rule]]").expect("a rule")..].replace("pass_over", "card_over");
+        let text = format!(
+            "{}{}",
+            OWN.replace("needs =", "neds ="),
+            second.replace("class =", "clas =")
+        );
+        let faults = Matcher::compile(source::FILES, &[("till.toml", text.as_str())])
+            .map(|_| ())
+            .expect_err("slips")
+            .0;
+        let places: Vec<usize> = faults.iter().map(|fault| fault.line).collect();
+        assert_eq!(places, [8, 16], "{faults:?}");
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_one_rule_is_told() {
+        let text = OWN
+            .replace("\"pass_over\"", "\"Pass over\"")
+            .replace("class =", "final = true\nrank = \"exact\"\nclass =")
+            .replace("pass = [", "token = [");
+        let faults = Matcher::compile(source::FILES, &[("till.toml", text.as_str())])
+            .map(|_| ())
+            .expect_err("slips")
+            .0;
+        let places: Vec<usize> = faults.iter().map(|fault| fault.line).collect();
+        assert_eq!(places, [3, 9, 10, 12], "{faults:?}");
     }
 }

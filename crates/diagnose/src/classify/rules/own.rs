@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 
-use super::compile::Matcher;
+use super::compile::{Matcher, Wrong, under};
+use super::model::Written;
 use super::{Rank, Rule, source};
 use crate::classify::answer::Answer;
 use crate::classify::read::Reading;
@@ -75,6 +76,50 @@ pub(super) fn key_at(text: &str, from: usize, key: &str) -> usize {
         at += line.len();
     }
     from
+}
+
+/// A file's rules one by one, each in its place with nothing but spaces around it; what stands before the first is one too.
+pub(super) fn alone(text: &str) -> impl Iterator<Item = String> {
+    let mut starts = vec![0];
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if at > 0 && line.trim_start().starts_with("[[") {
+            starts.push(at);
+        }
+        at += line.len();
+    }
+    starts.push(text.len());
+    let blank = |part: &str| -> String {
+        let blank = |byte: u8| if byte == b'\n' { '\n' } else { ' ' };
+        part.bytes().map(blank).collect()
+    };
+    let parts: Vec<String> = starts
+        .windows(2)
+        .map(|ends| format!("{}{}", blank(&text[..ends[0]]), &text[ends[0]..ends[1]]))
+        .collect();
+    parts.into_iter()
+}
+
+/// What the shipped rules may say and one's own may not.
+pub(super) fn foreign(rule: &Written, rank: Option<Rank>) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    if rank.is_some() {
+        let why = "rules of your own are asked in their order, before all others; leave `rank` out";
+        wrong.push(under("rank")(why.to_owned()));
+    }
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if rule.cause.is_empty() || !rule.cause.chars().all(word) {
+        let why = format!(
+            "cause {:?} is no name that programs can match: small letters, digits and `_` only, e.g. \"pass_over\"",
+            rule.cause
+        );
+        wrong.push(under("cause")(why));
+    }
+    if rule.proven && rule.place.as_deref() != Some("token") {
+        let why = "only a token endpoint can end a session: `final` needs where = \"token\"";
+        wrong.push(under("final")(why.to_owned()));
+    }
+    wrong
 }
 
 /// Puts rules before the shipped ones, for the whole process. Each file is a name, used in errors and to say where a

@@ -1,5 +1,7 @@
 //! A raw HTTP response as people paste it: from `curl -i`, `curl -v`, a proxy's log, a browser.
 
+mod envelope;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// A response read from text.
@@ -11,6 +13,8 @@ pub struct Pasted {
     pub headers: HeaderMap,
     /// The body, as pasted.
     pub body: String,
+    /// Statuses of failures that stand before this one in the text, and were not read.
+    pub earlier: Vec<u16>,
 }
 
 /// Why a text is no response.
@@ -34,12 +38,17 @@ pub enum PasteError {
     },
 }
 
-/// Reads the last response in a text; earlier ones (redirects, `100 Continue`) are passed over.
+/// Reads the last response in a text; earlier ones (redirects, `100 Continue`) are passed over, failures among them
+/// are named in [`Pasted::earlier`].
+///
+/// # Errors
+/// When nothing in the text begins a response.
 pub fn parse(text: &str) -> Result<Pasted, PasteError> {
     let text = text.trim_start_matches('\u{feff}');
     if text.trim().is_empty() {
         return Err(PasteError::Empty);
     }
+    let text = &*envelope::opened(text);
     let lines: Vec<&str> = text.lines().collect();
     let verbose = lines
         .iter()
@@ -66,6 +75,12 @@ pub fn parse(text: &str) -> Result<Pasted, PasteError> {
         .map(|(at, _)| at)
         .ok_or(PasteError::NoStatus)?;
     let first = clean(lines[status_at]).unwrap_or_default();
+    let earlier = lines[..status_at]
+        .iter()
+        .filter_map(|line| clean(line).filter(|line| is_status(line)))
+        .filter_map(|line| status(&line, 0).ok())
+        .filter(|status| *status >= 400)
+        .collect();
     let status = status(&first, status_at + 1)?;
     let mut headers = HeaderMap::new();
     let mut at = status_at + 1;
@@ -94,6 +109,7 @@ pub fn parse(text: &str) -> Result<Pasted, PasteError> {
         status,
         headers,
         body: body.join("\n").trim().to_owned(),
+        earlier,
     })
 }
 
@@ -104,6 +120,7 @@ pub fn parse_body(text: &str, status: u16) -> Result<Pasted, PasteError> {
             status,
             headers: HeaderMap::new(),
             body: text.trim_start_matches('\u{feff}').trim().to_owned(),
+            earlier: Vec::new(),
         }),
         other => other,
     }
@@ -193,6 +210,13 @@ mod tests {
         assert_eq!(pasted.status, 401);
         assert_eq!(pasted.headers["content-type"], "application/json");
         assert_eq!(pasted.body, "{\"error\":\n\"invalid_token\"}");
+    }
+
+    #[test]
+    fn failures_before_the_last_are_named() {
+        let text = "HTTP/1.1 302 Found\n\nHTTP/1.1 401 Unauthorized\n\n{}\nHTTP/1.1 100 Continue\n\nHTTP/1.1 403 Forbidden\n\n{}";
+        let pasted = parse(text).expect("a response");
+        assert_eq!((pasted.status, pasted.earlier), (403, vec![401]));
     }
 
     #[test]
