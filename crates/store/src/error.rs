@@ -21,6 +21,14 @@ pub enum StoreError {
         /// What the system said.
         detail: String,
     },
+    /// The database server cannot be reached, or does not take part for now.
+    #[error("cannot reach the store {}: {detail}", path.display())]
+    Unreachable {
+        /// The database's address, without a password.
+        path: PathBuf,
+        /// What the system or the server said.
+        detail: String,
+    },
     /// The file is damaged, or no SQLite database at all.
     #[error("the store {} is damaged: {detail}; it was left as it is", path.display())]
     Corrupt {
@@ -173,7 +181,10 @@ impl StoreError {
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
-            StoreError::Busy { .. } | StoreError::Rekeying { .. } | StoreError::Fault { .. }
+            StoreError::Busy { .. }
+                | StoreError::Unreachable { .. }
+                | StoreError::Rekeying { .. }
+                | StoreError::Fault { .. }
         )
     }
 
@@ -181,6 +192,7 @@ impl StoreError {
     pub fn cause(&self) -> &'static str {
         match self {
             StoreError::Unavailable { .. } => "store_unavailable",
+            StoreError::Unreachable { .. } => "store_unreachable",
             StoreError::Corrupt { .. } => "store_corrupt",
             StoreError::Foreign { .. } => "store_foreign",
             StoreError::ForeignVersion { .. } => "store_newer",
@@ -220,6 +232,25 @@ impl StoreError {
     /// What to do about it; `None` where nothing need be done, or nothing can.
     pub fn fix(&self) -> Option<String> {
         let fix = match self {
+            StoreError::Unreachable { .. } => {
+                "it is tried again; check that the database server runs and that this host reaches it"
+            }
+            StoreError::Unavailable { path, .. } if is_address(path) => {
+                "check the address, the user's password and rights, and that the database exists"
+            }
+            StoreError::ReadOnly { path, .. } if is_address(path) => {
+                "name the primary: this server is a replica, or takes no writes for now"
+            }
+            StoreError::Full { path, .. } if is_address(path) => {
+                "free some space on the database server's disk"
+            }
+            StoreError::Busy { path, .. } if is_address(path) => "try again",
+            StoreError::WrongKey { path, .. } | StoreError::KeyMissing { path, .. }
+                if is_address(path) =>
+            {
+                "every host needs the same key: copy the key file from a host that has it (0600), or set `store_key` to \
+                 where the key is"
+            }
             StoreError::Unavailable { .. } => {
                 "check that the path exists, lies on a local disk and belongs to this user"
             }
@@ -274,6 +305,31 @@ impl StoreError {
         }
     }
 
+    /// The same error of a store at this address, for what was found out without knowing it.
+    pub(crate) fn at(self, address: &str) -> Self {
+        match self {
+            StoreError::WrongKey {
+                expected,
+                found,
+                source_name,
+                ..
+            } => StoreError::WrongKey {
+                path: address.into(),
+                expected,
+                found,
+                source_name,
+            },
+            StoreError::KeyMissing {
+                expected, looked, ..
+            } => StoreError::KeyMissing {
+                path: address.into(),
+                expected,
+                looked,
+            },
+            other => other,
+        }
+    }
+
     /// Names what SQLite reported for the database at `path`.
     pub(crate) fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
@@ -321,6 +377,12 @@ impl StoreError {
             _ => StoreError::Unavailable { path, detail },
         }
     }
+}
+
+/// Whether a store is on a server and no file.
+fn is_address(path: &Path) -> bool {
+    path.to_str()
+        .is_some_and(|text| text.starts_with("postgres"))
 }
 
 fn no_space(path: &Path) -> bool {

@@ -14,7 +14,6 @@ use crate::clock;
 use crate::error::StoreError;
 use crate::record::{Info, Latch, Record, StoredLogin, Suspect};
 use crate::seal::{KEY_LEN, Seal, SealError, random};
-use crate::sqlite::open::internal;
 use crate::sqlite::{SqliteStore, sessions};
 use crate::store::Store;
 use crate::vault::{Field, LoginIn, LoginOut, PairIn, PairOut, Vault};
@@ -97,13 +96,13 @@ struct SessionIn {
 }
 
 /// A session on its way in, its secrets in their own type.
-struct Incoming {
-    name: String,
-    generation: Generation,
-    pair: Option<TokenPair>,
-    login: Option<StoredLogin>,
-    latch: Option<Latch>,
-    info: Info,
+pub(crate) struct Incoming {
+    pub(crate) name: String,
+    pub(crate) generation: Generation,
+    pub(crate) pair: Option<TokenPair>,
+    pub(crate) login: Option<StoredLogin>,
+    pub(crate) latch: Option<Latch>,
+    pub(crate) info: Info,
 }
 
 impl From<SessionIn> for Incoming {
@@ -132,53 +131,69 @@ impl<'a> From<&'a Record> for SessionOut<'a> {
     }
 }
 
-impl SqliteStore {
-    /// All sessions, sealed under a passphrase. Takes a moment: the key derivation is made to be slow.
-    pub async fn export(&self, passphrase: &Secret) -> Result<Export, StoreError> {
-        let plain = self.export_plain().await?;
-        let salt = random::<SALT_LEN>().map_err(|error| internal(self.db(), &error))?;
-        let passphrase = passphrase.clone();
-        let bytes = tokio::task::spawn_blocking(move || {
-            let mut bytes = header(COST, &salt);
-            let sealed = derive(&passphrase, COST, &salt)?
-                .seal(&bytes, &plain.bytes)
-                .map_err(|error| bad(&error.to_string()))?;
-            bytes.extend_from_slice(&sealed);
-            Ok::<_, StoreError>((plain, bytes))
-        })
-        .await
+/// The records with their tokens in the clear.
+pub(crate) fn plain(records: Vec<Record>) -> Result<Export, StoreError> {
+    let (readable, unreadable): (Vec<_>, Vec<_>) = records
+        .into_iter()
+        .partition(|record| record.unreadable.is_none());
+    let document = Document {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        exported_at: clock::wall(),
+        sessions: readable.iter().map(SessionOut::from).collect(),
+    };
+    let bytes = serde_json::to_vec(&document)
+        .map(Zeroizing::new)
         .map_err(|error| bad(&error.to_string()))?;
-        let (plain, bytes) = bytes?;
+    Ok(Export {
+        bytes,
+        sessions: readable.into_iter().map(|record| record.name).collect(),
+        left_out: unreadable
+            .into_iter()
+            .map(|record| (record.name, record.unreadable.unwrap_or_default()))
+            .collect(),
+    })
+}
+
+/// A plain export sealed under a passphrase. Takes a moment: the key derivation is made to be slow.
+pub(crate) async fn sealed(plain: Export, passphrase: &Secret) -> Result<Export, StoreError> {
+    let salt = random::<SALT_LEN>().map_err(|error| bad(&error.to_string()))?;
+    let passphrase = passphrase.clone();
+    let sealing = tokio::task::spawn_blocking(move || {
+        let mut bytes = header(COST, &salt);
+        let sealed = derive(&passphrase, COST, &salt)?
+            .seal(&bytes, &plain.bytes)
+            .map_err(|error| bad(&error.to_string()))?;
+        bytes.extend_from_slice(&sealed);
         Ok(Export {
             bytes: Zeroizing::new(bytes),
             ..plain
         })
+    });
+    sealing.await.map_err(|error| bad(&error.to_string()))?
+}
+
+/// The sessions of an export, in either form.
+pub(crate) async fn opened(
+    bytes: &[u8],
+    passphrase: Option<&Secret>,
+) -> Result<Vec<Incoming>, StoreError> {
+    let (bytes, passphrase) = (Zeroizing::new(bytes.to_vec()), passphrase.cloned());
+    // The key derivation is made to be slow.
+    tokio::task::spawn_blocking(move || read(&bytes, passphrase.as_ref()))
+        .await
+        .map_err(|error| bad(&error.to_string()))?
+}
+
+impl SqliteStore {
+    /// All sessions, sealed under a passphrase. Takes a moment: the key derivation is made to be slow.
+    pub async fn export(&self, passphrase: &Secret) -> Result<Export, StoreError> {
+        sealed(self.export_plain().await?, passphrase).await
     }
 
     /// All sessions with their tokens **in the clear**. Only when a person asked for exactly that.
     pub async fn export_plain(&self) -> Result<Export, StoreError> {
-        let (readable, unreadable): (Vec<_>, Vec<_>) = self
-            .list()
-            .await?
-            .into_iter()
-            .partition(|record| record.unreadable.is_none());
-        let document = Document {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            exported_at: clock::wall(),
-            sessions: readable.iter().map(SessionOut::from).collect(),
-        };
-        let bytes = serde_json::to_vec(&document)
-            .map(Zeroizing::new)
-            .map_err(|error| bad(&error.to_string()))?;
-        Ok(Export {
-            bytes,
-            sessions: readable.into_iter().map(|record| record.name).collect(),
-            left_out: unreadable
-                .into_iter()
-                .map(|record| (record.name, record.unreadable.unwrap_or_default()))
-                .collect(),
-        })
+        plain(self.list().await?)
     }
 
     /// Takes sessions in from an export, all in one transaction. What is here already stays unless `replace`;
@@ -190,11 +205,7 @@ impl SqliteStore {
         passphrase: Option<&Secret>,
         replace: bool,
     ) -> Result<ImportReport, StoreError> {
-        let (bytes, passphrase) = (Zeroizing::new(bytes.to_vec()), passphrase.cloned());
-        // The key derivation is made to be slow.
-        let sessions = tokio::task::spawn_blocking(move || read(&bytes, passphrase.as_ref()))
-            .await
-            .map_err(|error| bad(&error.to_string()))??;
+        let sessions = opened(bytes, passphrase).await?;
         let vault = self.vault();
         let (report, saves) = self
             .db()
@@ -223,20 +234,14 @@ fn take_in(
 ) -> rusqlite::Result<()> {
     let name = &session.name;
     let row = sessions::get(tx, name)?;
-    let known = row.as_ref().is_some_and(|row| row.generation > 0);
-    if known && !replace {
-        report.skipped.push(name.clone());
+    let here = Generation(row.as_ref().map_or(0, |row| row.generation));
+    let Some(generation) = session.lands_at(here, replace) else {
+        report.note(name, here, replace);
         return Ok(());
-    }
+    };
     if let Some(row) = &row {
         sessions::put_aside(tx, vault, row)?;
     }
-    let generation = if known {
-        let here = Generation(row.map_or(0, |row| row.generation));
-        here.max(session.generation).next()
-    } else {
-        session.generation
-    };
     let (pair, login) = seal(vault, session, generation)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     sessions::put(
@@ -254,18 +259,40 @@ fn take_in(
             pair.as_ref().map_or(0, |_| Suspect::Imported.stored())
         ],
     )?;
-    let list = if known {
-        &mut report.replaced
-    } else {
-        &mut report.imported
-    };
-    list.push(name.clone());
+    report.note(name, here, replace);
     Ok(())
+}
+
+impl Incoming {
+    /// The generation it gets where this one is stored; `None` when what is there stays.
+    pub(crate) fn lands_at(&self, here: Generation, replace: bool) -> Option<Generation> {
+        match (here.0 > 0, replace) {
+            (false, _) => Some(self.generation),
+            (true, true) => Some(here.max(self.generation).next()),
+            (true, false) => None,
+        }
+    }
+}
+
+impl ImportReport {
+    /// Says what became of a session where this generation was stored.
+    pub(crate) fn note(&mut self, name: &str, here: Generation, replace: bool) {
+        let list = match (here.0 > 0, replace) {
+            (false, _) => &mut self.imported,
+            (true, true) => &mut self.replaced,
+            (true, false) => &mut self.skipped,
+        };
+        list.push(name.to_owned());
+    }
 }
 
 type Sealed = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-fn seal(vault: &Vault, session: &Incoming, generation: Generation) -> Result<Sealed, SealError> {
+pub(crate) fn seal(
+    vault: &Vault,
+    session: &Incoming,
+    generation: Generation,
+) -> Result<Sealed, SealError> {
     let pair = session
         .pair
         .as_ref()

@@ -1,7 +1,7 @@
-//! Encrypted session store and leases on SQLite; the writer the issuer's tables share.
+//! Encrypted session store and leases on SQLite and PostgreSQL; the writer the issuer's tables share.
 //!
 //! [`Store`] is what the keeper needs of a store, [`sqlite::SqliteStore`] keeps it in one SQLite file that
-//! several processes of one host share, and [`sqlite::Db`] is the durable writer beneath it, for anybody's
+//! several processes of one host share, [`shared::SharedStore`] in a database that many hosts share, and [`sqlite::Db`] is the durable writer beneath it, for anybody's
 //! tables. Tokens are sealed ([`seal`]) before they reach the file. DESIGN §3 (I1, I2, I4, I6, I8, I9) and §9
 //! say what must hold.
 #![forbid(unsafe_code)]
@@ -17,9 +17,12 @@ mod holder;
 mod incarnation;
 mod keyring;
 pub mod keys;
+pub mod postgres;
 pub mod record;
 pub mod rekey;
+mod row;
 pub mod seal;
+pub mod shared;
 mod spare;
 pub mod sqlite;
 pub mod store;

@@ -11,7 +11,7 @@ mod trouble;
 pub use db::Db;
 pub use open::{Options, SqliteStore};
 pub use schema::APPLICATION_ID;
-pub(crate) use schema::MIGRATIONS;
+pub(crate) use schema::{EVENTS_KEPT, MIGRATIONS};
 
 /// How long a statement waits for another process's lock, in milliseconds.
 pub const BUSY_MS: u64 = 5_000;

@@ -7,6 +7,7 @@ use super::trouble;
 use crate::clock;
 use crate::holder::Holder;
 use crate::record::{Info, Intent, Latch, Lease, LeaseView, Record, StoredLogin, Suspect};
+use crate::row::Kept;
 use crate::seal::SealError;
 use crate::vault::{Field, Vault};
 
@@ -100,56 +101,22 @@ impl Row {
 
     /// Opens what is sealed. What cannot be opened is named in [`Record::unreadable`].
     pub(crate) fn open(&self, vault: &Vault, lease: Option<LeaseView>) -> Record {
-        let mut unreadable = Vec::new();
-        let generation = Generation(self.generation);
-        let pair = self.pair.as_ref().and_then(|sealed| {
-            vault
-                .open_pair(Field::Pair, &self.name, generation, sealed)
-                .map_err(|error| unreadable.push(format!("token pair: {error}")))
-                .ok()
-        });
-        let secret = self.login.as_ref().and_then(|sealed| {
-            vault
-                .open_login(&self.name, sealed)
-                .map_err(|error| unreadable.push(format!("stored login: {error}")))
-                .ok()
-        });
-        let intent = parse(self.intent.as_deref(), "intent", &mut unreadable);
-        let latch = parse(self.latch.as_deref(), "latch", &mut unreadable);
-        let info = parse(Some(self.info.as_str()), "info", &mut unreadable).unwrap_or_default();
-        Record {
-            name: self.name.clone(),
-            generation,
-            pair,
-            intent,
-            latch,
-            secret,
-            info,
-            lease,
+        let trouble = self.trouble.as_deref().and_then(trouble::read);
+        self.kept().open(vault, lease, trouble)
+    }
+
+    fn kept(&self) -> Kept<'_> {
+        Kept {
+            name: &self.name,
+            generation: Generation(self.generation),
+            pair: self.pair.as_deref(),
+            login: self.login.as_deref(),
+            intent: self.intent.as_deref(),
+            latch: self.latch.as_deref(),
+            info: &self.info,
             suspect: self.suspect,
-            trouble: self.trouble.as_deref().and_then(trouble::read),
-            unsaved: false,
-            unreadable: (!unreadable.is_empty()).then(|| unreadable.join("; ")),
         }
     }
-
-    /// Why the sealed pair cannot be opened, if it cannot.
-    fn locked(&self, vault: &Vault) -> Option<SealError> {
-        let sealed = self.pair.as_ref()?;
-        vault
-            .open_pair(Field::Pair, &self.name, Generation(self.generation), sealed)
-            .err()
-    }
-}
-
-fn parse<T: serde::de::DeserializeOwned>(
-    json: Option<&str>,
-    what: &str,
-    unreadable: &mut Vec<String>,
-) -> Option<T> {
-    serde_json::from_str(json?)
-        .map_err(|error| unreadable.push(format!("{what}: {error}")))
-        .ok()
 }
 
 /// JSON of plain data, which cannot fail; `null` reads back as "none".
@@ -340,7 +307,7 @@ pub(crate) fn commit(
         Ok(row) => row,
         Err(refused) => return Ok(Err(refused)),
     };
-    if let Some(error) = row.locked(vault) {
+    if let Some(error) = row.kept().locked_pair(vault) {
         return Ok(Err(Refused::Unreadable(error.to_string())));
     }
     let generation = expect.next();
@@ -414,11 +381,7 @@ pub(crate) fn login(
 
 /// Copies a row's sealed values to `kept` if one of them cannot be opened. Whether it did.
 pub(crate) fn put_aside(tx: &Transaction<'_>, vault: &Vault, row: &Row) -> rusqlite::Result<bool> {
-    let login_locked = row
-        .login
-        .as_ref()
-        .and_then(|sealed| vault.open_login(&row.name, sealed).err());
-    let Some(why) = row.locked(vault).or(login_locked) else {
+    let Some(why) = row.kept().locked(vault) else {
         return Ok(false);
     };
     tx.prepare_cached(

@@ -3,15 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use proptest::prelude::*;
 use tenure_core::{Generation, Secret, Wall};
 use tenure_store::{Claim, EventRow, Info, Once, Pace, Store, StoreError, StoredLogin, Trouble};
 
+use crate::fleet::Fleet;
 use crate::{Bench, LONG_MS, claim, intent, latch, load, pair};
 
 /// One empty store that can be opened several times, each time as by a process of its own.
-pub(crate) trait Fixture: Sync {
-    fn store(&self) -> Arc<dyn Store>;
+#[async_trait]
+pub(crate) trait Fixture: Send + Sync {
+    async fn store(&self) -> Arc<dyn Store>;
+
+    /// Another empty store of the same kind.
+    fn another(&self) -> Box<dyn Fixture>;
 }
 
 macro_rules! contract {
@@ -28,37 +34,40 @@ macro_rules! contract {
     };
 }
 
-contract!(
-    sqlite,
-    Bench::new(),
-    [
-        the_first_pair_is_generation_one,
-        a_lease_has_one_holder,
-        of_many_claims_one_is_granted,
-        a_lease_that_ran_out_is_fenced,
-        a_commit_compares_generations,
-        a_commit_may_be_repeated,
-        an_intent_lasts_until_its_end_is_known,
-        a_latch_lasts_until_a_login,
-        trouble_is_told_and_ends_with_its_generation,
-        a_pause_of_an_endpoint_is_shared,
-        a_login_fences_the_exchange_under_way,
-        a_logout_keeps_the_generation_and_nothing_else,
-        a_stored_login_survives_commits,
-        info_needs_no_lease,
-        others_writes_are_noticed,
-        events_come_in_order,
-        what_everybody_sees_is_stored_once,
-        a_spare_pair_is_brought_home,
-        a_spare_pair_waits_while_another_holds_the_lease,
-        a_spare_pair_that_came_meanwhile_stops_the_exchange,
-        a_logout_forgets_the_spare_pair,
-        random_histories_agree_with_the_model,
-    ]
-);
+macro_rules! every_store {
+    ($($name:ident),* $(,)?) => {
+        contract!(sqlite, Bench::new(), [$($name),*]);
+        contract!(postgres, Fleet::new(), [$($name),*]);
+    };
+}
+
+every_store![
+    the_first_pair_is_generation_one,
+    a_lease_has_one_holder,
+    of_many_claims_one_is_granted,
+    a_lease_that_ran_out_is_fenced,
+    a_commit_compares_generations,
+    a_commit_may_be_repeated,
+    an_intent_lasts_until_its_end_is_known,
+    a_latch_lasts_until_a_login,
+    trouble_is_told_and_ends_with_its_generation,
+    a_pause_of_an_endpoint_is_shared,
+    a_login_fences_the_exchange_under_way,
+    a_logout_keeps_the_generation_and_nothing_else,
+    a_stored_login_survives_commits,
+    info_needs_no_lease,
+    others_writes_are_noticed,
+    events_come_in_order,
+    what_everybody_sees_is_stored_once,
+    a_spare_pair_is_brought_home,
+    a_spare_pair_waits_while_another_holds_the_lease,
+    a_spare_pair_that_came_meanwhile_stops_the_exchange,
+    a_logout_forgets_the_spare_pair,
+    random_histories_agree_with_the_model,
+];
 
 async fn the_first_pair_is_generation_one(fixture: &dyn Fixture) {
-    let store = fixture.store();
+    let store = fixture.store().await;
     assert!(store.load("shop").await.unwrap().is_none());
     let (lease, record) = claim(&*store, "shop", LONG_MS).await;
     assert_eq!((record.generation, record.pair), (Generation(0), None));
@@ -70,14 +79,14 @@ async fn the_first_pair_is_generation_one(fixture: &dyn Fixture) {
         .commit(&lease, Generation(0), &pair(1), &info)
         .await
         .unwrap();
-    let record = load(&*fixture.store(), "shop").await;
+    let record = load(&*fixture.store().await, "shop").await;
     assert_eq!(record.pair, Some(pair(1)));
     assert_eq!((record.generation, record.info), (Generation(1), info));
     assert!(record.suspect.is_none() && !record.unsaved && record.unreadable.is_none());
 }
 
 async fn a_lease_has_one_holder(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     let (lease, _) = claim(&*one, "shop", LONG_MS).await;
     for store in [&one, &two] {
         let Claim::Held { by, for_ms } = store.claim("shop", LONG_MS).await.unwrap() else {
@@ -100,7 +109,11 @@ async fn a_lease_has_one_holder(fixture: &dyn Fixture) {
 }
 
 async fn of_many_claims_one_is_granted(fixture: &dyn Fixture) {
-    let stores = [fixture.store(), fixture.store(), fixture.store()];
+    let stores = [
+        fixture.store().await,
+        fixture.store().await,
+        fixture.store().await,
+    ];
     let tasks: Vec<_> = (0..24)
         .map(|n| {
             let store = Arc::clone(&stores[n % stores.len()]);
@@ -115,7 +128,7 @@ async fn of_many_claims_one_is_granted(fixture: &dyn Fixture) {
 }
 
 async fn a_lease_that_ran_out_is_fenced(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     let (stale, _) = claim(&*one, "shop", 0).await;
     let (lease, _) = claim(&*two, "shop", LONG_MS).await;
     let zero = Generation(0);
@@ -137,7 +150,7 @@ async fn a_lease_that_ran_out_is_fenced(fixture: &dyn Fixture) {
 }
 
 async fn a_commit_compares_generations(fixture: &dyn Fixture) {
-    let store = fixture.store();
+    let store = fixture.store().await;
     let (lease, _) = claim(&*store, "shop", LONG_MS).await;
     let info = Info::default();
     store
@@ -157,7 +170,7 @@ async fn a_commit_compares_generations(fixture: &dyn Fixture) {
 
 /// The answer of a commit may get lost; asking again must not look like somebody else's doing.
 async fn a_commit_may_be_repeated(fixture: &dyn Fixture) {
-    let store = fixture.store();
+    let store = fixture.store().await;
     let (lease, _) = claim(&*store, "shop", LONG_MS).await;
     for _ in 0..2 {
         store
@@ -169,7 +182,7 @@ async fn a_commit_may_be_repeated(fixture: &dyn Fixture) {
 }
 
 async fn an_intent_lasts_until_its_end_is_known(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     let first = one
         .login("shop", pair(1), &Info::default(), None)
         .await
@@ -194,7 +207,7 @@ async fn an_intent_lasts_until_its_end_is_known(fixture: &dyn Fixture) {
 }
 
 async fn a_latch_lasts_until_a_login(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     let first = one
         .login("shop", pair(1), &Info::default(), None)
         .await
@@ -225,7 +238,7 @@ fn trouble(wait_ms: u64) -> Trouble {
 }
 
 async fn trouble_is_told_and_ends_with_its_generation(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     let first = one
         .login("shop", pair(1), &Info::default(), None)
         .await
@@ -269,7 +282,7 @@ async fn trouble_is_told_and_ends_with_its_generation(fixture: &dyn Fixture) {
 
 async fn a_pause_of_an_endpoint_is_shared(fixture: &dyn Fixture) {
     const URL: &str = "https://id.example/token";
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     assert_eq!(one.pace(URL).await.unwrap(), None);
     let pace = Pace {
         failures: 4,
@@ -290,7 +303,7 @@ async fn a_pause_of_an_endpoint_is_shared(fixture: &dyn Fixture) {
 }
 
 async fn a_login_fences_the_exchange_under_way(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     one.login("shop", pair(1), &Info::default(), None)
         .await
         .unwrap();
@@ -313,7 +326,7 @@ async fn a_login_fences_the_exchange_under_way(fixture: &dyn Fixture) {
 }
 
 async fn a_logout_keeps_the_generation_and_nothing_else(fixture: &dyn Fixture) {
-    let store = fixture.store();
+    let store = fixture.store().await;
     let stored = StoredLogin {
         username: "till-7".to_owned(),
         password: Secret::new("canary-8c1f-password"),
@@ -340,7 +353,7 @@ async fn a_logout_keeps_the_generation_and_nothing_else(fixture: &dyn Fixture) {
 }
 
 async fn a_stored_login_survives_commits(fixture: &dyn Fixture) {
-    let store = fixture.store();
+    let store = fixture.store().await;
     let stored = StoredLogin {
         username: "till-7".to_owned(),
         password: Secret::new("canary-8c1f-password"),
@@ -363,7 +376,7 @@ async fn a_stored_login_survives_commits(fixture: &dyn Fixture) {
 }
 
 async fn info_needs_no_lease(fixture: &dyn Fixture) {
-    let store = fixture.store();
+    let store = fixture.store().await;
     let mut info = Info {
         learned_s: Some(55),
         ..Info::default()
@@ -371,13 +384,13 @@ async fn info_needs_no_lease(fixture: &dyn Fixture) {
     info.extra
         .insert("later".to_owned(), serde_json::json!({"kept": true}));
     store.save_info("shop", &info).await.unwrap();
-    let all = fixture.store().list().await.unwrap();
+    let all = fixture.store().await.list().await.unwrap();
     assert_eq!(all.len(), 1);
     assert_eq!((all[0].name.as_str(), &all[0].info), ("shop", &info));
 }
 
 async fn others_writes_are_noticed(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     let (mut own, mut others) = (one.changes(), two.changes());
     own.mark_unchanged();
     others.mark_unchanged();
@@ -393,7 +406,7 @@ async fn others_writes_are_noticed(fixture: &dyn Fixture) {
 }
 
 async fn events_come_in_order(fixture: &dyn Fixture) {
-    let store = fixture.store();
+    let store = fixture.store().await;
     let event = |session: &str, text: &str| EventRow {
         id: 0,
         at: Wall(5),
@@ -430,7 +443,7 @@ async fn events_come_in_order(fixture: &dyn Fixture) {
 }
 
 async fn what_everybody_sees_is_stored_once(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     let event = |session: &str, kind: &str, generation| EventRow {
         id: 0,
         at: Wall(5),
@@ -465,7 +478,7 @@ async fn what_everybody_sees_is_stored_once(fixture: &dyn Fixture) {
 }
 
 async fn a_spare_pair_is_brought_home(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     one.login("shop", pair(1), &Info::default(), None)
         .await
         .unwrap();
@@ -491,7 +504,7 @@ async fn a_spare_pair_is_brought_home(fixture: &dyn Fixture) {
 }
 
 async fn a_spare_pair_waits_while_another_holds_the_lease(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     one.login("shop", pair(1), &Info::default(), None)
         .await
         .unwrap();
@@ -513,7 +526,7 @@ async fn a_spare_pair_waits_while_another_holds_the_lease(fixture: &dyn Fixture)
 }
 
 async fn a_spare_pair_that_came_meanwhile_stops_the_exchange(fixture: &dyn Fixture) {
-    let (one, two) = (fixture.store(), fixture.store());
+    let (one, two) = (fixture.store().await, fixture.store().await);
     one.login("shop", pair(1), &Info::default(), None)
         .await
         .unwrap();
@@ -529,7 +542,7 @@ async fn a_spare_pair_that_came_meanwhile_stops_the_exchange(fixture: &dyn Fixtu
 }
 
 async fn a_logout_forgets_the_spare_pair(fixture: &dyn Fixture) {
-    let store = fixture.store();
+    let store = fixture.store().await;
     store
         .login("shop", pair(1), &Info::default(), None)
         .await
@@ -589,8 +602,9 @@ impl Model {
     }
 }
 
-async fn random_histories_agree_with_the_model(_: &dyn Fixture) {
-    let histories = tokio::task::spawn_blocking(|| {
+async fn random_histories_agree_with_the_model(fixture: &dyn Fixture) {
+    let fresh = fixture.another();
+    let histories = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -603,7 +617,7 @@ async fn random_histories_agree_with_the_model(_: &dyn Fixture) {
         };
         let mut runner = proptest::test_runner::TestRunner::new(config);
         runner.run(&steps(), |steps| {
-            runtime.block_on(replay(&Bench::new(), &steps));
+            runtime.block_on(replay(&*fresh.another(), &steps));
             Ok(())
         })
     });
@@ -611,7 +625,7 @@ async fn random_histories_agree_with_the_model(_: &dyn Fixture) {
 }
 
 async fn replay(fixture: &dyn Fixture, steps: &[Step]) {
-    let stores = [fixture.store(), fixture.store()];
+    let stores = [fixture.store().await, fixture.store().await];
     let mut model = Model::default();
     let mut leases = Vec::new();
     let mut written = 0;

@@ -1,4 +1,4 @@
-//! The store from outside: the contract every store keeps, and what SQLite adds to it.
+//! The store from outside: the contract every store keeps, and what SQLite and PostgreSQL add to it.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that unwraps fails with the place"
@@ -7,6 +7,7 @@
 mod bad;
 mod contract;
 mod database;
+mod fleet;
 mod moving;
 mod processes;
 mod sealed;
@@ -14,6 +15,7 @@ mod sealed;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tempfile::TempDir;
 use tenure_core::{
     Anchor, Class, Code, Failure, Fingerprint, Generation, Heal, Secret, TokenPair, Wall, Who,
@@ -64,9 +66,14 @@ impl Bench {
     }
 }
 
+#[async_trait]
 impl contract::Fixture for Bench {
-    fn store(&self) -> Arc<dyn Store> {
+    async fn store(&self) -> Arc<dyn Store> {
         Arc::new(self.open())
+    }
+
+    fn another(&self) -> Box<dyn contract::Fixture> {
+        Box::new(Self::new())
     }
 }
 
