@@ -5,19 +5,26 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tenure_core::Secret;
 use tenure_diagnose::name::nearest;
 use tenure_gateway::RouteOptions;
 use tenure_keeper::{Keeper, SessionConfig};
-use tenure_store::KeySource;
+use tenure_store::export::{Export, ImportReport};
 use tenure_store::fault::FaultPlan;
 use tenure_store::keys::Surroundings;
+use tenure_store::shared::{self, SharedStore};
 use tenure_store::sqlite::{self, SqliteStore};
+use tenure_store::{KeySource, Store, StoreError, postgres};
 
 use crate::args::Global;
 use crate::builtin::BuiltIn;
+use crate::config::keeper::{Address, StorePlace};
 use crate::config::{self, Config, KeeperSection, Sourced, Spec, discover, unreadable};
 use crate::error::{CommandError, Exit, Outcome, Problem};
 use crate::output::Output;
+
+/// Beside which name this host keeps its own files of a store that hosts share, in the data directory.
+const SHARED: &str = "fleet";
 
 /// What a command works with.
 pub struct App {
@@ -120,12 +127,19 @@ impl App {
             .collect()
     }
 
-    /// How the store is opened.
-    pub fn store_options(&self) -> Outcome<sqlite::Options> {
-        let section = self.keeper_section();
+    /// The file the sessions are in, where they are in one.
+    pub fn store_file(&self) -> Option<&Path> {
+        match &self.keeper_section().store.value {
+            StorePlace::Sqlite(path) => Some(path),
+            StorePlace::Postgres(_) => None,
+        }
+    }
+
+    /// How a store in this file is opened.
+    pub fn store_options(&self, path: &Path) -> Outcome<sqlite::Options> {
         Ok(sqlite::Options {
-            path: section.store.value.clone(),
-            key: section.store_key.clone(),
+            path: path.to_owned(),
+            key: self.store_key().clone(),
             around: Surroundings::from_env(),
             faults: fault_plan()?,
         })
@@ -137,33 +151,65 @@ impl App {
     }
 
     /// Opens the store, made if it is not there.
-    pub async fn open_store(&self) -> Outcome<Arc<SqliteStore>> {
-        let options = self.store_options()?;
+    pub async fn open_store(&self) -> Outcome<OpenStore> {
         make_private_dir(&self.data.value)?;
-        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
-        let store = opened.map_err(|error| {
-            CommandError::failed(format!("the store could not be opened: {error}"))
-        })??;
-        if store.rolled_back() {
+        let (store, place, evidence) = match &self.keeper_section().store.value {
+            StorePlace::Sqlite(path) => {
+                let options = self.store_options(path)?;
+                let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
+                let store = opened.map_err(|error| {
+                    CommandError::failed(format!("the store could not be opened: {error}"))
+                })??;
+                let evidence = store.rollback_evidence().map(str::to_owned);
+                let place = path.display().to_string();
+                (OpenStore::File(Arc::new(store)), place, evidence)
+            }
+            StorePlace::Postgres(address) => {
+                let store = self.open_shared(address).await?;
+                let evidence = store.rollback_evidence();
+                (
+                    OpenStore::Shared(store),
+                    "in the database".to_owned(),
+                    evidence,
+                )
+            }
+        };
+        if let Some(evidence) = evidence {
             self.out.warn(format_args!(
-                "the store {} is older than it was: {}. Tokens in it may have been replaced since; Tenure finds out by using them",
-                self.keeper_section().store.value.display(),
-                store.rollback_evidence().unwrap_or("a backup was restored, or the file was rolled back"),
+                "the store {place} is older than it was: {evidence}. Tokens in it may have been replaced since; \
+                 Tenure finds out by using them",
             ));
         }
-        Ok(Arc::new(store))
+        Ok(store)
+    }
+
+    async fn open_shared(&self, address: &Address) -> Outcome<Arc<SharedStore>> {
+        let origin = &self.keeper_section().store.origin;
+        let address = address.read().map_err(|wrong| {
+            let problem = Problem::new(format!("`keeper.store`: {}", wrong.what))
+                .at(origin)
+                .fix(wrong.fix);
+            CommandError::new(Exit::NeedsOperator, problem)
+        })?;
+        let options = shared::Options {
+            home: self.data.value.join(SHARED),
+            key: self.store_key().clone(),
+            around: Surroundings::from_env(),
+            faults: fault_plan()?,
+        };
+        Ok(postgres::open(&address, options).await?)
     }
 
     /// A keeper over the store for these sessions; `warm` only in a process that stays.
     pub async fn open_keeper(&self, sessions: Vec<SessionConfig>, warm: bool) -> Outcome<Keeper> {
         let store = self.open_store().await?;
-        self.keeper_over(store, sessions, warm).await
+        self.keeper_over(store.store(), sessions, warm).await
     }
 
     /// The same over a store that is open.
     pub async fn keeper_over(
         &self,
-        store: Arc<SqliteStore>,
+        store: Arc<dyn Store>,
         sessions: Vec<SessionConfig>,
         warm: bool,
     ) -> Outcome<Keeper> {
@@ -175,6 +221,46 @@ impl App {
             fault: fault_plan()?,
         })
         .await?)
+    }
+}
+
+/// A store that is open, of whatever kind.
+#[derive(Clone)]
+pub enum OpenStore {
+    /// In a file of this host.
+    File(Arc<SqliteStore>),
+    /// In a database that hosts share.
+    Shared(Arc<SharedStore>),
+}
+
+impl OpenStore {
+    /// What every store can do.
+    pub fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::File(store) => Arc::clone(store) as Arc<dyn Store>,
+            Self::Shared(store) => Arc::clone(store) as Arc<dyn Store>,
+        }
+    }
+
+    /// All sessions, sealed under a passphrase.
+    pub async fn export(&self, passphrase: &Secret) -> Result<Export, StoreError> {
+        match self {
+            Self::File(store) => store.export(passphrase).await,
+            Self::Shared(store) => store.export(passphrase).await,
+        }
+    }
+
+    /// Takes sessions in from an export.
+    pub async fn import(
+        &self,
+        bytes: &[u8],
+        passphrase: &Secret,
+        replace: bool,
+    ) -> Result<ImportReport, StoreError> {
+        match self {
+            Self::File(store) => store.import(bytes, Some(passphrase), replace).await,
+            Self::Shared(store) => store.import(bytes, Some(passphrase), replace).await,
+        }
     }
 }
 

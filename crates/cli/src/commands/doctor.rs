@@ -11,8 +11,7 @@ use tenure_diagnose::doctor::{Check, CheckId, Outcome as Found, Verdict, verdict
 use tenure_keeper::SessionConfig;
 use tenure_keeper::doctor::{self, Options, Patient};
 use tenure_store::check::CheckReport;
-use tenure_store::keys::Surroundings;
-use tenure_store::{Pace, Record, Store, StoreError};
+use tenure_store::{Pace, Record, StoreError};
 use tenure_wire::mask;
 use url::Url;
 
@@ -218,29 +217,23 @@ struct Home {
 impl Home {
     /// Looks the store over first: one whose key does not fit is not opened, and none is made.
     async fn look(app: &App, config: &SessionConfig) -> Outcome<Self> {
-        let (path, key) = (
-            app.keeper_section().store.value.clone(),
-            app.store_key().clone(),
-        );
         let mut home = Self {
             check: None,
             opened: false,
             record: None,
             pace: None,
         };
-        if !path.exists() {
+        if app.store_file().is_some_and(|path| !path.exists()) {
             return Ok(home);
         }
-        let look = move || tenure_store::check::check(&path, &key, &Surroundings::from_env());
-        let looked = tokio::task::spawn_blocking(look).await.map_err(|error| {
-            CommandError::failed(format!("the store could not be checked: {error}"))
-        })?;
+        let looked = super::store::looked_over(app).await?;
         let sound = looked
             .as_ref()
             .is_ok_and(|report| report.key.error.is_none());
         home.check = Some(looked);
         // What keeps it from being opened is in the check already.
         if sound && let Ok(store) = app.open_store().await {
+            let store = store.store();
             home.record = store.load(&config.name).await.ok().flatten();
             let endpoint = &config.endpoints.known().token_endpoint;
             home.pace = store.pace(endpoint.as_str()).await.ok().flatten();

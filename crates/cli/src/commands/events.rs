@@ -15,7 +15,7 @@ pub async fn run(app: &App, args: &args::Events) -> Outcome {
     if let Some(name) = &args.session {
         app.spec(name)?;
     }
-    let store = app.open_store().await?;
+    let store = app.open_store().await?.store();
     let mut changes = store.changes();
     let mut last = 0;
     for event in latest(&*store, args.session.as_deref(), args.lines, &mut last).await? {

@@ -142,7 +142,7 @@ impl View<'_> {
     /// What the store says. Looking makes nothing: where no store is, nobody has logged in.
     async fn stored(&mut self, spec: &Spec) -> Outcome<Status> {
         if self.keeper.is_none() {
-            if !self.app.keeper_section().store.value.exists() {
+            if self.app.store_file().is_some_and(|path| !path.exists()) {
                 return Ok(Status::empty(&spec.config));
             }
             // Nothing is asked of a server here, so no secret of the configuration is needed.

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use serde_json::json;
 use tenure_core::Secret;
-use tenure_store::Suspect;
 use tenure_store::check::CheckReport;
 use tenure_store::export::ImportReport;
 use tenure_store::keys::Surroundings;
+use tenure_store::{StoreError, Suspect};
 
 use super::input;
-use crate::app::App;
+use crate::app::{App, OpenStore};
 use crate::args;
 use crate::error::{CommandError, Exit, Outcome, Problem};
 use crate::output::spinner;
@@ -32,19 +32,13 @@ pub async fn run(app: &App, command: &args::Store) -> Outcome {
 }
 
 async fn check(app: &App) -> Outcome {
-    let (path, key) = (
-        app.keeper_section().store.value.clone(),
-        app.store_key().clone(),
-    );
-    if !path.exists() {
+    if let Some(path) = app.store_file().filter(|path| !path.exists()) {
         let problem = Problem::new("there is no store yet")
             .at(path.display())
             .fix("`tenure up` or `tenure login SESSION` makes it");
         return Err(CommandError::new(Exit::NeedsOperator, problem));
     }
-    let report =
-        blocking(move || tenure_store::check::check(&path, &key, &Surroundings::from_env()))
-            .await??;
+    let report = looked_over(app).await??;
     if app.out.json {
         app.out.json(&report)?;
     } else {
@@ -58,6 +52,20 @@ async fn check(app: &App) -> Outcome {
         silent: true,
         ..CommandError::new(Exit::NeedsOperator, Problem::new("the store has problems"))
     })
+}
+
+/// Looks the store over. A file is only read; a database is opened as ever, for nobody but its key opens it.
+pub(super) async fn looked_over(app: &App) -> Outcome<Result<CheckReport, StoreError>> {
+    let Some(path) = app.store_file() else {
+        let OpenStore::Shared(store) = app.open_store().await? else {
+            return Err(CommandError::failed(
+                "the store is neither in a file nor in a database",
+            ));
+        };
+        return Ok(store.check().await);
+    };
+    let (path, key) = (path.to_owned(), app.store_key().clone());
+    blocking(move || tenure_store::check::check(&path, &key, &Surroundings::from_env())).await
 }
 
 fn print_report(app: &App, report: &CheckReport) -> Outcome {
@@ -139,7 +147,12 @@ fn notes(session: &tenure_store::check::SessionCheck) -> String {
 }
 
 async fn rekey(app: &App) -> Outcome {
-    let (options, target) = (app.store_options()?, app.store_key().clone());
+    let Some(path) = app.store_file() else {
+        let problem = Problem::new("a store in PostgreSQL cannot be sealed anew by this version")
+            .fix("export the sessions, empty the tables keeper_*, put the new key in place, and import them again");
+        return Err(CommandError::new(Exit::NeedsOperator, problem));
+    };
+    let (options, target) = (app.store_options(path)?, app.store_key().clone());
     let report = spinner::during(
         "sealing everything anew",
         blocking(move || tenure_store::rekey::rekey(options, &target)),
@@ -200,7 +213,7 @@ async fn import(app: &App, args: &args::Import) -> Outcome {
     let store = app.open_store().await?;
     let report = spinner::during(
         "opening the export",
-        store.import(&bytes, Some(&passphrase), args.replace),
+        store.import(&bytes, &passphrase, args.replace),
     )
     .await
     .map_err(|error| placed(error.into(), &args.file))?;

@@ -62,6 +62,37 @@ impl CallerKeys {
     }
 }
 
+/// Where sessions are kept.
+#[derive(Clone, Debug)]
+pub enum StorePlace {
+    /// In a file, for the processes of this host.
+    Sqlite(PathBuf),
+    /// On a PostgreSQL server, for every host that has its address.
+    Postgres(Address),
+}
+
+/// The address of a database.
+#[derive(Clone, Debug)]
+pub enum Address {
+    /// Written down, without a password.
+    Here(String),
+    /// Where it is written.
+    Elsewhere(SecretSource),
+}
+
+impl Address {
+    /// The address.
+    ///
+    /// # Errors
+    /// When it cannot be read from where it is.
+    pub fn read(&self) -> Result<Secret, Wrong> {
+        match self {
+            Self::Here(text) => Ok(Secret::new(text.clone())),
+            Self::Elsewhere(source) => source.read(),
+        }
+    }
+}
+
 /// `[keeper]`.
 #[derive(Clone, Debug)]
 pub struct KeeperSection {
@@ -69,8 +100,8 @@ pub struct KeeperSection {
     pub listen: Sourced<SocketAddr>,
     /// Address of the status page and the local API; loopback only.
     pub admin: Sourced<SocketAddr>,
-    /// The SQLite file.
-    pub store: Sourced<PathBuf>,
+    /// Where sessions are kept.
+    pub store: Sourced<StorePlace>,
     /// Where the store's key comes from.
     pub store_key: KeySource,
     /// Keys that callers of the gateway must show. Required for any address but loopback.
@@ -86,7 +117,7 @@ impl KeeperSection {
         Self {
             listen: Sourced::default(local(GATEWAY_PORT)),
             admin: Sourced::default(local(ADMIN_PORT)),
-            store: Sourced::default(data.join("tenure.db")),
+            store: Sourced::default(StorePlace::Sqlite(data.join("tenure.db"))),
             store_key: KeySource::Auto,
             caller_keys: Vec::new(),
             timing: Timing::default(),
@@ -103,7 +134,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> KeeperSection {
     if let Some(admin) = table.parsed("admin", loopback_address) {
         section.admin = admin;
     }
-    if let Some(store) = table.parsed("store", |text| sqlite_path(text, data)) {
+    if let Some(store) = store(&table, data, beside) {
         section.store = store;
     }
     section.store_key = store_key(&table, beside);
@@ -153,25 +184,52 @@ fn loopback_address(text: &str) -> Result<SocketAddr, Wrong> {
     ))
 }
 
-fn sqlite_path(text: &str, data: &Path) -> Result<PathBuf, Wrong> {
+fn store(table: &Table<'_>, data: &Path, beside: &Path) -> Option<Sourced<StorePlace>> {
+    const KEY: &str = "store";
+    let found = table.get(KEY)?;
+    let place = match found.value.as_str() {
+        Some(text) => store_place(text, data)
+            .map_err(|wrong| table.wrong_at(KEY, wrong))
+            .ok()?,
+        None => StorePlace::Postgres(Address::Elsewhere(SecretSource::from_table(
+            table, KEY, beside,
+        )?)),
+    };
+    Some(Sourced::new(place, table.origin_of(KEY)))
+}
+
+fn store_place(text: &str, data: &Path) -> Result<StorePlace, Wrong> {
     match text.split_once(':') {
         Some(("sqlite", path)) if !path.trim_start_matches('/').is_empty() => {
             // `sqlite:///abs` and `sqlite:rel` are both in use.
             let path = path.strip_prefix("//").unwrap_or(path);
-            Ok(data.join(path))
+            Ok(StorePlace::Sqlite(data.join(path)))
         }
-        Some((scheme @ ("postgres" | "postgresql" | "valkey" | "redis"), _)) => {
-            // The URL is not repeated: it may hold a password.
-            Err(Wrong::new(
-                format!("a {scheme} store is not part of this version"),
-                "use \"sqlite:tenure.db\"",
-            ))
+        // The address is not repeated: it may hold a password.
+        Some(("postgres" | "postgresql", _)) if has_password(text) => Err(Wrong::new(
+            "an address with a password must not be written into the configuration",
+            "say where it is: { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }",
+        )),
+        Some(("postgres" | "postgresql", _)) => {
+            Ok(StorePlace::Postgres(Address::Here(text.to_owned())))
         }
+        Some((scheme @ ("valkey" | "valkeys" | "redis" | "rediss"), _)) => Err(Wrong::new(
+            format!("a {scheme} store is not part of this version"),
+            "use \"sqlite:tenure.db\" on one host, or \"postgres://USER@HOST/DATABASE\" for several",
+        )),
         _ => Err(Wrong::new(
             "this is no store",
-            "write \"sqlite:FILE\", for example \"sqlite:tenure.db\"",
+            "write \"sqlite:FILE\" or \"postgres://USER@HOST/DATABASE\", or say where an address with a password is: \
+             { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }",
         )),
     }
+}
+
+/// Whether there is something between the user and the host, or `password=` behind them. What cannot be read counts.
+fn has_password(address: &str) -> bool {
+    url::Url::parse(address).map_or(true, |url| {
+        url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password")
+    })
 }
 
 fn store_key(table: &Table<'_>, beside: &Path) -> KeySource {

@@ -8,6 +8,7 @@
 mod common;
 mod support;
 
+mod fleet;
 mod kills;
 mod outages;
 mod revoked;

@@ -204,6 +204,8 @@ pub struct Setup {
     pub token_endpoint: Option<String>,
     pub keep: &'static str,
     pub exchange_timeout: &'static str,
+    /// Another store than the file in the data directory.
+    pub store: Option<String>,
 }
 
 impl Default for Setup {
@@ -214,6 +216,7 @@ impl Default for Setup {
             token_endpoint: None,
             keep: "warm",
             exchange_timeout: "15s",
+            store: None,
         }
     }
 }
@@ -251,8 +254,10 @@ impl Setup {
             .clone()
             .unwrap_or_else(|| issuer.token_endpoint());
         let (min, max) = BACKOFF_MS;
+        let store = self.store.as_ref();
+        let keeper = store.map(|store| format!("[keeper]\nstore = \"{store}\"\n"));
         format!(
-            "[sessions.{SESSION}]\n\
+            "{}[sessions.{SESSION}]\n\
              provider = \"lab\"\n\
              token_endpoint = \"{token_endpoint}\"\n\
              client_id = \"till-7\"\n\
@@ -262,6 +267,7 @@ impl Setup {
              exchange_timeout = \"{}\"\n\
              backoff_min = \"{min}ms\"\n\
              backoff_max = \"{max}ms\"\n",
+            keeper.unwrap_or_default(),
             issuer.url(),
             self.keep,
             self.exchange_timeout,

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::error::StoreError;
 use crate::record::{EventRow, Lease, Once, Pace, Suspect};
 use crate::shared::notes::json;
-use crate::shared::rows::{Arrival, Claimant, Held, Keys, Row, Rows, Sealed, Seen, Swap};
+use crate::shared::rows::{Arrival, Claimant, Counts, Held, Keys, Row, Rows, Sealed, Seen, Swap};
 use crate::sqlite::EVENTS_KEPT;
 
 /// This server's clock, in milliseconds since the epoch.
@@ -651,6 +651,22 @@ impl Rows for Postgres {
         )
         .await
         .map(drop)
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        let rows = self
+            .query(
+                "SELECT (SELECT value::bigint FROM keeper_meta WHERE key = 'schema_version'), \
+                 (SELECT count(*) FROM keeper_kept), (SELECT count(*) FROM keeper_events)",
+                &[],
+            )
+            .await?;
+        let row = rows.first().ok_or_else(|| self.silent())?;
+        Ok(Counts {
+            schema: self.get(row, 0)?,
+            kept: self.get(row, 1)?,
+            events: self.get(row, 2)?,
+        })
     }
 
     async fn last_change(&self) -> Result<u64, StoreError> {

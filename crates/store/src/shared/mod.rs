@@ -5,6 +5,7 @@
 //! say which processes of this host live, the count that a roll-back is noticed by, and the key file where the key is in
 //! one.
 
+mod check;
 mod host;
 mod moving;
 pub(crate) mod notes;

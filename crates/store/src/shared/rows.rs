@@ -134,6 +134,15 @@ pub(crate) struct Keys {
     pub(crate) retired: Vec<(String, Vec<u8>)>,
 }
 
+/// What else lies there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) schema: i64,
+    /// Values that could not be opened when a login took their place.
+    pub(crate) kept: i64,
+    pub(crate) events: i64,
+}
+
 /// The steps. A write is durable when it returns.
 #[async_trait]
 pub(crate) trait Rows: Send + Sync {
@@ -213,6 +222,7 @@ pub(crate) trait Rows: Send + Sync {
 
     /// Proves that the database can be written.
     async fn probe(&self) -> Result<(), StoreError>;
+    async fn counts(&self) -> Result<Counts, StoreError>;
     /// The number of the last change.
     async fn last_change(&self) -> Result<u64, StoreError>;
     /// Marks every pair as of unknown outcome, and counts changes on from above `floor`; the new count.

@@ -184,7 +184,7 @@ async fn start(app: &mut App, args: &args::Up, lock: Result<Lock, Running>) -> O
             app.out.warn(&failure.detail);
         }
     }
-    let store = app.open_store().await?;
+    let store = app.open_store().await?.store();
     if let Some(example) = &example {
         example.forget_absence(&*store).await?;
     }
