@@ -35,6 +35,15 @@ fn host(first: &Stage) -> Home {
     home
 }
 
+/// Whether a process of this host has the store open.
+fn is_at_the_store(home: &Home) -> bool {
+    std::fs::read_dir(home.data().join("fleet.holders")).is_ok_and(|entries| {
+        entries
+            .flatten()
+            .any(|entry| entry.path().extension().is_some_and(|end| end == "lock"))
+    })
+}
+
 fn issuer(rotation: Rotation, ttl_ms: u64) -> FaultyIssuer {
     let config = IssuerConfig::new().rotation(rotation).access_ttl_ms(ttl_ms);
     FaultyIssuer::start(config)
@@ -59,7 +68,12 @@ fn hosts_wait_for_one_exchange_and_adopt_it() {
         .chain(&homes)
         .map(|home| Process::spawn(&mut home.command(&ask)))
         .collect();
-    wait_for("the exchange", || (gate.arrived() == 1).then_some(()));
+    wait_for("the exchange, and every host at the store", || {
+        let all = std::iter::once(&stage.home)
+            .chain(&homes)
+            .all(is_at_the_store);
+        (gate.arrived() >= 1 && all).then_some(())
+    });
     gate.open();
     let mut tokens = std::collections::BTreeSet::new();
     for process in &mut processes {

@@ -2,16 +2,13 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ::postgres::error::SqlState;
 use ::postgres::{Client, Config, Statement, Transaction};
-use rustls_platform_verifier::ConfigVerifierExt;
 use tenure_core::Secret;
-use tenure_store::StoreError;
+use tenure_store::{StoreError, postgres};
 use tokio::sync::oneshot;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -26,8 +23,6 @@ const WORKERS: usize = 4;
 const REFRESHERS: usize = 3;
 /// How often a transaction is tried when the database says that another one was in its way.
 const TRIES: u32 = 8;
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(5);
 /// The advisory lock under which tables are made and changed: "tISS".
 const MIGRATION_LOCK: i64 = 0x7449_5353;
 /// The advisory lock of those who write changes: "tISC".
@@ -73,14 +68,9 @@ where
 impl Postgres {
     /// Connects, and brings the tables up to date. Blocks.
     pub(crate) fn open(url: &Secret) -> Result<Self, StoreError> {
-        let mut config: Config = url.expose().parse().map_err(|_| StoreError::Unavailable {
-            path: PathBuf::from("postgres"),
-            detail: "the address is no PostgreSQL URL; write postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned(),
-        })?;
-        config
-            .connect_timeout(CONNECT)
-            .application_name("tenure-issuer");
-        let place = place(&config);
+        let config = postgres::config(url, "tenure-issuer")?;
+        let place = postgres::place(&config);
+        let config = Config::from(config);
         let mut first = Conn::new(config.clone(), place.clone())?;
         first.migrate()?;
         let (jobs, queue) = channel();
@@ -178,30 +168,6 @@ fn gone(place: &str) -> StoreError {
     }
 }
 
-/// Where the database is, without the password.
-fn place(config: &Config) -> String {
-    let hosts: Vec<String> = config
-        .get_hosts()
-        .iter()
-        .zip(
-            config
-                .get_ports()
-                .iter()
-                .copied()
-                .chain(std::iter::repeat(5432)),
-        )
-        .map(|(host, port)| match host {
-            ::postgres::config::Host::Tcp(name) => format!("{name}:{port}"),
-            ::postgres::config::Host::Unix(path) => path.display().to_string(),
-        })
-        .collect();
-    format!(
-        "postgres://{}/{}",
-        hosts.join(","),
-        config.get_dbname().unwrap_or_default()
-    )
-}
-
 /// One connection, made anew when it breaks.
 pub(super) struct Conn {
     config: Config,
@@ -217,16 +183,11 @@ struct Live {
 
 impl Conn {
     fn new(config: Config, place: String) -> Result<Self, StoreError> {
-        let tls = rustls::ClientConfig::with_platform_verifier().map_err(|error| {
-            StoreError::Unavailable {
-                path: place.clone().into(),
-                detail: format!("TLS: {error}"),
-            }
-        })?;
+        let tls = postgres::tls(&place)?;
         Ok(Self {
             config,
             place,
-            tls: MakeRustlsConnect::new(tls),
+            tls,
             live: None,
         })
     }
@@ -333,7 +294,7 @@ impl Conn {
         let known = schema::POSTGRES.len();
         if found > known as u64 {
             return Err(StoreError::ForeignVersion {
-                path: PathBuf::from(&self.place),
+                path: self.place.clone().into(),
                 found: i64::try_from(found).unwrap_or(i64::MAX),
                 known: i64::try_from(known).unwrap_or(i64::MAX),
             });
@@ -363,25 +324,12 @@ fn broken<T>(place: &str, error: &SqlError) -> Result<Result<T, Again>, StoreErr
 }
 
 fn failed(place: &str, error: &SqlError) -> StoreError {
-    let path = PathBuf::from(place);
-    let SqlError::Postgres(error) = error else {
-        return StoreError::Internal {
-            path,
-            detail: error.to_string(),
-        };
-    };
-    // The server's own words, never the statement's values.
-    let detail = match error.as_db_error() {
-        Some(told) => format!("{} ({})", told.message(), told.code().code()),
-        None => std::error::Error::source(error)
-            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
-    };
-    match error.code() {
-        Some(code) if *code == SqlState::DISK_FULL => StoreError::Full { path, detail },
-        Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
-            StoreError::ReadOnly { path, detail }
-        }
-        _ => StoreError::Unavailable { path, detail },
+    match error {
+        SqlError::Postgres(error) => postgres::named(place, error),
+        other => StoreError::Internal {
+            path: place.into(),
+            detail: other.to_string(),
+        },
     }
 }
 

@@ -118,7 +118,7 @@ async fn the_dead_of_this_host_free_their_lease_at_once_and_those_of_another_in_
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while let Claim::Held { for_ms, .. } = there.claim("till", LONG_MS).await.unwrap() {
         assert!(tokio::time::Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(for_ms)).await;
+        tokio::time::sleep(Duration::from_millis(for_ms)).await; // paced: the rest of the lease
     }
 }
 

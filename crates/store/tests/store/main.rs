@@ -8,6 +8,7 @@ mod bad;
 mod contract;
 mod database;
 mod fleet;
+mod histories;
 mod moving;
 mod processes;
 mod sealed;
