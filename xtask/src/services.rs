@@ -3,14 +3,17 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Debian's package and a program it brings, by which it is known to be there.
-const SERVICES: [(&str, &str); 1] = [("postgresql", "initdb")];
+/// Debian's package and programs by which it is known to be there: its own, or those of another that does as well.
+const SERVICES: [(&str, &[&str]); 2] = [
+    ("postgresql", &["initdb"]),
+    ("redis-server", &["redis-server", "valkey-server"]),
+];
 
 /// Installs what is missing, as root on Debian or Ubuntu; elsewhere says what to install.
 pub fn ensure() -> Result<(), String> {
     let missing: Vec<&str> = SERVICES
         .iter()
-        .filter(|(_, program)| !is_there(program))
+        .filter(|(_, programs)| !programs.iter().any(|program| is_there(program)))
         .map(|(package, _)| *package)
         .collect();
     if missing.is_empty() {

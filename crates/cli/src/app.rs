@@ -14,7 +14,7 @@ use tenure_store::fault::FaultPlan;
 use tenure_store::keys::Surroundings;
 use tenure_store::shared::{self, SharedStore};
 use tenure_store::sqlite::{self, SqliteStore};
-use tenure_store::{KeySource, Store, StoreError, postgres};
+use tenure_store::{KeySource, Store, StoreError, postgres, valkey};
 
 use crate::args::Global;
 use crate::builtin::BuiltIn;
@@ -131,7 +131,7 @@ impl App {
     pub fn store_file(&self) -> Option<&Path> {
         match &self.keeper_section().store.value {
             StorePlace::Sqlite(path) => Some(path),
-            StorePlace::Postgres(_) => None,
+            StorePlace::Shared(_) => None,
         }
     }
 
@@ -164,7 +164,7 @@ impl App {
                 let place = path.display().to_string();
                 (OpenStore::File(Arc::new(store)), place, evidence)
             }
-            StorePlace::Postgres(address) => {
+            StorePlace::Shared(address) => {
                 let store = self.open_shared(address).await?;
                 let evidence = store.rollback_evidence();
                 (
@@ -197,7 +197,24 @@ impl App {
             around: Surroundings::from_env(),
             faults: fault_plan()?,
         };
-        Ok(postgres::open(&address, options).await?)
+        let scheme = address.expose().trim().split(':').next().unwrap_or("");
+        match scheme {
+            "postgres" | "postgresql" => Ok(postgres::open(&address, options).await?),
+            "valkey" | "valkeys" | "redis" | "rediss" => {
+                let options = valkey::Options {
+                    shared: options,
+                    require_durable: self.keeper_section().require_durable,
+                };
+                Ok(valkey::open(&address, options).await?)
+            }
+            // It is not repeated: it may hold a password.
+            _ => {
+                let problem = Problem::new("`keeper.store`: what is there is no address of a server")
+                    .at(origin)
+                    .fix("put postgres://USER:PASSWORD@HOST/DATABASE or valkey://USER:PASSWORD@HOST/NUMBER there");
+                Err(CommandError::new(Exit::NeedsOperator, problem))
+            }
+        }
     }
 
     /// A keeper over the store for these sessions; `warm` only in a process that stays.

@@ -200,7 +200,10 @@ const CASES: &[Case] = &[
             "\"127.0.0.1:0\"\nstore = \"postgres://u:canary-3@h/db\"",
         ),
         at: "3:9",
-        says: &["an address with a password must not be written", "{ file = "],
+        says: &[
+            "an address with a password must not be written",
+            "{ file = ",
+        ],
     },
     Case {
         swap: (

@@ -30,6 +30,7 @@ pub mod proxy;
 pub mod record;
 pub mod server;
 pub mod tls;
+pub mod valkey;
 pub mod wait;
 pub mod wordpress;
 
@@ -49,4 +50,5 @@ pub use proxy::FaultProxy;
 pub use record::Recorded;
 pub use server::{Server, Sink};
 pub use tls::TlsFront;
+pub use valkey::Valkey;
 pub use wait::{free_port, temp_dir, wait_until};

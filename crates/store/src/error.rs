@@ -382,7 +382,7 @@ impl StoreError {
 /// Whether a store is on a server and no file.
 fn is_address(path: &Path) -> bool {
     path.to_str()
-        .is_some_and(|text| text.starts_with("postgres"))
+        .is_some_and(|text| text.starts_with("postgres") || text.starts_with("valkey"))
 }
 
 fn no_space(path: &Path) -> bool {

@@ -1,4 +1,4 @@
-//! Encrypted session store and leases on SQLite and PostgreSQL; the writer the issuer's tables share.
+//! Encrypted session store and leases on SQLite, PostgreSQL and Valkey; the writer the issuer's tables share.
 //!
 //! [`Store`] is what the keeper needs of a store, [`sqlite::SqliteStore`] keeps it in one SQLite file that
 //! several processes of one host share, [`shared::SharedStore`] in a database that many hosts share, and [`sqlite::Db`] is the durable writer beneath it, for anybody's
@@ -26,6 +26,7 @@ pub mod shared;
 mod spare;
 pub mod sqlite;
 pub mod store;
+pub mod valkey;
 mod vault;
 
 pub use error::StoreError;

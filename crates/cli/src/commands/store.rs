@@ -148,8 +148,8 @@ fn notes(session: &tenure_store::check::SessionCheck) -> String {
 
 async fn rekey(app: &App) -> Outcome {
     let Some(path) = app.store_file() else {
-        let problem = Problem::new("a store in PostgreSQL cannot be sealed anew by this version")
-            .fix("export the sessions, empty the tables keeper_*, put the new key in place, and import them again");
+        let problem = Problem::new("a store on a server cannot be sealed anew by this version")
+            .fix("export the sessions, empty the tables keeper_* (Valkey: the keys {tenure}:*), put the new key in place, and import them again");
         return Err(CommandError::new(Exit::NeedsOperator, problem));
     };
     let (options, target) = (app.store_options(path)?, app.store_key().clone());

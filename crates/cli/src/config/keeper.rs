@@ -67,8 +67,8 @@ impl CallerKeys {
 pub enum StorePlace {
     /// In a file, for the processes of this host.
     Sqlite(PathBuf),
-    /// On a PostgreSQL server, for every host that has its address.
-    Postgres(Address),
+    /// On a PostgreSQL, Valkey or Redis server, for every host that has its address.
+    Shared(Address),
 }
 
 /// The address of a database.
@@ -102,6 +102,8 @@ pub struct KeeperSection {
     pub admin: Sourced<SocketAddr>,
     /// Where sessions are kept.
     pub store: Sourced<StorePlace>,
+    /// Refuse a server that may lose what it has acknowledged.
+    pub require_durable: bool,
     /// Where the store's key comes from.
     pub store_key: KeySource,
     /// Keys that callers of the gateway must show. Required for any address but loopback.
@@ -118,6 +120,7 @@ impl KeeperSection {
             listen: Sourced::default(local(GATEWAY_PORT)),
             admin: Sourced::default(local(ADMIN_PORT)),
             store: Sourced::default(StorePlace::Sqlite(data.join("tenure.db"))),
+            require_durable: false,
             store_key: KeySource::Auto,
             caller_keys: Vec::new(),
             timing: Timing::default(),
@@ -137,6 +140,7 @@ pub fn read(table: Table<'_>, data: &Path, beside: &Path) -> KeeperSection {
     if let Some(store) = store(&table, data, beside) {
         section.store = store;
     }
+    section.require_durable = table.boolean("require_durable").unwrap_or(false);
     section.store_key = store_key(&table, beside);
     section.caller_keys = caller_keys(&table, beside);
     if let Some(own) = table.table("timing") {
@@ -184,6 +188,16 @@ fn loopback_address(text: &str) -> Result<SocketAddr, Wrong> {
     ))
 }
 
+/// What addresses of servers begin with.
+const SERVERS: [&str; 6] = [
+    "postgres",
+    "postgresql",
+    "valkey",
+    "valkeys",
+    "redis",
+    "rediss",
+];
+
 fn store(table: &Table<'_>, data: &Path, beside: &Path) -> Option<Sourced<StorePlace>> {
     const KEY: &str = "store";
     let found = table.get(KEY)?;
@@ -191,7 +205,7 @@ fn store(table: &Table<'_>, data: &Path, beside: &Path) -> Option<Sourced<StoreP
         Some(text) => store_place(text, data)
             .map_err(|wrong| table.wrong_at(KEY, wrong))
             .ok()?,
-        None => StorePlace::Postgres(Address::Elsewhere(SecretSource::from_table(
+        None => StorePlace::Shared(Address::Elsewhere(SecretSource::from_table(
             table, KEY, beside,
         )?)),
     };
@@ -206,20 +220,16 @@ fn store_place(text: &str, data: &Path) -> Result<StorePlace, Wrong> {
             Ok(StorePlace::Sqlite(data.join(path)))
         }
         // The address is not repeated: it may hold a password.
-        Some(("postgres" | "postgresql", _)) if has_password(text) => Err(Wrong::new(
+        Some((scheme, _)) if SERVERS.contains(&scheme) && has_password(text) => Err(Wrong::new(
             "an address with a password must not be written into the configuration",
             "say where it is: { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }",
         )),
-        Some(("postgres" | "postgresql", _)) => {
-            Ok(StorePlace::Postgres(Address::Here(text.to_owned())))
+        Some((scheme, _)) if SERVERS.contains(&scheme) => {
+            Ok(StorePlace::Shared(Address::Here(text.to_owned())))
         }
-        Some((scheme @ ("valkey" | "valkeys" | "redis" | "rediss"), _)) => Err(Wrong::new(
-            format!("a {scheme} store is not part of this version"),
-            "use \"sqlite:tenure.db\" on one host, or \"postgres://USER@HOST/DATABASE\" for several",
-        )),
         _ => Err(Wrong::new(
             "this is no store",
-            "write \"sqlite:FILE\" or \"postgres://USER@HOST/DATABASE\", or say where an address with a password is: \
+            "write \"sqlite:FILE\", \"postgres://USER@HOST/DATABASE\" or \"valkey://HOST/NUMBER\", or say where an address with a password is: \
              { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }",
         )),
     }

@@ -37,7 +37,8 @@ macro_rules! contract {
 macro_rules! every_store {
     ($($name:ident),* $(,)?) => {
         contract!(sqlite, Bench::new(), [$($name),*]);
-        contract!(postgres, Fleet::new(), [$($name),*]);
+        contract!(postgres, Fleet::on_postgres(), [$($name),*]);
+        contract!(valkey, Fleet::on_valkey(), [$($name),*]);
     };
 }
 

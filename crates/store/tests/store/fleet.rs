@@ -1,4 +1,4 @@
-//! A store that hosts share, on PostgreSQL: each host has a directory of its own, and all the same database.
+//! A store that hosts share, on PostgreSQL and on Valkey: each host has a directory of its own, and all the same database.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tempfile::TempDir;
 use tenure_core::{Generation, Secret};
-use tenure_lab::Postgres;
+use tenure_lab::{Postgres, Valkey};
 use tenure_store::fault::FaultPlan;
 use tenure_store::shared::{Options, SharedStore};
-use tenure_store::{Claim, Info, KeySource, Store, StoreError, Suspect, postgres};
+use tenure_store::{Claim, Info, KeySource, Store, StoreError, Suspect, postgres, valkey};
 
 use crate::contract::Fixture;
 use crate::{Bench, CANARY, LONG_MS, claim, intent, load, pair};
@@ -21,9 +21,71 @@ pub(crate) struct Fleet {
     home: TempDir,
 }
 
+/// The servers that stores of hosts lie on.
+#[derive(Clone, Copy)]
+enum Kind {
+    Postgres,
+    Valkey,
+}
+
+/// A server of one's own, to be killed.
+enum Server {
+    Postgres(Postgres),
+    Valkey(Valkey),
+}
+
+impl Server {
+    fn start(kind: Kind) -> Self {
+        match kind {
+            Kind::Postgres => Self::Postgres(Postgres::start()),
+            Kind::Valkey => Self::Valkey(Valkey::start()),
+        }
+    }
+
+    fn database(&self) -> String {
+        match self {
+            Self::Postgres(server) => server.database(),
+            Self::Valkey(server) => server.database(),
+        }
+    }
+
+    fn kill(&self) {
+        match self {
+            Self::Postgres(server) => server.kill(),
+            Self::Valkey(server) => server.kill(),
+        }
+    }
+
+    fn run(&self) {
+        match self {
+            Self::Postgres(server) => server.run(),
+            Self::Valkey(server) => server.run(),
+        }
+    }
+}
+
 impl Fleet {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn on_postgres() -> Self {
         Self::at(Postgres::shared().database())
+    }
+
+    pub(crate) fn on_valkey() -> Self {
+        Self::at(Valkey::shared().database())
+    }
+
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Postgres => Self::on_postgres(),
+            Kind::Valkey => Self::on_valkey(),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        if self.address.starts_with("valkey") {
+            Kind::Valkey
+        } else {
+            Kind::Postgres
+        }
     }
 
     fn at(address: String) -> Self {
@@ -57,13 +119,93 @@ impl Fleet {
     }
 
     async fn try_open(&self, options: Options) -> Result<Arc<SharedStore>, StoreError> {
-        postgres::open(&Secret::new(self.address.clone()), options).await
+        let address = Secret::new(self.address.clone());
+        match self.kind() {
+            Kind::Postgres => postgres::open(&address, options).await,
+            Kind::Valkey => {
+                let options = valkey::Options {
+                    shared: options,
+                    require_durable: true,
+                };
+                valkey::open(&address, options).await
+            }
+        }
     }
 
     async fn open(&self) -> Arc<SharedStore> {
         self.try_open(self.options()).await.unwrap()
     }
+
+    /// Sets the count of changes back to 1 and the schema's version, as somebody does who restores a backup, or has a
+    /// newer program.
+    fn meddle(&self, with: Meddling) {
+        let name = self.address.rsplit('/').next().unwrap();
+        match (self.kind(), with) {
+            (Kind::Postgres, Meddling::OldChanges) => {
+                let set = "SELECT setval('keeper_changes', 1)";
+                Postgres::shared().sql(name, set).unwrap();
+            }
+            (Kind::Postgres, Meddling::NewSchema) => {
+                let set = "UPDATE keeper_meta SET value = '99' WHERE key = 'schema_version'";
+                Postgres::shared().sql(name, set).unwrap();
+            }
+            (Kind::Valkey, with) => {
+                let set = match with {
+                    Meddling::OldChanges => "changes 1",
+                    Meddling::NewSchema => "schema_version 99",
+                };
+                let line = format!("SELECT {name}\r\nHSET {{tenure}}:meta {set}");
+                Valkey::shared().command(&line).unwrap();
+            }
+        }
+    }
+
+    /// Everything that lies on the server.
+    fn dump(&self) -> String {
+        let name = self.address.rsplit('/').next().unwrap();
+        match self.kind() {
+            Kind::Postgres => {
+                let all = "SELECT s::text, encode(pair, 'escape') FROM keeper_sessions s";
+                Postgres::shared().sql(name, all).unwrap()
+            }
+            Kind::Valkey => {
+                let line = format!("SELECT {name}\r\nHGETALL {{tenure}}:session:shop");
+                Valkey::shared().command(&line).unwrap()
+            }
+        }
+    }
 }
+
+#[derive(Clone, Copy)]
+enum Meddling {
+    OldChanges,
+    NewSchema,
+}
+
+macro_rules! on_every_server {
+    ($($name:ident),* $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test] async fn $name() { super::$name(super::Kind::Postgres).await; })*
+        }
+        mod on_valkey {
+            $(#[tokio::test] async fn $name() { super::$name(super::Kind::Valkey).await; })*
+        }
+    };
+}
+
+on_every_server![
+    hosts_share_one_lease,
+    the_dead_of_this_host_free_their_lease_at_once_and_those_of_another_in_time,
+    a_stale_holder_changes_nothing,
+    a_pair_that_could_not_be_saved_comes_home_when_the_server_is_back,
+    a_store_survives_a_restart_of_its_server,
+    a_database_from_the_past_is_noticed,
+    a_host_without_the_key_is_told_where_to_take_it_from,
+    a_newer_schema_is_left_alone,
+    no_secret_lies_open_in_the_database,
+    sessions_move_between_a_file_and_a_fleet,
+    a_fault_before_or_after_the_commit_loses_nothing,
+];
 
 #[async_trait]
 impl Fixture for Fleet {
@@ -72,13 +214,12 @@ impl Fixture for Fleet {
     }
 
     fn another(&self) -> Box<dyn Fixture> {
-        Box::new(Self::new())
+        Box::new(Self::new(self.kind()))
     }
 }
 
-#[tokio::test]
-async fn hosts_share_one_lease() {
-    let one = Fleet::new();
+async fn hosts_share_one_lease(kind: Kind) {
+    let one = Fleet::new(kind);
     let here = one.open().await;
     let two = one.host();
     let there = two.open().await;
@@ -98,9 +239,8 @@ async fn hosts_share_one_lease() {
     assert_eq!(load(&*there, "shop").await.pair, Some(pair(2)));
 }
 
-#[tokio::test]
-async fn the_dead_of_this_host_free_their_lease_at_once_and_those_of_another_in_time() {
-    let one = Fleet::new();
+async fn the_dead_of_this_host_free_their_lease_at_once_and_those_of_another_in_time(kind: Kind) {
+    let one = Fleet::new(kind);
     let (here, beside) = (one.open().await, one.open().await);
     let two = one.host();
     let there = two.open().await;
@@ -122,9 +262,8 @@ async fn the_dead_of_this_host_free_their_lease_at_once_and_those_of_another_in_
     }
 }
 
-#[tokio::test]
-async fn a_stale_holder_changes_nothing() {
-    let one = Fleet::new();
+async fn a_stale_holder_changes_nothing(kind: Kind) {
+    let one = Fleet::new(kind);
     let here = one.open().await;
     here.login("shop", pair(1), &Info::default(), None)
         .await
@@ -147,9 +286,8 @@ async fn a_stale_holder_changes_nothing() {
     assert_eq!(load(&*there, "shop").await.pair, Some(pair(1)));
 }
 
-#[tokio::test]
-async fn a_pair_that_could_not_be_saved_comes_home_when_the_server_is_back() {
-    let server = Postgres::start();
+async fn a_pair_that_could_not_be_saved_comes_home_when_the_server_is_back(kind: Kind) {
+    let server = Server::start(kind);
     let host = Fleet::at(server.database());
     let store = host.open().await;
     store
@@ -183,9 +321,8 @@ async fn a_pair_that_could_not_be_saved_comes_home_when_the_server_is_back() {
     );
 }
 
-#[tokio::test]
-async fn a_store_survives_a_restart_of_its_server() {
-    let server = Postgres::start();
+async fn a_store_survives_a_restart_of_its_server(kind: Kind) {
+    let server = Server::start(kind);
     let host = Fleet::at(server.database());
     let store = host.open().await;
     let mut changes = store.changes();
@@ -207,10 +344,8 @@ async fn a_store_survives_a_restart_of_its_server() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_database_from_the_past_is_noticed() {
-    let server = Postgres::shared();
-    let host = Fleet::new();
+async fn a_database_from_the_past_is_noticed(kind: Kind) {
+    let host = Fleet::new(kind);
     let store = host.open().await;
     for number in 1..4 {
         store
@@ -219,11 +354,8 @@ async fn a_database_from_the_past_is_noticed() {
             .unwrap();
     }
     drop(store);
-    let name = host.address.rsplit('/').next().unwrap();
-    // A backup of after the first login.
-    server
-        .sql(name, "SELECT setval('keeper_changes', 1)")
-        .unwrap();
+    // A backup of after the first change.
+    host.meddle(Meddling::OldChanges);
     let store = host.open().await;
     assert!(store.rollback_evidence().is_some());
     assert_eq!(load(&*store, "shop").await.suspect, Some(Suspect::Restored));
@@ -235,9 +367,8 @@ async fn a_database_from_the_past_is_noticed() {
     assert_eq!(two.open().await.rollback_evidence(), None);
 }
 
-#[tokio::test]
-async fn a_host_without_the_key_is_told_where_to_take_it_from() {
-    let one = Fleet::new();
+async fn a_host_without_the_key_is_told_where_to_take_it_from(kind: Kind) {
+    let one = Fleet::new(kind);
     let store = one.open().await;
     store
         .login("shop", pair(1), &Info::default(), None)
@@ -248,7 +379,7 @@ async fn a_host_without_the_key_is_told_where_to_take_it_from() {
     assert_eq!(error.cause(), "store_key_missing");
     let text = error.with_fix();
     assert!(
-        text.contains("copy the key file") && text.contains("postgres://127.0.0.1"),
+        text.contains("copy the key file") && text.contains("://127.0.0.1"),
         "{text}"
     );
     // A key of its own is not taken, and nothing is changed by trying.
@@ -264,43 +395,29 @@ async fn a_host_without_the_key_is_told_where_to_take_it_from() {
     assert_eq!(load(&*store, "shop").await.pair, Some(pair(1)));
 }
 
-#[tokio::test]
-async fn a_newer_schema_is_left_alone() {
-    let host = Fleet::new();
+async fn a_newer_schema_is_left_alone(kind: Kind) {
+    let host = Fleet::new(kind);
     drop(host.open().await);
-    let name = host.address.rsplit('/').next().unwrap();
-    Postgres::shared()
-        .sql(
-            name,
-            "UPDATE keeper_meta SET value = '99' WHERE key = 'schema_version'",
-        )
-        .unwrap();
+    host.meddle(Meddling::NewSchema);
     let error = host.try_open(host.options()).await.unwrap_err();
     assert_eq!(error.cause(), "store_newer");
 }
 
-#[tokio::test]
-async fn no_secret_lies_open_in_the_database() {
-    let host = Fleet::new();
+async fn no_secret_lies_open_in_the_database(kind: Kind) {
+    let host = Fleet::new(kind);
     let store = host.open().await;
     store
         .login("shop", pair(1), &Info::default(), None)
         .await
         .unwrap();
-    let name = host.address.rsplit('/').next().unwrap();
-    let all = Postgres::shared()
-        .sql(
-            name,
-            "SELECT s::text, encode(pair, 'escape') FROM keeper_sessions s",
-        )
-        .unwrap();
-    assert!(all.contains("shop") && !all.contains(CANARY), "{all}");
+    let all = host.dump();
+    assert!(all.contains("info") || all.contains("shop"), "{all}");
+    assert!(!all.contains(CANARY), "{all}");
 }
 
-#[tokio::test]
-async fn sessions_move_between_a_file_and_a_fleet() {
+async fn sessions_move_between_a_file_and_a_fleet(kind: Kind) {
     let passphrase = Secret::new("correct horse battery".to_owned());
-    let (file, fleet) = (Bench::new(), Fleet::new());
+    let (file, fleet) = (Bench::new(), Fleet::new(kind));
     let local = file.open();
     local
         .login("shop", pair(1), &Info::default(), None)
@@ -331,10 +448,9 @@ async fn sessions_move_between_a_file_and_a_fleet() {
     assert_eq!(load(&back, "shop").await.pair, Some(pair(1)));
 }
 
-#[tokio::test]
-async fn a_fault_before_or_after_the_commit_loses_nothing() {
+async fn a_fault_before_or_after_the_commit_loses_nothing(kind: Kind) {
     for point in ["store.commit.before:error", "store.commit.after:error"] {
-        let host = Fleet::new();
+        let host = Fleet::new(kind);
         let store = host
             .try_open(Options {
                 faults: FaultPlan::parse(point).unwrap(),
@@ -356,4 +472,22 @@ async fn a_fault_before_or_after_the_commit_loses_nothing() {
             (Generation(1), Some(pair(1)))
         );
     }
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_is_refused_where_that_is_asked_for() {
+    let server = Valkey::forgetful();
+    let host = Fleet::at(server.database());
+    let error = host.try_open(host.options()).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("no append-only file") && text.contains("require_durable"),
+        "{text}"
+    );
+    let address = Secret::new(host.address.clone());
+    let options = valkey::Options {
+        shared: host.options(),
+        require_durable: false,
+    };
+    valkey::open(&address, options).await.unwrap();
 }
