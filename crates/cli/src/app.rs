@@ -14,7 +14,7 @@ use tenure_store::fault::FaultPlan;
 use tenure_store::keys::Surroundings;
 use tenure_store::shared::{self, SharedStore};
 use tenure_store::sqlite::{self, SqliteStore};
-use tenure_store::{KeySource, Store, StoreError, postgres, valkey};
+use tenure_store::{KeySource, Store, StoreError};
 
 use crate::args::Global;
 use crate::builtin::BuiltIn;
@@ -184,37 +184,21 @@ impl App {
     }
 
     async fn open_shared(&self, address: &Address) -> Outcome<Arc<SharedStore>> {
-        let origin = &self.keeper_section().store.origin;
         let address = address.read().map_err(|wrong| {
             let problem = Problem::new(format!("`keeper.store`: {}", wrong.what))
-                .at(origin)
+                .at(&self.keeper_section().store.origin)
                 .fix(wrong.fix);
             CommandError::new(Exit::NeedsOperator, problem)
         })?;
+        let section = self.keeper_section();
         let options = shared::Options {
             home: self.data.value.join(SHARED),
             key: self.store_key().clone(),
             around: Surroundings::from_env(),
+            require_durable: section.require_durable,
             faults: fault_plan()?,
         };
-        let scheme = address.expose().trim().split(':').next().unwrap_or("");
-        match scheme {
-            "postgres" | "postgresql" => Ok(postgres::open(&address, options).await?),
-            "valkey" | "valkeys" | "redis" | "rediss" => {
-                let options = valkey::Options {
-                    shared: options,
-                    require_durable: self.keeper_section().require_durable,
-                };
-                Ok(valkey::open(&address, options).await?)
-            }
-            // It is not repeated: it may hold a password.
-            _ => {
-                let problem = Problem::new("`keeper.store`: what is there is no address of a server")
-                    .at(origin)
-                    .fix("put postgres://USER:PASSWORD@HOST/DATABASE or valkey://USER:PASSWORD@HOST/NUMBER there");
-                Err(CommandError::new(Exit::NeedsOperator, problem))
-            }
-        }
+        Ok(shared::open(&address, options).await?)
     }
 
     /// A keeper over the store for these sessions; `warm` only in a process that stays.

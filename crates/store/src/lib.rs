@@ -26,7 +26,7 @@ pub mod shared;
 mod spare;
 pub mod sqlite;
 pub mod store;
-pub mod valkey;
+mod valkey;
 mod vault;
 
 pub use error::StoreError;

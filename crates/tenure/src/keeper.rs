@@ -10,8 +10,9 @@ use tenure_keeper::login::{self, Import, LoggedOut, NewLogin};
 use tenure_keeper::{Session, SessionConfig};
 use tenure_store::fault::FaultPlan;
 use tenure_store::keys::Surroundings;
+use tenure_store::shared;
 use tenure_store::sqlite::{self, SqliteStore};
-use tenure_store::{EventRow, KeySource};
+use tenure_store::{EventRow, KeySource, Store};
 use tokio::sync::broadcast;
 
 use crate::builder::SessionBuilder;
@@ -19,6 +20,9 @@ use crate::error::{ConfigError, OpenError};
 
 /// The store's file in a data directory.
 const STORE: &str = "tenure.db";
+
+/// Beside which name a host keeps its own files of a store that hosts share.
+const FLEET: &str = "fleet";
 
 /// Keeps sessions. Cheap to clone.
 ///
@@ -167,6 +171,8 @@ impl Keeper {
 #[derive(Clone, Debug)]
 pub struct Builder {
     place: Place,
+    server: Option<Secret>,
+    require_durable: bool,
     key: KeySource,
     sessions: Vec<SessionBuilder>,
     warm: bool,
@@ -186,6 +192,8 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             place: Place::Usual,
+            server: None,
+            require_durable: false,
             key: KeySource::Auto,
             sessions: Vec::new(),
             warm: true,
@@ -206,6 +214,22 @@ impl Builder {
     #[must_use]
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.place = Place::DataDir(path.into());
+        self
+    }
+
+    /// A store that many hosts share, at this address: `postgres://USER:PASSWORD@HOST/DATABASE` or
+    /// `valkey://USER:PASSWORD@HOST/NUMBER`. What this host keeps of it lies in the data directory, and all hosts need the
+    /// same key.
+    #[must_use]
+    pub fn shared_store(mut self, address: impl Into<Secret>) -> Self {
+        self.server = Some(address.into());
+        self
+    }
+
+    /// Refuses a server that may lose what it has acknowledged; without it, that is logged.
+    #[must_use]
+    pub fn require_durable(mut self) -> Self {
+        self.require_durable = true;
         self
     }
 
@@ -245,22 +269,22 @@ impl Builder {
     pub async fn open(self) -> Result<Keeper, OpenError> {
         let sessions = checked(&self.sessions)?;
         let path = self.place.store()?;
-        let options = sqlite::Options {
-            key: self.key,
-            around: Surroundings::from_env(),
-            ..sqlite::Options::new(path)
+        let store = match self.server {
+            Some(address) => {
+                let options = shared::Options {
+                    home: path.with_file_name(FLEET),
+                    key: self.key,
+                    around: Surroundings::from_env(),
+                    require_durable: self.require_durable,
+                    faults: FaultPlan::default(),
+                };
+                shared::open(&address, options).await? as Arc<dyn Store>
+            }
+            None => open_file(path, self.key).await?,
         };
-        let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
-        let store = opened.map_err(|error| OpenError::Interrupted(error.to_string()))??;
-        if let Some(evidence) = store.rollback_evidence() {
-            tracing::warn!(
-                evidence,
-                "the store is older than it was; tokens in it may have been replaced since"
-            );
-        }
         let http = tenure_http::Client::new()?;
         let options = tenure_keeper::Options {
-            store: Arc::new(store),
+            store,
             sessions,
             warm: self.warm,
             http: http.clone(),
@@ -269,6 +293,23 @@ impl Builder {
         let inner = tenure_keeper::Keeper::open(options).await?;
         Ok(Keeper { inner, http })
     }
+}
+
+async fn open_file(path: PathBuf, key: KeySource) -> Result<Arc<dyn Store>, OpenError> {
+    let options = sqlite::Options {
+        key,
+        around: Surroundings::from_env(),
+        ..sqlite::Options::new(path)
+    };
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
+    let store = opened.map_err(|error| OpenError::Interrupted(error.to_string()))??;
+    if let Some(evidence) = store.rollback_evidence() {
+        tracing::warn!(
+            evidence,
+            "the store is older than it was; tokens in it may have been replaced since"
+        );
+    }
+    Ok(Arc::new(store))
 }
 
 fn checked(sessions: &[SessionBuilder]) -> Result<Vec<SessionConfig>, ConfigError> {

@@ -34,7 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`StoreError::Unreachable`] when the server cannot be reached, [`StoreError::Unavailable`] when it lets nobody in with
 /// this address; what the key's source says.
-pub async fn open(address: &Secret, options: Options) -> Result<Arc<SharedStore>, StoreError> {
+pub(crate) async fn open(
+    address: &Secret,
+    options: Options,
+) -> Result<Arc<SharedStore>, StoreError> {
     let config = address::config(address, "tenure")?;
     if address::is_open(&config) {
         tracing::warn!(

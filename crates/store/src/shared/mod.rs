@@ -16,6 +16,7 @@ mod unlock;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
+use tenure_core::Secret;
 use tokio::sync::watch;
 
 use self::rows::Rows;
@@ -28,6 +29,7 @@ use crate::keys::{KeySource, Surroundings};
 use crate::seal::{encode_hex, random};
 use crate::spare::Spares;
 use crate::vault::Vault;
+use crate::{postgres, valkey};
 
 /// How to open a store that hosts share.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +41,30 @@ pub struct Options {
     pub key: KeySource,
     /// What the caller knows of the surroundings.
     pub around: Surroundings,
+    /// Refuse a server that may lose what it has acknowledged; without it, that is only told. PostgreSQL loses nothing.
+    pub require_durable: bool,
     /// Faults that tests ask for.
     pub faults: FaultPlan,
+}
+
+/// Opens the store at an address: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, `valkey://USER:PASSWORD@HOST:PORT/NUMBER`
+/// (`valkeys://` with TLS), or with `postgresql`, `redis` and `rediss` in their place. Made if it is not there.
+///
+/// # Errors
+/// [`StoreError::Unreachable`] when the server cannot be reached, [`StoreError::Unavailable`] when it lets nobody in with
+/// this address, or the address is none; what the key's source says.
+pub async fn open(address: &Secret, options: Options) -> Result<Arc<SharedStore>, StoreError> {
+    match address.expose().trim().split(':').next() {
+        Some("postgres" | "postgresql") => postgres::open(address, options).await,
+        Some("valkey" | "valkeys" | "redis" | "rediss") => valkey::open(address, options).await,
+        // It is not repeated: it may hold a password.
+        _ => Err(StoreError::Unavailable {
+            path: "postgres or valkey".into(),
+            detail: "what is there is no address of a server; write postgres://USER:PASSWORD@HOST/DATABASE or \
+                     valkey://USER:PASSWORD@HOST/NUMBER"
+                .to_owned(),
+        }),
+    }
 }
 
 /// A session store in a database that many hosts share.

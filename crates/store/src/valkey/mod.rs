@@ -19,7 +19,7 @@ use tenure_core::Secret;
 use tokio::sync::watch;
 
 use crate::error::StoreError;
-use crate::shared::{self, SharedStore};
+use crate::shared::{Options, SharedStore};
 
 /// How long a step may wait for its answer, and connecting may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,21 +28,15 @@ const TAG: &str = "{tenure}";
 /// The newest schema known.
 const SCHEMA: i64 = 1;
 
-/// How to open a store in Valkey or Redis.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// What every shared store wants to know.
-    pub shared: shared::Options,
-    /// Refuse a server that may lose what it has acknowledged; without it, that is only told.
-    pub require_durable: bool,
-}
-
 /// Opens the store on this server, made if it is not there.
 ///
 /// # Errors
 /// [`StoreError::Unreachable`] when the server cannot be reached, [`StoreError::Unavailable`] when it lets nobody in with
 /// this address, or loses what it acknowledges and `require_durable` is set; what the key's source says.
-pub async fn open(address: &Secret, options: Options) -> Result<Arc<SharedStore>, StoreError> {
+pub(crate) async fn open(
+    address: &Secret,
+    options: Options,
+) -> Result<Arc<SharedStore>, StoreError> {
     let rows = Valkey::connect(address).await?;
     if let Some(risk) = rows.risk().await? {
         if options.require_durable {
@@ -56,7 +50,7 @@ pub async fn open(address: &Secret, options: Options) -> Result<Arc<SharedStore>
             rows.place
         );
     }
-    SharedStore::over(Box::new(rows), options.shared).await
+    SharedStore::over(Box::new(rows), options).await
 }
 
 /// The server, as [`crate::shared::rows::Rows`] asks it.
@@ -107,7 +101,7 @@ impl Valkey {
             reconnects,
             _alive: alive,
         };
-        let found: i64 = server.run(&server.step("schema", "").arg(SCHEMA)).await?;
+        let found: i64 = server.run(server.step("schema", "").arg(SCHEMA)).await?;
         if found > SCHEMA {
             return Err(StoreError::ForeignVersion {
                 path: server.place.clone().into(),

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tenure_core::{Generation, Secret};
 use tenure_lab::{Postgres, Valkey};
 use tenure_store::fault::FaultPlan;
-use tenure_store::shared::{Options, SharedStore};
-use tenure_store::{Claim, Info, KeySource, Store, StoreError, Suspect, postgres, valkey};
+use tenure_store::shared::{self, Options, SharedStore};
+use tenure_store::{Claim, Info, KeySource, Store, StoreError, Suspect};
 
 use crate::contract::Fixture;
 use crate::{Bench, CANARY, LONG_MS, claim, intent, load, pair};
@@ -114,22 +114,13 @@ impl Fleet {
         std::fs::create_dir_all(self.dir()).unwrap();
         Options {
             home: self.dir().join("fleet"),
+            require_durable: true,
             ..Options::default()
         }
     }
 
     async fn try_open(&self, options: Options) -> Result<Arc<SharedStore>, StoreError> {
-        let address = Secret::new(self.address.clone());
-        match self.kind() {
-            Kind::Postgres => postgres::open(&address, options).await,
-            Kind::Valkey => {
-                let options = valkey::Options {
-                    shared: options,
-                    require_durable: true,
-                };
-                valkey::open(&address, options).await
-            }
-        }
+        shared::open(&Secret::new(self.address.clone()), options).await
     }
 
     async fn open(&self) -> Arc<SharedStore> {
@@ -484,10 +475,9 @@ async fn a_server_that_forgets_is_refused_where_that_is_asked_for() {
         text.contains("no append-only file") && text.contains("require_durable"),
         "{text}"
     );
-    let address = Secret::new(host.address.clone());
-    let options = valkey::Options {
-        shared: host.options(),
+    let told = Options {
         require_durable: false,
+        ..host.options()
     };
-    valkey::open(&address, options).await.unwrap();
+    host.try_open(told).await.unwrap();
 }

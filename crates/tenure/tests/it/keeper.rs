@@ -1,10 +1,11 @@
 //! Opening, logging in, sharing a store.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tenure::{AfterRefusal, Code, Generation, Keeper, OpenError, Secret, State};
-use tenure_lab::wait_until;
+use tenure::{AfterRefusal, Code, Generation, Keeper, KeySource, OpenError, Secret, State};
+use tenure_lab::{FaultyIssuer, IssuerConfig, Valkey, temp_dir, wait_until};
 
 use crate::support::{Shop, open, session, shop};
 
@@ -59,6 +60,48 @@ async fn two_keepers_on_one_store_make_one_exchange() {
         assert_eq!(token.generation, Generation(2));
     }
     assert_eq!(shop.exchanges(), 1);
+}
+
+#[tokio::test]
+async fn keepers_of_two_hosts_share_a_store_on_a_server() {
+    let issuer = FaultyIssuer::start(IssuerConfig::new());
+    let address = Valkey::shared().database();
+    let hosts = [temp_dir(), temp_dir()];
+    let mut keepers = Vec::new();
+    for host in &hosts {
+        let key = host.path().join("key");
+        std::fs::write(&key, "5a".repeat(32)).unwrap();
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+        let keeper = Keeper::builder()
+            .data_dir(host.path().join("data"))
+            .shared_store(address.clone())
+            .require_durable()
+            .store_key(KeySource::File(key))
+            .session(shop(&issuer))
+            .open()
+            .await
+            .unwrap();
+        keepers.push(keeper);
+    }
+    let answer = issuer.issue().to_string();
+    keepers[0]
+        .import(&session(&keepers[0]), &answer)
+        .await
+        .unwrap();
+    let there = session(&keepers[1]);
+    wait_until(|| there.status().state == State::Fresh, "the login, there").await;
+    let after = join_all(keepers.iter().map(|keeper| {
+        let session = session(keeper);
+        async move { session.refused(Generation(1)).await }
+    }));
+    issuer.revoke_access_tokens();
+    for after in after.await {
+        let AfterRefusal::Newer(token) = after else {
+            panic!("{after:?}")
+        };
+        assert_eq!(token.generation, Generation(2));
+    }
+    assert_eq!(issuer.exchanges().len(), 1);
 }
 
 #[tokio::test]
