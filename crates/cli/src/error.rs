@@ -13,6 +13,8 @@ use crate::config::session::SECRET_UNREADABLE;
 /// The exit codes of the program (DESIGN §12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// Whoever read the output went away, as in `tenure … | head`: they have what they wanted.
+    ReaderGone = 0,
     /// Failed for a reason that none of the others names.
     Failed = 1,
     /// The command line was wrong.
@@ -90,7 +92,7 @@ pub struct CommandError {
     pub failure: Option<Box<Failure>>,
     /// How the program ends.
     pub exit: Exit,
-    /// Whoever read our output is gone: nothing is said and nothing is wrong.
+    /// Nothing is left to say: it was shown already, or nobody reads any more.
     pub silent: bool,
 }
 
@@ -240,10 +242,14 @@ impl From<StoreError> for CommandError {
 impl From<std::io::Error> for CommandError {
     /// For writes to stdout: a reader that went away is not an error worth words.
     fn from(error: std::io::Error) -> Self {
-        let silent = error.kind() == std::io::ErrorKind::BrokenPipe;
+        let failed = Self::failed(format!("cannot write the output: {error}"));
+        if error.kind() != std::io::ErrorKind::BrokenPipe {
+            return failed;
+        }
         Self {
-            silent,
-            ..Self::failed(format!("cannot write the output: {error}"))
+            silent: true,
+            exit: Exit::ReaderGone,
+            ..failed
         }
     }
 }

@@ -30,8 +30,6 @@ fn main() -> ExitCode {
     let global = cli.global.clone();
     match start_logging(out).and_then(|()| commands::run(cli, out)) {
         Ok(()) => ExitCode::SUCCESS,
-        // `tenure … | head`: whoever read has what they wanted.
-        Err(error) if error.silent => ExitCode::SUCCESS,
         Err(error) => {
             let error = error.advised();
             // Asked for only when there is something to read about.
